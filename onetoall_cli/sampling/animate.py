@@ -1,0 +1,115 @@
+"""A whole motion: segment after segment, each continuing from the last frames of the one before.
+
+Frames are yielded as they are made, so a job of any length holds one segment's frames and the 5 carried ones.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from onetoall_cli.align import Conditioning
+from onetoall_cli.sampling.pipeline import OneToAllPipeline, to_uint8
+from onetoall_cli.sampling.segments import (
+    CONTEXT_FRAMES,
+    MAX_SEGMENT_FRAMES,
+    TEMPORAL_STRIDE,
+    Segment,
+    plan_segments,
+)
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How to sample; the defaults are the released inference setting of the 1.3B.
+
+    Attributes:
+        num_inference_steps: Euler steps a segment.
+        image_guidance_scale: g_ref.
+        pose_guidance_scale: g_pose.
+        max_segment_frames: Longest segment.
+        seed: Of the noise; the same on every device.
+    """
+
+    num_inference_steps: int = 30
+    image_guidance_scale: float = 2.5
+    pose_guidance_scale: float = 1.5
+    max_segment_frames: int = MAX_SEGMENT_FRAMES
+    seed: int = 42
+
+
+def animate(
+    pipeline: OneToAllPipeline,
+    conditioning: Conditioning,
+    settings: SamplingSettings,
+    prompt_embeds: torch.Tensor,
+    negative_prompt_embeds: torch.Tensor,
+    *,
+    context_frames: np.ndarray | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Generate every frame of `conditioning`'s motion that does not exist yet.
+
+    Args:
+        pipeline: On its device, in its dtype.
+        conditioning: Aligned reference and motion.
+        settings: How to sample.
+        prompt_embeds, negative_prompt_embeds: (1, L, text_dim).
+        context_frames: uint8 (5, H, W, 3): frames that exist, shown by the first 5 poses of the motion; generation
+            continues from them and does not yield them again.
+        on_step: Called after each step with (segment index, steps done in the segment).
+
+    Yields:
+        uint8 (H, W, 3), one frame of the motion after the other.
+    """
+    total = len(conditioning.motion)
+    carried = None if context_frames is None else list(context_frames)
+    noise_source = torch.Generator("cpu").manual_seed(settings.seed)
+    plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
+    for index, segment in enumerate(plan):
+        frames = pipeline(
+            image=conditioning.reference,
+            image_mask=conditioning.mask,
+            pose_video=_pose_video(conditioning, segment),
+            reference_pose=_as_video(conditioning.reference_pose[None]),
+            num_inference_steps=settings.num_inference_steps,
+            image_guidance_scale=settings.image_guidance_scale,
+            pose_guidance_scale=settings.pose_guidance_scale,
+            context_frames=carried,
+            latents=_noise(conditioning, segment, noise_source),
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            output_type="pt",
+            callback_on_step_end=None if on_step is None else _step_counter(on_step, index),
+        ).frames[0]  # (3, T, H, W)
+        frames = frames.transpose(0, 1).cpu()
+        # the carried frames stay unrounded: rounding them to bytes at every join would add up
+        carried = list(frames[-CONTEXT_FRAMES:].clone())
+        yield from to_uint8(frames[segment.context : total - segment.start])
+
+
+def _pose_video(conditioning: Conditioning, segment: Segment) -> torch.Tensor:
+    """The segment's drawn poses (1, 3, length, H, W) in [-1, 1]; the last pose is held past the motion's end."""
+    drawn = conditioning.pose_frames(segment.start, min(segment.stop, len(conditioning.motion)))
+    held = np.repeat(drawn[-1:], segment.length - len(drawn), axis=0)
+    return _as_video(np.concatenate([drawn, held]))
+
+
+def _as_video(frames: np.ndarray) -> torch.Tensor:
+    """uint8 (T, H, W, 3) -> (1, 3, T, H, W) in [-1, 1]."""
+    return torch.from_numpy(frames).permute(3, 0, 1, 2).unsqueeze(0).float().div_(127.5).sub_(1)
+
+
+def _noise(conditioning: Conditioning, segment: Segment, generator: torch.Generator) -> torch.Tensor:
+    height, width = conditioning.mask.shape
+    latent_frames = (segment.length - 1) // TEMPORAL_STRIDE + 1
+    return torch.randn(1, 16, latent_frames, height // 8, width // 8, generator=generator)
+
+
+def _step_counter(on_step: Callable[[int, int], None], segment: int) -> Callable[..., dict]:
+    def count(pipeline: OneToAllPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
+        on_step(segment, step + 1)
+        return {}
+
+    return count

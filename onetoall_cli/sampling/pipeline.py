@@ -1,0 +1,330 @@
+"""`OneToAllPipeline`: one segment from conditions to frames, as a diffusers pipeline.
+
+Reads like the method: encode the conditions once, then per step a velocity from up to three passes of the network
+and one Euler step of the rectified flow; latent context frames stay clean throughout (token replace).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers.utils import BaseOutput
+from PIL import Image
+
+from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.sampling.guidance import Pass, guidance_weights
+from onetoall_cli.sampling.segments import CONTEXT_FRAMES, TEMPORAL_STRIDE
+
+SIZE_MULTIPLE = 16  # VAE stride 8 times patch 2
+CONTEXT_LATENTS = 2  # what CONTEXT_FRAMES frames are to the VAE
+
+Picture = Image.Image | np.ndarray | torch.Tensor
+
+
+@dataclass
+class OneToAllPipelineOutput(BaseOutput):
+    """`frames`: one segment; its form is the call's `output_type`."""
+
+    frames: Any
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """What the network sees besides the noise: constant over a segment's steps, encoded once."""
+
+    reference_latents: dict[bool, torch.Tensor]  # by Pass.reference: (1, 32, 1, h, w)
+    prefix: dict[bool, torch.Tensor]  # by Pass.reference: (1, 16, 1, h, w)
+    pose: torch.Tensor | None  # (1, tokens, width)
+    text: dict[bool, Any]  # by Pass.negative
+    rotary: Any
+    context: torch.Tensor | None  # (1, 16, 2, h, w)
+
+
+class OneToAllPipeline(DiffusionPipeline):
+    """Generates one segment of at most `4k + 1` frames (released setting: 81), or one picture.
+
+    Args:
+        vae: Wan2.1's causal video VAE.
+        transformer: The One-to-All network.
+        scheduler: Rectified flow, Euler (released inference setting: shift 7.0).
+        text_encoder: UMT5; not needed where prompt embeddings are passed.
+        tokenizer: The text encoder's.
+    """
+
+    model_cpu_offload_seq = "text_encoder->transformer->vae"
+    _optional_components = ["text_encoder", "tokenizer"]  # noqa: RUF012 (diffusers' own convention)
+    _callback_tensor_inputs = ["latents"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        vae: AutoencoderKLWan,
+        transformer: OneToAllTransformer3DModel,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+        text_encoder: Any = None,
+        tokenizer: Any = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            transformer=transformer,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Picture,
+        image_mask: Picture,
+        pose_video: torch.Tensor,
+        reference_pose: torch.Tensor,
+        prompt: str = "",
+        negative_prompt: str = "",
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 30,
+        image_guidance_scale: float = 2.5,
+        pose_guidance_scale: float = 1.5,
+        context_frames: Sequence[Picture] | None = None,
+        generator: torch.Generator | None = None,
+        latents: torch.Tensor | None = None,
+        prompt_embeds: torch.Tensor | None = None,
+        negative_prompt_embeds: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[["OneToAllPipeline", int, torch.Tensor, dict], dict | None] | None = None,
+    ) -> OneToAllPipelineOutput | tuple[Any]:
+        """Generate one segment.
+
+        Args:
+            image: Adjusted reference, H x W (RGB picture, uint8 array (H, W, 3), or tensor (3, H, W) in [-1, 1]).
+            image_mask: H x W, 1 (or white) where the reference is unknown.
+            pose_video: (1, 3, T, H, W) in [-1, 1], T = 4k + 1.
+            reference_pose: (1, 3, 1, H, W) in [-1, 1].
+            prompt, negative_prompt: Texts; need the text encoder unless the embeddings are passed.
+            height, width: Multiples of 16; default: the image's.
+            num_inference_steps: Euler steps (released: 30).
+            image_guidance_scale: g_ref (released: 2.5 for 1.3B, 2.0 for 14B; paper 1.5).
+            pose_guidance_scale: g_pose (released and paper: 1.5).
+            context_frames: The 5 frames before which the segment continues, as pictures; they become its first 5.
+            generator: Of the CPU, so that the noise does not depend on the device.
+            latents: Initial noise (1, 16, n, H/8, W/8), n = (T - 1) / 4 + 1, instead of drawing it.
+            prompt_embeds, negative_prompt_embeds: (1, L, text_dim), zero-padded as the network was trained
+                (512 rows for the released ones).
+            output_type: "pil" (list of pictures), "pt" ((1, 3, T, H, W) in [-1, 1]) or "latent" ((1, 16, n, h, w)).
+            return_dict: False returns a tuple.
+            callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ...})`; may return
+                replaced latents.
+
+        Raises:
+            ValueError: a shape does not fit the others.
+        """
+        height, width = _check_inputs(image, height, width, pose_video, reference_pose, context_frames, output_type)
+        weights = guidance_weights(image_guidance_scale, pose_guidance_scale)
+        conditions = self._encode_conditions(
+            weights,
+            image=_as_video([image], height, width),
+            mask=_mask_as_video(image_mask, height, width),
+            pose_video=pose_video,
+            reference_pose=reference_pose,
+            context=None if context_frames is None else _as_video(context_frames, height, width),
+            prompt_embeds=self._embeds(prompt, prompt_embeds),
+            negative_prompt_embeds=lambda: self._embeds(negative_prompt, negative_prompt_embeds),
+        )
+        shape = (1, self.vae.config.z_dim, (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1, height // 8, width // 8)
+        latents = self._initial_noise(shape, latents, generator)
+        latents = self._denoise(latents, conditions, weights, num_inference_steps, callback_on_step_end)
+        frames = latents if output_type == "latent" else self._decode(latents)
+        if output_type == "pil":
+            frames = [Image.fromarray(each) for each in to_uint8(frames[0].transpose(0, 1))]
+        self.maybe_free_model_hooks()
+        return OneToAllPipelineOutput(frames=frames) if return_dict else (frames,)
+
+    # -- conditions ---------------------------------------------------------------------------------------------
+
+    def _encode_conditions(
+        self,
+        weights: dict[Pass, float],
+        *,
+        image: torch.Tensor,
+        mask: torch.Tensor,
+        pose_video: torch.Tensor,
+        reference_pose: torch.Tensor,
+        context: torch.Tensor | None,
+        prompt_embeds: torch.Tensor,
+        negative_prompt_embeds: Callable[[], torch.Tensor],
+    ) -> _Conditions:
+        """Encode what the passes in `weights` need, and nothing else."""
+        network, device, dtype = self.transformer, self._execution_device, self.transformer.dtype
+        reference_latents, text = {}, {}
+        if any(each.reference for each in weights):
+            reference_latents[True] = torch.cat([self.encode_frames(image), self.encode_frames(mask)], dim=1)
+        if any(not each.reference for each in weights):
+            black = self.encode_frames(torch.full_like(image, -1))
+            reference_latents[False] = torch.cat([black, black], dim=1)
+        if any(each.negative for each in weights):
+            text[True] = network.encode_text(negative_prompt_embeds().to(device, dtype))
+        text[False] = network.encode_text(prompt_embeds.to(device, dtype))
+        latent_frames = (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1
+        return _Conditions(
+            reference_latents=reference_latents,
+            prefix={known: network.encode_prefix(value) for known, value in reference_latents.items()},
+            pose=network.encode_pose(pose_video.to(device, dtype), reference_pose.to(device, dtype)),
+            text=text,
+            rotary=network.rotary_tables(latent_frames + 1, image.shape[-2] // 8, image.shape[-1] // 8),
+            context=None if context is None else self.encode_frames(context).float(),
+        )
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """(1, 3, T, H, W) in [-1, 1] -> normalised latents (1, 16, n, H/8, W/8), the posterior's mode."""
+        posterior = self.vae.encode(frames.to(self._execution_device, self.vae.dtype)).latent_dist
+        mean, std = self._latent_statistics()
+        return ((posterior.mode().float() - mean) / std).to(self.transformer.dtype)
+
+    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """(1, 16, n, h, w) -> (1, 3, T, H, W) in [-1, 1]."""
+        mean, std = self._latent_statistics()
+        frames = self.vae.decode((latents.float() * std + mean).to(self.vae.dtype), return_dict=False)[0]
+        return frames.float().clamp(-1, 1)
+
+    def _latent_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The VAE's per-channel mean and standard deviation, each (1, 16, 1, 1, 1)."""
+        config = self.vae.config
+        mean, std = torch.tensor([config.latents_mean, config.latents_std], device=self._execution_device)
+        return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
+
+    def _embeds(self, prompt: str, embeds: torch.Tensor | None) -> torch.Tensor:
+        if embeds is not None:
+            return embeds
+        if self.text_encoder is None or self.tokenizer is None:
+            raise ValueError("Without a text encoder, prompt_embeds and negative_prompt_embeds must be passed")
+        return self.encode_prompt(prompt)
+
+    # -- sampling -----------------------------------------------------------------------------------------------
+
+    def _initial_noise(
+        self, shape: tuple[int, ...], latents: torch.Tensor | None, generator: torch.Generator | None
+    ) -> torch.Tensor:
+        if latents is None:
+            latents = torch.randn(shape, generator=generator, dtype=torch.float32)
+        elif tuple(latents.shape) != shape:
+            raise ValueError(f"latents have shape {tuple(latents.shape)}, the segment needs {shape}")
+        return latents.to(self._execution_device, torch.float32)
+
+    def _denoise(
+        self,
+        latents: torch.Tensor,
+        conditions: _Conditions,
+        weights: dict[Pass, float],
+        num_inference_steps: int,
+        callback: Callable | None,
+    ) -> torch.Tensor:
+        """Integrate the guided velocity from noise (t = 1000) to data (t = 0); latents stay float32."""
+        self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
+        latents = _with_context(latents, conditions.context)
+        for step, timestep in enumerate(self.scheduler.timesteps):
+            velocity = self._velocity(latents, timestep, conditions, weights)
+            latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
+            latents = _with_context(latents, conditions.context)
+            if callback is not None:
+                latents = (callback(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
+        return latents
+
+    def _velocity(
+        self, latents: torch.Tensor, timestep: torch.Tensor, conditions: _Conditions, weights: dict[Pass, float]
+    ) -> torch.Tensor:
+        """The guided velocity (1, 16, n, h, w), float32. Passes with the same reference share its features."""
+        network = self.transformer
+        noisy = latents.to(network.dtype)
+        timestep = timestep.expand(1)
+        features = {
+            known: network.extract_reference(value, timestep, conditions.rotary)
+            for known, value in conditions.reference_latents.items()
+        }
+        velocity = torch.zeros_like(latents)
+        for each, weight in weights.items():
+            velocity += weight * network.denoise(
+                noisy,
+                timestep,
+                text=conditions.text[each.negative],
+                reference_features=features[each.reference],
+                prefix=conditions.prefix[each.reference],
+                pose=conditions.pose if each.pose else None,
+                num_context_frames=0 if conditions.context is None else CONTEXT_LATENTS,
+                rotary=conditions.rotary,
+            )
+        return velocity
+
+
+def _with_context(latents: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+    """Put the clean context in place of the first latent frames (paper section "Token Replace")."""
+    if context is None:
+        return latents
+    return torch.cat([context, latents[:, :, CONTEXT_LATENTS:]], dim=2)
+
+
+def _check_inputs(
+    image: Picture,
+    height: int | None,
+    width: int | None,
+    pose_video: torch.Tensor,
+    reference_pose: torch.Tensor,
+    context_frames: Sequence[Picture] | None,
+    output_type: str,
+) -> tuple[int, int]:
+    image_height, image_width = _as_chw(image).shape[-2:]
+    height, width = height or image_height, width or image_width
+    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+        raise ValueError(f"height and width must be multiples of {SIZE_MULTIPLE}, not {height} x {width}")
+    frames = pose_video.shape[2] if pose_video.ndim == 5 else 0
+    if pose_video.shape != (1, 3, frames, height, width) or frames % TEMPORAL_STRIDE != 1:
+        raise ValueError(
+            f"pose_video must be (1, 3, 4k + 1, {height}, {width}) like the image, not {tuple(pose_video.shape)}"
+        )
+    if reference_pose.shape != (1, 3, 1, height, width):
+        raise ValueError(f"reference_pose must be (1, 3, 1, {height}, {width}), not {tuple(reference_pose.shape)}")
+    if context_frames is not None and (len(context_frames) != CONTEXT_FRAMES or frames <= CONTEXT_FRAMES):
+        raise ValueError(f"context_frames are {CONTEXT_FRAMES} pictures before a longer segment")
+    if output_type not in ("pil", "pt", "latent"):
+        raise ValueError(f"output_type is 'pil', 'pt' or 'latent', not {output_type!r}")
+    return height, width
+
+
+def _as_chw(picture: Picture) -> torch.Tensor:
+    """A picture as float (3, H, W) in [-1, 1]."""
+    if isinstance(picture, torch.Tensor):
+        return picture.squeeze(0) if picture.ndim == 4 else picture
+    array = np.asarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
+        raise ValueError(f"a picture array must be uint8 (H, W, 3), not {array.dtype} {array.shape}")
+    return torch.from_numpy(array.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)
+
+
+def _as_video(pictures: Sequence[Picture], height: int, width: int) -> torch.Tensor:
+    """Pictures as (1, 3, T, H, W) in [-1, 1]."""
+    video = torch.stack([_as_chw(each) for each in pictures], dim=1).unsqueeze(0)
+    if video.shape[-2:] != (height, width):
+        raise ValueError(f"pictures are {tuple(video.shape[-2:])}, the segment is {(height, width)}")
+    return video.float()
+
+
+def _mask_as_video(mask: Picture, height: int, width: int) -> torch.Tensor:
+    """The mask as the RGB picture the VAE encodes: (1, 3, 1, H, W), 1 (white) where unknown, -1 elsewhere."""
+    if isinstance(mask, Image.Image):
+        mask = np.asarray(mask.convert("L"), dtype=np.float32) / 255
+    values = torch.as_tensor(np.asarray(mask, dtype=np.float32))
+    values = values.reshape(1, 1, 1, *values.shape[-2:])
+    if values.shape[-2:] != (height, width):
+        raise ValueError(f"the mask is {tuple(values.shape[-2:])}, the segment is {(height, width)}")
+    if values.min() < 0 or values.max() > 1:
+        raise ValueError("the mask must lie between 0 (known) and 1 (unknown)")
+    return (values * 2 - 1).expand(1, 3, 1, height, width)
+
+
+def to_uint8(frames: torch.Tensor) -> np.ndarray:
+    """(T, 3, H, W) in [-1, 1] -> uint8 (T, H, W, 3)."""
+    return ((frames + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -1,0 +1,76 @@
+"""How a motion of any length is cut into segments that the network generates one after another.
+
+A segment is 4k+1 frames (the VAE keeps the first frame alone and packs the rest by four). Every segment but the
+first begins with frames that the one before it made (token replace, paper section "Token Replace").
+"""
+
+from dataclasses import dataclass
+
+from onetoall_cli.errors import BadInput
+
+CONTEXT_FRAMES = 5  # carried from segment to segment; the VAE packs them into 2 latent frames
+TEMPORAL_STRIDE = 4  # frames per latent frame after the first
+MAX_SEGMENT_FRAMES = 81  # released inference setting
+
+
+@dataclass(frozen=True)
+class Segment:
+    """`length` frames of the motion from frame `start` on; the first `context` of them exist already.
+
+    `start + length` may pass the motion's end by up to 3 frames: those repeat the last pose and are dropped.
+    """
+
+    start: int
+    length: int
+    context: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.length
+
+
+def plan_segments(
+    frames: int, max_frames: int = MAX_SEGMENT_FRAMES, *, has_context: bool = False
+) -> tuple[Segment, ...]:
+    """Cut `frames` frames into the segments that generate the fewest frames, of balanced length.
+
+    Args:
+        frames: Frames of motion, >= 1. One frame is a plan of one one-frame segment: an image.
+        max_frames: Longest segment; rounded down to 4k+1.
+        has_context: The first `CONTEXT_FRAMES` frames exist already (a clip is being extended).
+
+    Returns:
+        Segments in order; each but the first starts `CONTEXT_FRAMES` before the end of the one before.
+
+    With n latent steps of 4 frames in all, S segments cover 4n + 5 - 4S frames and cost 4n + S frames, so
+    the fewest segments cost least, and equal n cost the least attention (which grows with the square).
+
+    Raises:
+        BadInput: there is no frame, or `max_frames` leaves no room for new frames beside the context.
+    """
+    if frames < 1:
+        raise BadInput("The motion has no frames.", "Check the driving video and --start/--duration.")
+    first_context = CONTEXT_FRAMES if has_context else 0
+    if frames <= first_context:
+        raise BadInput("There is no motion after the context frames.", "Give a longer motion.")
+    longest = (max_frames - 1) // TEMPORAL_STRIDE  # latent steps beyond a segment's first frame
+    steps_needed = -(-(frames - 1) // TEMPORAL_STRIDE)
+    if steps_needed <= longest:
+        return (Segment(0, steps_needed * TEMPORAL_STRIDE + 1, first_context),)
+    context_steps = CONTEXT_FRAMES // TEMPORAL_STRIDE
+    if longest <= context_steps:
+        raise BadInput(
+            f"Segments of {max_frames} frames leave no room beside {CONTEXT_FRAMES} carried frames.",
+            f"Use at least {CONTEXT_FRAMES + TEMPORAL_STRIDE} frames a segment.",
+        )
+    # each join costs one latent step that is generated twice
+    count = -(-(steps_needed - context_steps) // (longest - context_steps))
+    total = steps_needed + (count - 1) * context_steps
+    segments: list[Segment] = []
+    start = 0
+    for index in range(count):
+        steps = total // count + (index < total % count)
+        length = steps * TEMPORAL_STRIDE + 1
+        segments.append(Segment(start, length, CONTEXT_FRAMES if index else first_context))
+        start += length - CONTEXT_FRAMES
+    return tuple(segments)
