@@ -2,7 +2,7 @@
 
 from onetoall_cli.sampling.animate import SamplingSettings, animate
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
-from onetoall_cli.sampling.loading import load_pipeline
+from onetoall_cli.sampling.loading import load_pipeline, save_model
 from onetoall_cli.sampling.pipeline import OneToAllPipeline, OneToAllPipelineOutput
 from onetoall_cli.sampling.segments import CONTEXT_FRAMES, Segment, plan_segments
 
@@ -17,4 +17,5 @@ __all__ = [
     "guidance_weights",
     "load_pipeline",
     "plan_segments",
+    "save_model",
 ]

@@ -3,7 +3,7 @@
 Frames are yielded as they are made, so a job of any length holds one segment's frames and the 5 carried ones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +46,7 @@ def animate(
     prompt_embeds: torch.Tensor,
     negative_prompt_embeds: torch.Tensor,
     *,
-    context_frames: np.ndarray | None = None,
+    context_frames: Sequence[np.ndarray] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Generate every frame of `conditioning`'s motion that does not exist yet.
@@ -56,7 +56,7 @@ def animate(
         conditioning: Aligned reference and motion.
         settings: How to sample.
         prompt_embeds, negative_prompt_embeds: (1, L, text_dim).
-        context_frames: uint8 (5, H, W, 3): frames that exist, shown by the first 5 poses of the motion; generation
+        context_frames: 5 frames that exist, uint8 (H, W, 3) each, shown by the first 5 poses of the motion; generation
             continues from them and does not yield them again.
         on_step: Called after each step with (segment index, steps done in the segment).
 
@@ -68,7 +68,7 @@ def animate(
     noise_source = torch.Generator("cpu").manual_seed(settings.seed)
     plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
     for index, segment in enumerate(plan):
-        frames = pipeline(
+        (frames,) = pipeline(
             image=conditioning.reference,
             image_mask=conditioning.mask,
             pose_video=_pose_video(conditioning, segment),
@@ -81,9 +81,10 @@ def animate(
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
             output_type="pt",
+            return_dict=False,
             callback_on_step_end=None if on_step is None else _step_counter(on_step, index),
-        ).frames[0]  # (3, T, H, W)
-        frames = frames.transpose(0, 1).cpu()
+        )
+        frames = frames[0].transpose(0, 1).cpu()  # (1, 3, T, H, W) -> (T, 3, H, W)
         # the carried frames stay unrounded: rounding them to bytes at every join would add up
         carried = list(frames[-CONTEXT_FRAMES:].clone())
         yield from to_uint8(frames[segment.context : total - segment.start])

@@ -1,10 +1,12 @@
-"""From a model's place on disk to a pipeline ready to run on a device."""
+"""Pipelines from and to disk: a model's place, loaded onto a device; a pipeline saved as a model directory."""
+
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
 
-from onetoall_cli.hub import ModelLocation
-from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.errors import ModelMissing
+from onetoall_cli.hub import GenerationDefaults, ModelLocation, load_network
 from onetoall_cli.sampling.pipeline import OneToAllPipeline
 
 
@@ -14,14 +16,26 @@ def load_pipeline(location: ModelLocation, device: torch.device, dtype: torch.dt
     Raises:
         ModelMissing: a file is missing, truncated or foreign; the message names it.
     """
-    if location.transformer_config is None:
-        transformer = OneToAllTransformer3DModel.from_pretrained(location.transformer, torch_dtype=dtype)
-    else:
-        transformer = OneToAllTransformer3DModel.from_published(
-            location.transformer, torch_dtype=dtype, **location.transformer_config
+    transformer = load_network(location, dtype)
+    try:
+        vae = AutoencoderKLWan.from_pretrained(
+            location.vae, torch_dtype=dtype, use_safetensors=True, local_files_only=True
         )
-    vae = AutoencoderKLWan.from_pretrained(location.vae, torch_dtype=dtype)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelMissing(
+            f"{location.vae} cannot be loaded: {str(error).strip().splitlines()[0]}",
+            "Run `onetoall fetch --verify`, or copy the folder again.",
+        ) from error
     # the shift is the model's generation setting; a checkpoint's own scheduler folder may be Wan's (UniPC, shift 3)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=location.defaults.shift)
-    pipeline = OneToAllPipeline(vae=vae.eval(), transformer=transformer.eval(), scheduler=scheduler)
+    pipeline = OneToAllPipeline(vae=vae.eval(), transformer=transformer, scheduler=scheduler)
     return pipeline.to(device)
+
+
+def save_model(pipeline: OneToAllPipeline, defaults: GenerationDefaults, folder: Path) -> None:
+    """Write a model directory: diffusers' layout with `generation_config.json`.
+
+    Prompt embeddings are added with `hub.PromptStore(folder / "prompt_embeds.safetensors")`.
+    """
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    defaults.save(folder / "generation_config.json")

@@ -14,6 +14,7 @@ from diffusers import AutoencoderKLWan, DiffusionPipeline, FlowMatchEulerDiscret
 from diffusers.utils import BaseOutput
 from PIL import Image
 
+from onetoall_cli.hub.text import clean_prompt
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 from onetoall_cli.sampling.segments import CONTEXT_FRAMES, TEMPORAL_STRIDE
@@ -178,6 +179,15 @@ class OneToAllPipeline(DiffusionPipeline):
             rotary=network.rotary_tables(latent_frames + 1, image.shape[-2] // 8, image.shape[-1] // 8),
             context=None if context is None else self.encode_frames(context).float(),
         )
+
+    def encode_prompt(self, prompt: str, max_sequence_length: int = 512) -> torch.Tensor:
+        """A prompt as (1, max_sequence_length, text_dim), zero after its true length, as the network was trained."""
+        device = self._execution_device
+        tokens = self.tokenizer(
+            clean_prompt(prompt), max_length=max_sequence_length, truncation=True, return_tensors="pt"
+        ).to(device)
+        rows = self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        return torch.nn.functional.pad(rows, (0, 0, 0, max_sequence_length - rows.shape[1]))
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """(1, 3, T, H, W) in [-1, 1] -> normalised latents (1, 16, n, H/8, W/8), the posterior's mode."""
