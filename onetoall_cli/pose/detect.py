@@ -1,0 +1,142 @@
+"""From frames to a `PoseSequence`: opens a detector by name, runs it over a clip and tells the people apart."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.errors import BadInput, ModelMissing
+from onetoall_cli.pose.appearance import look_of
+from onetoall_cli.pose.detectors import dwpose, mediapipe_holistic, vitpose
+from onetoall_cli.pose.detectors.cuts import CutFinder
+from onetoall_cli.pose.detectors.interface import Detector, Image
+from onetoall_cli.pose.sequence import PoseSequence
+from onetoall_cli.pose.tracking import Tracker
+
+Locate = Callable[[str], Path | None]
+"""Finds an ONNX file, or the folder that holds it, by the name it is published under, such as "yolov10m"."""
+
+DETECTORS = ("vitpose", "dwpose", "mediapipe")
+"""Every detector, the best first."""
+
+_EVEN = 0.002
+"""Seconds by which frames of a constant rate may be off it: containers round times to milliseconds."""
+
+
+def detector_files(name: str) -> tuple[str, ...]:
+    """The names of the ONNX files a detector needs: the one that finds people, the one that reads them."""
+    return {"vitpose": vitpose.FILES, "dwpose": dwpose.FILES, "mediapipe": ()}[name]
+
+
+def installed_detectors(locate: Locate | None = None) -> tuple[str, ...]:
+    """The detectors that can be opened now, the best first."""
+    locate = locate or _locate_fetched
+    installed = [name for name in ("vitpose", "dwpose") if all(map(locate, detector_files(name)))]
+    return (*installed, "mediapipe") if mediapipe_holistic.is_installed() else tuple(installed)
+
+
+def open_detector(name: str = "auto", *, device: str = "auto", locate: Locate | None = None) -> Detector:
+    """Open a pose detector; its `description` says which it is and where it runs.
+
+    Args:
+        name: "vitpose", "dwpose", "mediapipe", or "auto" for the best that is installed.
+        device: "auto", "cpu", "cuda" or "cuda:N"; `mediapipe` always runs on the CPU.
+        locate: Where ONNX files are; None asks the model manager what has been fetched.
+
+    Raises:
+        ModelMissing: it is not installed, or a file of it is broken.
+        BadInput: there is no detector of that name.
+    """
+    if name == "auto":
+        installed = installed_detectors(locate)
+        if not installed:
+            raise ModelMissing(
+                "No pose detector is installed.",
+                "Fetch the best one with `onetoall fetch pose`, or install the one that needs no download with "
+                '`pip install "onetoall-cli[mediapipe]"`.',
+            )
+        name = installed[0]
+    if name == "mediapipe":
+        return mediapipe_holistic.MediaPipe()
+    if name not in DETECTORS:
+        raise BadInput(f"There is no detector {name}.", f"Use auto, {', '.join(DETECTORS)}.")
+    module, opener = {"vitpose": (vitpose, vitpose.open_vitpose), "dwpose": (dwpose, dwpose.open_dwpose)}[name]
+    finder, network = (_need(file, name, module.FETCH, locate or _locate_fetched) for file in detector_files(name))
+    return opener(finder, network, device=device)
+
+
+def detect_poses(
+    frames: Iterable[tuple[Image, float]],
+    detector: Detector,
+    *,
+    width: int,
+    height: int,
+    fps: float,
+    progress: Callable[[int, int | None], None] | None = None,
+    total: int | None = None,
+) -> PoseSequence:
+    """The people of a clip, told apart: a person is the same index of the second axis in every frame.
+
+    Frames are read as they come, and no more than the detector's batch is held.
+
+    Args:
+        frames: Pictures with their times in seconds, in order. One of another size than the canvas is taken as
+            the canvas scaled.
+        detector: From `open_detector`.
+        width, height: The canvas, in pixels.
+        fps: Frames per second, on average.
+        progress: Told (frames done, `total`) after each.
+        total: Number of frames if known, passed on to `progress`.
+
+    Returns:
+        Everyone seen for more than a moment, the longest seen first; where nobody is found at all, one person absent
+        throughout. The times are kept unless they are those of the constant rate.
+
+    Raises:
+        BadInput: there are no frames.
+        ModelMissing, OutOfResources: as `Detector.detect`.
+    """
+    waiting: deque[tuple[Image, float]] = deque()
+
+    def images() -> Iterator[Image]:
+        for image, time in frames:
+            waiting.append((image, time))
+            yield image
+
+    tracker, cuts = Tracker(), CutFinder()
+    times: list[float] = []
+    for people in detector.follow(images()):
+        image, time = waiting.popleft()
+        looks = [look_of(image, person) for person in people]
+        size = np.array([width / image.shape[1], height / image.shape[0], 1], dtype=np.float32)
+        tracker.add(people * size, looks, cut=cuts.is_cut(image))
+        times.append(time)
+        if progress is not None:
+            progress(len(times), total)
+    if not times:
+        raise BadInput("The motion has no frames.", "Choose another file, or another part with --start/--duration.")
+    return PoseSequence(tracker.keypoints(), width, height, fps, _uneven(np.array(times), fps))
+
+
+def _uneven(times: NDArray[np.float64], fps: float) -> NDArray[np.float64] | None:
+    """The times, or None if they are those of the constant rate."""
+    even = np.abs(times - np.arange(len(times)) / fps).max() <= _EVEN
+    return None if even else times
+
+
+def _need(file: str, name: str, fetch: str, locate: Locate) -> Path:
+    path = locate(file)
+    if path is None:
+        raise ModelMissing(
+            f"The detector {name} is not installed ({file}.onnx is missing).",
+            f"Fetch it with `onetoall fetch {fetch}`, or use --detector auto.",
+        )
+    return path
+
+
+def _locate_fetched(file: str) -> Path | None:
+    from onetoall_cli.hub import component_path
+
+    return component_path(file)

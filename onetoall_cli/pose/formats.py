@@ -1,0 +1,258 @@
+"""Pose files: our JSON, and the OpenPose, ComfyUI and 133-point array files of other tools.
+
+Ours is `{"format": "onetoall-pose", "version": 1, "fps": 30.0, "person_count": 1, "frames": [...]}`. Each frame is an
+OpenPose frame in pixels (`openpose_json.py`), with its `time` in seconds if the frame rate varies. So `frames` is a
+ComfyUI POSE_KEYPOINT list, and one frame of it an OpenPose file. Every value reads back exactly.
+"""
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.files import whole_file, whole_folder
+from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.pose.arrays import Facts, array_to_keypoints, read_array
+from onetoall_cli.pose.faults import FORMATS_ADVICE, MAX_CANVAS, MAX_FILE_BYTES, fault
+from onetoall_cli.pose.openpose_json import canvas_of, checked_side, frames_from_json, frames_to_json
+from onetoall_cli.pose.sequence import PoseSequence
+
+FORMAT = "onetoall-pose"
+VERSION = 1
+DEFAULT_FPS = 30.0  # what phones film at; only for files that do not say, and of more than one frame
+OPENPOSE_VERSION = 1.3  # of OpenPose 1.5 to 1.7
+# A part whose points lie within this of the origin is in 0..1 coordinates, some of it off the canvas: no body part
+# fits in 2 px of a picture.
+NORMALISED_LIMIT = 2.0
+# Editors show every point with a score as surely seen and drop scores below 1, so points this sure are exported as 1.
+# 0.3 is where hands and faces are drawn.
+EXPORT_THRESHOLD = 0.3
+
+_log = logging.getLogger(__name__)
+
+
+def load_poses(path: Path, *, fps: float | None = None, size: tuple[int, int] | None = None) -> PoseSequence:
+    """Read a motion or a single pose.
+
+    Args:
+        path: `onetoall-pose` JSON; an OpenPose file; a folder of OpenPose files, one a frame, in the order of the
+            numbers in their names; a ComfyUI POSE_KEYPOINT list; nested lists of 133 points in JSON, alone or as
+            `{"keypoints": ..., "width": ..., "height": ..., "fps": ...}`; an array (133, 3), (frames, 133, 3) or
+            (frames, people, 133, 3) in .npy or .npz. In an .npz of several, `poses.npz:NAME` chooses; `NAME_size` or
+            `size` holds (width, height), `NAME_fps` or `fps` the rate.
+            Bodies may have 18 (COCO) or 25 (BODY_25) points; hands, face and feet may be missing. Coordinates in
+            0..1 are recognised where the canvas is known.
+        fps: Frame rate for a file that does not say; without it 30.
+        size: Canvas (width, height) in px for a file that does not say; without it the extent of the keypoints.
+
+    Raises:
+        BadInput: naming file, frame, person and field at fault.
+    """
+    given = Facts(size, fps)
+    file, _, name = str(path).partition(".npz:") if not path.exists() else ("", "", "")
+    if name:
+        return _from_array(*read_array(Path(file + ".npz"), name), given)
+    if path.is_dir():
+        return _from_frames(_folder_frames(path), str(path), given)
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _from_array(*read_array(path), given)
+    return from_json(_read_json(path), str(path), fps=fps, size=size)
+
+
+def from_json(data: Any, source: str, *, fps: float | None = None, size: tuple[int, int] | None = None) -> PoseSequence:
+    """Read parsed JSON of any format that `load_poses` reads; `source` names it in errors.
+
+    Raises:
+        BadInput: naming source, frame, person and field at fault.
+    """
+    given = Facts(size, fps)
+    if isinstance(data, dict):
+        if data.get("format") == FORMAT:
+            return _from_ours(data, source)
+        if "people" in data or "animals" in data:
+            return _from_frames([(source, data)], source, given)
+        if "keypoints" in data:
+            return _from_array(f"{source}, keypoints", data["keypoints"], _stated(data, source), given)
+    if isinstance(data, list):
+        if not data:
+            fault(source, "it holds no frames")
+        if isinstance(data[0], dict):
+            return _from_frames(_numbered(source, data), source, given)
+        if isinstance(data[0], list):
+            return _from_array(source, data, Facts(), given)
+    fault(source, "this JSON is not a pose", FORMATS_ADVICE)
+
+
+def to_json(sequence: PoseSequence) -> dict[str, Any]:
+    """`sequence` as JSON-ready data in our format; lossless."""
+    frames = frames_to_json(sequence.keypoints, sequence.width, sequence.height)
+    if sequence.times is not None:
+        frames = [{"time": time} | frame for time, frame in zip(sequence.times.tolist(), frames, strict=True)]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "fps": sequence.fps,
+        "person_count": sequence.people,
+        "frames": frames,
+    }
+
+
+def save_poses(sequence: PoseSequence, path: Path) -> None:
+    """Write our JSON, one line a frame, whole or not at all. The same sequence gives the same bytes."""
+    head = to_json(sequence)
+    lines = [json.dumps(frame, separators=(",", ":")) for frame in head.pop("frames")]
+    text = json.dumps(head)[:-1] + ', "frames": [\n' + ",\n".join(lines) + "\n]}\n"
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="ascii")
+
+
+def export_openpose(sequence: PoseSequence, path: Path) -> None:
+    """Write the poses for editors, which know no scores between 0 and 1: points seen with 0.3 get 1, others 0, 0, 0.
+
+    Args:
+        sequence: What to write; not lossless (use `save_poses` for that).
+        path: `NAME.json`: a ComfyUI POSE_KEYPOINT list (of one frame: an OpenPose file). Any other name: a folder of
+            OpenPose files, `NAME_000000000000_keypoints.json` and so on.
+    """
+    seen = sequence.keypoints[..., 2:] >= EXPORT_THRESHOLD
+    keypoints = np.where(seen, sequence.keypoints, np.float32(0))
+    keypoints[..., 2] = seen[..., 0]
+    frames = frames_to_json(keypoints, sequence.width, sequence.height)
+    frames = [{"version": OPENPOSE_VERSION} | frame for frame in frames]
+    if path.suffix.lower() == ".json":
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(frames if len(frames) > 1 else frames[0]), encoding="ascii")
+        return
+    with whole_folder(path) as folder:
+        for i, frame in enumerate(frames):
+            (folder / f"{path.name}_{i:012d}_keypoints.json").write_text(json.dumps(frame), encoding="ascii")
+
+
+def _from_ours(data: dict[str, Any], source: str) -> PoseSequence:
+    if data.get("version") != VERSION:
+        problem = f"it has version {data.get('version')!r} of the format, and this program reads version {VERSION}"
+        fault(f"{source}, version", problem, "Update onetoall, or make the file again with `onetoall pose`.")
+    frames = data.get("frames")
+    if not isinstance(frames, list) or not frames:
+        fault(f"{source}, frames", "it holds no frames")
+    named = _numbered(source, frames)
+    slots = data.get("person_count")
+    if slots is not None and (not isinstance(slots, int) or isinstance(slots, bool) or slots < 1):
+        fault(f"{source}, person_count", "must be a whole number from 1")
+    keypoints = frames_from_json(named, slots)
+    size = canvas_of(named)
+    if size is None:
+        fault(source, "no frame states `canvas_width` and `canvas_height`")
+    fps = _checked_fps(source, data.get("fps"))
+    return PoseSequence(keypoints, *size, fps, _times_of(named))
+
+
+def _stated(data: dict[str, Any], source: str) -> Facts:
+    """The size and rate beside nested lists of keypoints."""
+    has_size = "width" in data or "height" in data
+    return Facts(
+        (checked_side(source, data, "width"), checked_side(source, data, "height")) if has_size else None,
+        _checked_fps(source, data["fps"]) if "fps" in data else None,
+    )
+
+
+def _from_frames(frames: list[tuple[str, Any]], source: str, given: Facts) -> PoseSequence:
+    keypoints = frames_from_json(frames)
+    return _finished(keypoints, source, Facts(canvas_of(frames)).otherwise(given))
+
+
+def _from_array(place: str, values: Any, stated: Facts, given: Facts) -> PoseSequence:
+    return _finished(array_to_keypoints(place, values), place, stated.otherwise(given))
+
+
+def _finished(keypoints: NDArray[np.float32], source: str, facts: Facts) -> PoseSequence:
+    """The sequence of a foreign file, with what nobody said filled in."""
+    if not (keypoints[..., 2] > 0).any():
+        fault(source, "no frame holds a person", "Choose a file in which somebody was detected.")
+    keypoints = _in_pixels(keypoints, facts.size, source)
+    size = facts.size or _extent(keypoints, source)
+    if facts.fps is None and len(keypoints) > 1:
+        _log.warning("%s does not say its frame rate: %g assumed", source, DEFAULT_FPS)
+    return PoseSequence(keypoints, *size, facts.fps or DEFAULT_FPS)
+
+
+def _in_pixels(keypoints: NDArray[np.float32], canvas: tuple[int, int] | None, source: str) -> NDArray[np.float32]:
+    """Parts in 0..1 coordinates scaled to the canvas. Decided for each part over the whole file: some writers mix
+    spaces between parts, and single points of a normalised part may lie outside 0..1."""
+    scaled = keypoints.copy()
+    for part in (slice(kp.BODY.start, kp.FEET.stop), kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND):
+        points = keypoints[..., part, :]
+        seen = points[points[..., 2] > 0]
+        if not len(seen) or np.median(np.abs(seen[:, :2]).max(axis=1)) > NORMALISED_LIMIT:
+            continue
+        if canvas is None:
+            fault(
+                source,
+                "its coordinates are fractions of a canvas whose size it does not say",
+                "Add canvas_width and canvas_height.",
+            )
+        scaled[..., part, :2] *= np.array(canvas, np.float32)
+    return scaled
+
+
+def _extent(keypoints: NDArray[np.float32], source: str) -> tuple[int, int]:
+    """The smallest canvas from 0, 0 that holds every seen point."""
+    seen = keypoints[keypoints[..., 2] > 0]
+    width, height = (int(side) + 1 for side in np.maximum(seen[:, :2].max(axis=0), 0))
+    if max(width, height) > MAX_CANVAS:
+        fault(source, f"the keypoints reach {max(width, height)} px, beyond any picture")
+    _log.warning(
+        "%s does not say its canvas size: %d x %d, the extent of its keypoints, assumed", source, width, height
+    )
+    return width, height
+
+
+def _folder_frames(folder: Path) -> list[tuple[str, Any]]:
+    files = sorted(
+        folder.glob("*.json"), key=lambda file: [int(n) for n in re.findall(r"\d+", file.name)] + [file.name]
+    )
+    if not files:
+        fault(str(folder), "the folder holds no .json files", FORMATS_ADVICE)
+    return [(str(file), _read_json(file)) for file in files]
+
+
+def _numbered(source: str, frames: list[Any]) -> list[tuple[str, Any]]:
+    return [(f"{source}, frame {i}", frame) for i, frame in enumerate(frames)]
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            fault(str(path), f"it has {size / 1e9:.1f} GB, and pose files of up to 1 GB are read", "Split it.")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        fault(str(path), f"cannot be read: {error.strerror}", "Check the name and the permissions.")
+    except json.JSONDecodeError as error:
+        fault(str(path), f"is not JSON ({error.msg}, line {error.lineno}, column {error.colno})", FORMATS_ADVICE)
+    except (ValueError, RecursionError):  # not text, absurdly long numbers, absurdly deep nesting
+        fault(str(path), "is not JSON", FORMATS_ADVICE)
+
+
+def _checked_fps(source: str, value: Any) -> float:
+    valid = isinstance(value, int | float) and not isinstance(value, bool)
+    if not valid or not 0 < value <= 1e4:
+        fault(f"{source}, fps", "must be a number of frames per second above 0")
+    return float(value)
+
+
+def _times_of(frames: list[tuple[str, dict[str, Any]]]) -> NDArray[np.float64] | None:
+    """The frames' `time`s, or None if no frame has one."""
+    if not any("time" in frame for _, frame in frames):
+        return None
+    times: list[float] = []
+    for place, frame in frames:
+        time: Any = frame.get("time")
+        valid = isinstance(time, int | float) and not isinstance(time, bool)
+        if not valid or not 0 <= time < 1e9 or (times and time <= times[-1]):
+            fault(f"{place}, time", "must be the seconds from 0, each frame's greater than the one before")
+        times.append(time)
+    return np.array(times, np.float64)

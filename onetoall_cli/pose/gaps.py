@@ -1,0 +1,113 @@
+"""What is seen when: steadies flickering keypoints, bridges short gaps, reports long ones."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.pose.sequence import PoseSequence
+
+# Hysteresis: a run of scores above `stay` counts as seen if it reaches `appear` somewhere. Hands and face are drawn
+# from 0.3 up, between the two; bodies at any score, and a limb below 0.1 is black anyway.
+BODY_APPEAR, BODY_STAY = 0.2, 0.1
+FINE_APPEAR, FINE_STAY = 0.35, 0.2
+DRAWN_FROM = 0.3  # `drawing.MIN_SCORE`, which this module must not import: it would bring cv2
+LONGEST_GAP = 0.4  # seconds; 12 frames at 30 fps. A straight line is a fair guess of a movement that short.
+SHORTEST_SIGHT = 0.1  # seconds; what shows up for less, with nothing before and after, is a mistake
+
+
+def missing_frames(sequence: PoseSequence, person: int = 0) -> list[tuple[int, int]]:
+    """The runs of frames without any keypoint of a person, as (first, last), both inclusive."""
+    return _runs(~sequence.present()[:, person])
+
+
+def fill_gaps(sequence: PoseSequence, longest: float = LONGEST_GAP) -> PoseSequence:
+    """Bridge gaps of up to `longest` seconds, of single keypoints and of whole people.
+
+    Between two sightings a keypoint moves in a straight line, with the lower of the two scores. A person missing for
+    no longer than that at the very start or end holds their nearest pose. Longer gaps stay empty: the pose picture is
+    black there. (`missing_frames` before and after tells which are which.)
+    """
+    clock = sequence.clock()
+    keypoints = sequence.keypoints.copy()
+    before, after = _neighbours(keypoints[..., 2] > 0)
+    bridged = (before >= 0) & (after < len(sequence)) & (before < after)
+    gap = np.where(bridged, clock[np.minimum(after, len(sequence) - 1)] - clock[before], np.inf) - 1 / sequence.fps
+    frames, people, points = np.nonzero(gap <= longest + 1e-6)
+    first, last = before[frames, people, points], after[frames, people, points]
+    weight = ((clock[frames] - clock[first]) / (clock[last] - clock[first])).astype(np.float32)[:, None]
+    a, b = keypoints[first, people, points], keypoints[last, people, points]
+    between = a + weight * (b - a)
+    between[:, 2] = np.minimum(a[:, 2], b[:, 2])
+    keypoints[frames, people, points] = between
+    _hold_at_ends(keypoints, clock, longest)
+    return replace(sequence, keypoints=keypoints)
+
+
+def steady_sight(sequence: PoseSequence) -> PoseSequence:
+    """Decide for each keypoint and frame whether it is seen, without flicker, and bridge short gaps.
+
+    By hysteresis on the score, then `fill_gaps`, then dropping sightings shorter than 0.1 s. Unseen keypoints get
+    score 0; hands and face that stay seen through a dip get the score from which they are drawn.
+    """
+    scores = sequence.keypoints[..., 2]
+    appear, stay = np.full(kp.COUNT, FINE_APPEAR, np.float32), np.full(kp.COUNT, FINE_STAY, np.float32)
+    appear[: kp.FEET.stop], stay[: kp.FEET.stop] = BODY_APPEAR, BODY_STAY
+    seen = _latched(scores, appear, stay) | _latched(scores[::-1], appear, stay)[::-1]
+    lifted = scores.copy()
+    lifted[..., kp.FEET.stop :] = np.maximum(lifted[..., kp.FEET.stop :], DRAWN_FROM)
+    steady = fill_gaps(_with_scores(sequence, np.where(seen, lifted, 0)))
+    scores = steady.keypoints[..., 2]
+    return _with_scores(steady, np.where(_long_enough(scores > 0, sequence.clock()), scores, 0))
+
+
+def _with_scores(sequence: PoseSequence, scores: NDArray) -> PoseSequence:
+    keypoints = sequence.keypoints.copy()
+    keypoints[..., 2] = scores
+    return replace(sequence, keypoints=keypoints)
+
+
+def _latched(scores: NDArray[np.float32], appear: NDArray, stay: NDArray) -> NDArray[np.bool_]:
+    """Seen from a score of `appear` until one below `stay`, forwards in time."""
+    seen = scores >= appear
+    for i in range(1, len(scores)):
+        seen[i] |= seen[i - 1] & (scores[i] >= stay)
+    return seen
+
+
+def _long_enough(seen: NDArray[np.bool_], clock: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """`seen` (frames, ...) without the runs under SHORTEST_SIGHT that start and end within the clip."""
+    before, after = _neighbours(~seen)
+    inside = (before >= 0) & (after < len(seen))
+    span = clock[np.minimum(after, len(seen) - 1)] - clock[before]
+    return seen & ~(inside & (span < SHORTEST_SIGHT))
+
+
+def _neighbours(marked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each frame the nearest marked frame at or before it (-1: none) and at or after it (frames: none)."""
+    count = len(marked)
+    index = np.arange(count).reshape(-1, *[1] * (marked.ndim - 1))
+    before = np.maximum.accumulate(np.where(marked, index, -1), axis=0)
+    after = np.minimum.accumulate(np.where(marked, index, count)[::-1], axis=0)[::-1]
+    return before, after
+
+
+def _hold_at_ends(keypoints: NDArray[np.float32], clock: NDArray[np.float64], longest: float) -> None:
+    """Fill a person's short absence at the start and end with their nearest pose, in place."""
+    present = (keypoints[..., 2] > 0).any(axis=-1)
+    for person in range(keypoints.shape[1]):
+        there = np.flatnonzero(present[:, person])
+        if not len(there):
+            continue
+        first, last = there[0], there[-1]
+        if clock[first] - clock[0] <= longest + 1e-6:
+            keypoints[:first, person] = keypoints[first, person]
+        if clock[-1] - clock[last] <= longest + 1e-6:
+            keypoints[last + 1 :, person] = keypoints[last, person]
+
+
+def _runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The (first, last) of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
+    return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]

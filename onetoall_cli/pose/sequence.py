@@ -1,0 +1,179 @@
+"""A motion as a value: per frame up to n people, each 133 whole-body keypoints in pixels of one canvas.
+
+What detectors return, alignment reads and rewrites, drawing draws, and `pose.json` holds.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.pose import keypoints as kp
+
+Keypoints = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PoseSequence:
+    """Keypoints of a clip or of one picture. Immutable: the arrays are read-only, methods return new values.
+
+    Attributes:
+        keypoints: float32 (frames, people, 133, 3): x px, y px, score 0..1, COCO-WholeBody order (17 body, 6 feet,
+            68 face, 21 left hand, 21 right hand). A point that was not seen has score 0; points outside the
+            canvas keep their coordinates. At least one frame and one person; a person's index is their identity.
+            Scores are clipped to 0..1 (network outputs overshoot 1 a little).
+        width: Canvas width in pixels.
+        height: Canvas height in pixels.
+        fps: Frames per second; the average for a variable frame rate.
+        times: float64 (frames,): seconds, strictly increasing, for a variable frame rate; None means `index / fps`.
+
+    Raises:
+        ValueError: on values that break the above, such as NaN.
+    """
+
+    keypoints: Keypoints
+    width: int
+    height: int
+    fps: float = 30.0
+    times: NDArray[np.float64] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the way past `frozen` for normalising fields
+        set_field(self, "keypoints", _checked_keypoints(self.keypoints))
+        set_field(self, "width", int(self.width))
+        set_field(self, "height", int(self.height))
+        set_field(self, "fps", float(self.fps))
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"the canvas is {self.width} x {self.height} px, which must be positive")
+        if not (np.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"fps is {self.fps}, which must be a positive number")
+        if self.times is not None:
+            set_field(self, "times", _checked_times(self.times, len(self)))
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return self.keypoints.shape[0]
+
+    @property
+    def people(self) -> int:
+        """Number of people (rows of the second axis; some frames may lack some of them)."""
+        return self.keypoints.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame's start to the last one's end; the last frame counts as `1 / fps` long."""
+        if self.times is None:
+            return len(self) / self.fps
+        return float(self.times[-1] - self.times[0]) + 1 / self.fps
+
+    def clock(self) -> NDArray[np.float64]:
+        """The time of each frame in seconds, (frames,)."""
+        return np.arange(len(self)) / self.fps if self.times is None else self.times
+
+    def present(self) -> NDArray[np.bool_]:
+        """Whether any keypoint of a person is seen, (frames, people)."""
+        return (self.keypoints[..., 2] > 0).any(axis=-1)
+
+    def person(self, index: int) -> "PoseSequence":
+        """The motion of one person, as a sequence of one person."""
+        return replace(self, keypoints=self.keypoints[:, [range(self.people)[index]]])
+
+    def frame(self, index: int) -> "PoseSequence":
+        """One frame, as a sequence of one frame (a pose for `transfer`)."""
+        index = range(len(self))[index]
+        return self[index : index + 1]
+
+    def __getitem__(self, part: slice) -> "PoseSequence":
+        """Frames a to b as `sequence[a:b]`; their clock starts where this one's does."""
+        if not isinstance(part, slice) or part.step not in (None, 1):
+            raise TypeError("a PoseSequence is cut by sequence[a:b]; one frame is sequence.frame(i)")
+        times = self.times
+        if times is not None and len(times[part]):
+            times = times[part] - times[part][0] + times[0]
+        return replace(self, keypoints=self.keypoints[part], times=times)
+
+    def resampled(self, fps: float) -> "PoseSequence":
+        """The same motion at another constant frame rate, of the same duration to within half a frame.
+
+        A keypoint seen in both neighbouring frames is interpolated linearly; one seen in only one of them is taken
+        from the nearer frame, so that nothing moves towards a point that was never there.
+        """
+        if self.times is None and fps == self.fps:
+            return self
+        clock = self.clock() - self.clock()[0]
+        wanted = np.arange(max(1, round(self.duration * fps))) / fps
+        after = np.clip(np.searchsorted(clock, wanted, side="right"), 1, max(1, len(self) - 1))
+        after = np.minimum(after, len(self) - 1)
+        before = np.maximum(after - 1, 0)
+        span = np.where(after > before, clock[after] - clock[before], 1.0)
+        weight = np.clip((wanted - clock[before]) / span, 0.0, 1.0)
+        return replace(self, keypoints=_blend(self.keypoints, before, after, weight), fps=fps, times=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The sequence as JSON-ready data, format `onetoall-pose` (see `onetoall_cli.pose.formats`)."""
+        from onetoall_cli.pose.formats import to_json
+
+        return to_json(self)
+
+    @staticmethod
+    def from_json(data: Any, source: str = "The pose data", **known: Any) -> "PoseSequence":
+        """Read parsed JSON of any known pose format; keywords as for `load`.
+
+        Raises:
+            BadInput: it is none of them, naming `source`, frame and field.
+        """
+        from onetoall_cli.pose.formats import from_json
+
+        return from_json(data, source, **known)
+
+    @staticmethod
+    def load(path: Path | str, **known: Any) -> "PoseSequence":
+        """Read a pose file or folder of any known format (see `onetoall_cli.pose.formats.load_poses`).
+
+        Raises:
+            BadInput: it cannot be read, naming file, frame and field.
+        """
+        from onetoall_cli.pose.formats import load_poses
+
+        return load_poses(Path(path), **known)
+
+    def save(self, path: Path | str) -> None:
+        """Write the sequence as `onetoall-pose` JSON. The same sequence always gives the same bytes."""
+        from onetoall_cli.pose.formats import save_poses
+
+        save_poses(self, Path(path))
+
+
+def _checked_keypoints(values: Any) -> Keypoints:
+    """`values` as a read-only float32 array of the right shape, finite, scores within 0..1."""
+    array = np.asarray(values, dtype=np.float32)
+    if array.ndim != 4 or array.shape[2:] != (kp.COUNT, 3) or 0 in array.shape:
+        raise ValueError(f"keypoints have shape {array.shape}, not (frames, people, {kp.COUNT}, 3)")
+    if not array.flags.writeable:  # a view of another sequence, already checked
+        return array
+    if not np.isfinite(array).all():
+        raise ValueError("keypoints hold NaN or infinity")
+    array = array.copy()
+    np.clip(array[..., 2], 0.0, 1.0, out=array[..., 2])
+    array.flags.writeable = False
+    return array
+
+
+def _checked_times(values: Any, frames: int) -> NDArray[np.float64]:
+    times = np.array(values, dtype=np.float64)
+    if times.shape != (frames,):
+        raise ValueError(f"times have shape {times.shape}, not ({frames},)")
+    if not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
+        raise ValueError("times must be finite, not negative and strictly increasing")
+    times.flags.writeable = False
+    return times
+
+
+def _blend(keypoints: Keypoints, before: NDArray, after: NDArray, weight: NDArray) -> Keypoints:
+    """Keypoints between frames `before` and `after` at `weight` 0..1, (n, people, 133, 3)."""
+    a, b = keypoints[before], keypoints[after]
+    w = weight.astype(np.float32)[:, None, None, None]
+    both = (a[..., 2:] > 0) & (b[..., 2:] > 0)
+    return np.where(both, a + w * (b - a), np.where(w < 0.5, a, b)).astype(np.float32)
