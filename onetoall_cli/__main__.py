@@ -1,0 +1,5 @@
+"""`python -m onetoall_cli` is `onetoall`."""
+
+from onetoall_cli.cli import main
+
+main()

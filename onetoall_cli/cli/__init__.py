@@ -1,0 +1,18 @@
+"""The command line. Each module here parses, calls the library and reports; nothing else prints."""
+
+from onetoall_cli.cli import align, animate, completion, extend, info, pose, transfer
+from onetoall_cli.cli.app import app, main
+
+# in the order of `onetoall --help`
+for _command in (
+    animate.animate,
+    transfer.transfer,
+    extend.extend,
+    pose.pose,
+    align.align,
+    info.info,
+    completion.completion,
+):
+    app.command()(_command)
+
+__all__ = ["app", "main"]

@@ -1,0 +1,144 @@
+"""`onetoall animate`: the main job, from a reference picture and a driving video to a video."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from onetoall_cli.cli.alignment import Job, align_values, decided, load_aligned, read_inputs
+from onetoall_cli.cli.generation import (
+    generated_frames,
+    output_size,
+    plan_fields,
+    plan_prose,
+    resolve,
+    wanted_model,
+)
+from onetoall_cli.cli.info import as_arguments, settings_record
+from onetoall_cli.cli.options import (
+    AlignOptions,
+    GenerationOptions,
+    MotionOptions,
+    SideOptions,
+    SizeOptions,
+    Target,
+    VideoOptions,
+    subcommand,
+)
+from onetoall_cli.cli.outputs import video_targets, write_video
+from onetoall_cli.cli.report import Report
+from onetoall_cli.errors import BadInput
+
+
+@subcommand
+def animate(
+    report: Report,
+    motion: MotionOptions,
+    alignment: AlignOptions,
+    generation: GenerationOptions,
+    size: SizeOptions,
+    video: VideoOptions,
+    sides: SideOptions,
+    target: Target,
+    reference: Annotated[Path | None, Argument(help="Picture of the character, any framing.")] = None,
+    driving: Annotated[Path | None, Argument(help="Driving video, GIF, folder of pictures or pose file.")] = None,
+    from_: Annotated[
+        Path | None, Option("--from", help="Continue from a folder that `onetoall align` wrote, instead of both.")
+    ] = None,
+) -> None:
+    """Animate the character of a picture with the motion of a video.
+
+    The result has the driving video's timing and sound.
+
+    Example: onetoall animate ref.png dance.mp4 -o out.mp4
+    """
+    inputs = _inputs(reference, driving, from_)
+    location = wanted_model(generation, report)
+    generation = resolve(generation, location)
+    targets = video_targets(Path(f"{'-'.join(path.stem for path in inputs)}.mp4"), target, sides)
+    if target.dry_run:
+        plan = _plan(inputs, motion, size, generation, location.defaults.short_side)
+        report.result(plan_prose(plan), **plan)
+        return
+    if len(inputs) == 1:
+        job = load_aligned(inputs[0], report)
+    else:
+        read = read_inputs(inputs[0], inputs[1], motion, alignment, report, generation.device)
+        conditioning = align_values(
+            read.image, read.reference_pose, read.driving.motion, alignment, size, location.defaults, report
+        )
+        job = Job(conditioning, read.driving.audio)
+        alignment = decided(alignment, conditioning)
+    conditioning = job.conditioning
+    plan = plan_fields(generation, len(conditioning.motion), conditioning.width, conditioning.height)
+    report.detail(plan_prose(plan))
+    options = [generation, video] if len(inputs) == 1 else [motion, alignment, generation, size, video]
+    record = settings_record(
+        ["animate", *_input_arguments(inputs), *(each for group in options for each in as_arguments(group))],
+        model={"name": location.name, "revision": location.revision},
+        result={**plan, "fps": conditioning.motion.fps},
+    )
+    count = write_video(
+        targets,
+        zip(
+            generated_frames(report, location, generation, conditioning),
+            map(float, conditioning.motion.clock()),
+            strict=True,
+        ),
+        conditioning,
+        audio=[job.audio] if video.audio and job.audio else [],
+        crf=video.crf,
+        metadata=record,
+    )
+    duration = conditioning.motion.duration
+    report.result(
+        f"{targets.video}  {duration:.2f} s, {count} frames, {conditioning.width} x {conditioning.height}",
+        output=targets.video,
+        compare=targets.compare,
+        frames_folder=targets.frames,
+        frames=count,
+        duration=duration,
+        **{name: plan[name] for name in ("width", "height", "segments", "steps", "model")},
+        seed=generation.seed,
+        mode=conditioning.meta["mode"],
+    )
+
+
+def _inputs(reference: Path | None, driving: Path | None, aligned_folder: Path | None) -> tuple[Path, ...]:
+    """(reference, driving) or (aligned folder,).
+
+    Raises:
+        BadInput: neither or both are given, or a file is missing.
+    """
+    if aligned_folder is not None:
+        if reference is not None:
+            raise BadInput("--from takes the place of reference and driving video.", "Give one or the other.")
+        return (aligned_folder,)
+    if reference is None or driving is None:
+        raise BadInput(
+            "A reference picture and a driving video are needed.",
+            "For example: onetoall animate ref.png dance.mp4 (or --from a folder of `onetoall align`).",
+        )
+    for path in (reference, driving):
+        if not path.exists():
+            raise BadInput(f"{path} does not exist.", "Check the name.")
+    return (reference, driving)
+
+
+def _input_arguments(inputs: tuple[Path, ...]) -> list[str]:
+    return ["--from", str(inputs[0])] if len(inputs) == 1 else [str(path) for path in inputs]
+
+
+def _plan(
+    inputs: tuple[Path, ...], motion: MotionOptions, size: SizeOptions, generation: GenerationOptions, short_side: int
+) -> dict[str, Any]:
+    """The plan of a run from its inputs alone: nothing is detected, so `--fit motion` may still change the size."""
+    from onetoall_cli.align import Conditioning
+    from onetoall_cli.media import read_picture
+
+    if len(inputs) == 1:
+        conditioning = Conditioning.load(inputs[0])
+        return plan_fields(generation, len(conditioning.motion), conditioning.width, conditioning.height)
+    reference, driving = inputs
+    height, width = read_picture(reference).shape[:2]
+    return plan_fields(generation, count_frames(driving, motion), *output_size(size, width, height, short_side))

@@ -1,0 +1,157 @@
+"""The part that every generating command shares: model and settings, the plan, the frames with their progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from onetoall_cli.cli.options import GenerationOptions, SizeOptions
+from onetoall_cli.cli.report import Report
+from onetoall_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from onetoall_cli.align import Conditioning
+    from onetoall_cli.hub import ModelLocation
+
+SIZE_MULTIPLE = 16  # VAE stride 8 times patch 2
+
+
+def wanted_model(options: GenerationOptions, report: Report) -> ModelLocation:
+    """The model that is named, or the best installed one that fits this machine, said in one line.
+
+    Raises:
+        ModelMissing: it is not installed and may not be fetched.
+    """
+    from onetoall_cli.hub import ensure_model
+
+    return ensure_model(options.model, auto_fetch=options.auto_fetch, note=report.note)
+
+
+def resolve(options: GenerationOptions, location: ModelLocation) -> GenerationOptions:
+    """`options` with everything that was left out taken from the model's generation defaults."""
+    defaults = location.defaults
+    return replace(
+        options,
+        model=location.name,
+        steps=defaults.num_inference_steps if options.steps is None else options.steps,
+        ref_guidance=defaults.image_guidance_scale if options.ref_guidance is None else options.ref_guidance,
+        pose_guidance=defaults.pose_guidance_scale if options.pose_guidance is None else options.pose_guidance,
+        negative_prompt=defaults.negative_prompt if options.negative_prompt is None else options.negative_prompt,
+        segment_frames=defaults.max_segment_frames if options.segment_frames is None else options.segment_frames,
+    )
+
+
+def output_size(options: SizeOptions, width: int, height: int, default_short_side: int) -> tuple[int, int]:
+    """The (width, height) to generate at, for a reference of `width` x `height` pixels.
+
+    One side alone keeps the reference's aspect. Every side is floored to a multiple of 16.
+
+    Raises:
+        BadInput: both a side and `--short-side` are given.
+    """
+    from onetoall_cli.align import working_size
+
+    if options.width is None and options.height is None:
+        return working_size(width, height, options.short_side or default_short_side)
+    if options.short_side is not None:
+        raise BadInput("--short-side and --width/--height contradict each other.", "Give one or the other.")
+    wanted_width = options.width or width * (options.height or 0) / height
+    wanted_height = options.height or height * (options.width or 0) / width
+    return (
+        max(SIZE_MULTIPLE, int(wanted_width) // SIZE_MULTIPLE * SIZE_MULTIPLE),
+        max(SIZE_MULTIPLE, int(wanted_height) // SIZE_MULTIPLE * SIZE_MULTIPLE),
+    )
+
+
+def plan_fields(
+    options: GenerationOptions, frames: int, width: int, height: int, *, has_context: bool = False
+) -> dict[str, Any]:
+    """The plan of a run, for `--dry-run` and for the record. `options` must be resolved."""
+    from onetoall_cli.sampling.guidance import guidance_weights
+    from onetoall_cli.sampling.segments import plan_segments
+
+    assert options.steps and options.segment_frames and options.ref_guidance is not None
+    assert options.pose_guidance is not None
+    segments = [segment.length for segment in plan_segments(frames, options.segment_frames, has_context=has_context)]
+    passes = len(guidance_weights(options.ref_guidance, options.pose_guidance))
+    return {
+        "model": options.model,
+        "width": width,
+        "height": height,
+        "frames": frames,
+        "segments": segments,
+        "steps": options.steps,
+        "passes": passes,
+        "network_runs": options.steps * passes * len(segments),
+    }
+
+
+def plan_prose(plan: dict[str, Any]) -> str:
+    """A plan for people."""
+    lengths = " + ".join(str(length) for length in plan["segments"])
+    return (
+        f"{plan['frames']} frames of {plan['width']} x {plan['height']} in {len(plan['segments'])} segment(s) "
+        f"of {lengths} frames, {plan['steps']} steps of {plan['passes']} pass(es) each: "
+        f"{plan['network_runs']} runs of the network {plan['model']}."
+    )
+
+
+def generated_frames(
+    report: Report,
+    location: ModelLocation,
+    options: GenerationOptions,
+    conditioning: Conditioning,
+    *,
+    context_frames: list[np.ndarray] | None = None,
+) -> Iterator[np.ndarray]:
+    """Load the model and generate, with a progress bar over all steps of all segments.
+
+    Args:
+        report: For progress and notes.
+        location: The model.
+        options: Resolved.
+        conditioning: Aligned input.
+        context_frames: 5 frames, uint8 (H, W, 3) each, of a clip to continue; see `sampling.animate`.
+
+    Yields:
+        uint8 (H, W, 3).
+    """
+    from onetoall_cli.hub import prompt_embeddings
+    from onetoall_cli.runtime import pick_device, pick_dtype
+    from onetoall_cli.sampling import SamplingSettings, animate, load_pipeline, plan_segments
+
+    assert options.steps and options.segment_frames and options.ref_guidance is not None
+    assert options.pose_guidance is not None and options.negative_prompt is not None
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
+    report.note(f"Model {location.name} on {device} in {str(dtype).removeprefix('torch.')}.")
+    embeds = prompt_embeddings(location, [options.prompt, options.negative_prompt], device=device)
+    pipeline = load_pipeline(location, device, dtype)
+    settings = SamplingSettings(
+        num_inference_steps=options.steps,
+        image_guidance_scale=options.ref_guidance,
+        pose_guidance_scale=options.pose_guidance,
+        max_segment_frames=options.segment_frames,
+        seed=options.seed,
+    )
+    segments = len(
+        plan_segments(len(conditioning.motion), options.segment_frames, has_context=context_frames is not None)
+    )
+    existing = 0 if context_frames is None else len(context_frames)
+    with report.progress() as progress:
+        steps = progress.add_task("Denoising", total=segments * options.steps)
+        written = progress.add_task("Writing frames", total=len(conditioning.motion) - existing)
+
+        def on_step(segment: int, step: int) -> None:
+            progress.update(
+                steps,
+                completed=segment * (options.steps or 0) + step,
+                description=f"Denoising {segment + 1}/{segments}",
+            )
+
+        for frame in animate(pipeline, conditioning, settings, *embeds, context_frames=context_frames, on_step=on_step):
+            yield frame
+            progress.advance(written)

@@ -1,0 +1,88 @@
+"""`onetoall info FILE`: how a result was made, as a command that makes it again.
+
+Every output carries a record `{"onetoall": version, "arguments": [...], "model": ..., "versions": ..., "result": ...}`,
+where the arguments hold every option as it was resolved, so that they give the same result when defaults change.
+"""
+
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from typer import Argument
+from typer.models import OptionInfo
+
+from onetoall_cli import __version__
+from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.report import Report
+from onetoall_cli.errors import BadInput
+
+RECORDED_LIBRARIES = ("torch", "diffusers", "transformers", "av")
+
+
+@subcommand
+def info(
+    file: Annotated[Path, Argument(help="A video or picture that onetoall made.")],
+    report: Report,
+) -> None:
+    """Print how FILE was made, as a command that makes it again.
+
+    Example: onetoall info out.mp4
+    """
+    from onetoall_cli.media import read_metadata
+
+    record = read_metadata(file)
+    if record is None:
+        raise BadInput(f"{file} carries no settings of onetoall.", "Only videos and pictures made by onetoall do.")
+    report.result(_prose(record), **record)
+
+
+def _prose(record: dict[str, Any]) -> str:
+    lines = [shlex.join(["onetoall", *record["arguments"]]), ""]
+    lines += [f"onetoall {record['onetoall']}"]
+    for part in ("model", "result", "versions"):
+        lines += [f"{part}: " + ", ".join(f"{name} {value}" for name, value in record[part].items())]
+    return "\n".join(lines)
+
+
+def settings_record(arguments: list[str], *, model: dict[str, Any] | None, result: dict[str, Any]) -> dict[str, Any]:
+    """What is stored in an output.
+
+    Args:
+        arguments: The command line after `onetoall`, every option resolved.
+        model: Name and revision of the model, or None where none was used.
+        result: What came out: size, frames, what was decided.
+    """
+    from importlib.metadata import version
+
+    return {
+        "onetoall": __version__,
+        "arguments": arguments,
+        "model": model or {},
+        "result": result,
+        "versions": {name: version(name) for name in RECORDED_LIBRARIES},
+    }
+
+
+def as_arguments(options: Any) -> list[str]:
+    """An option dataclass as command-line arguments; options that are unset (None) are left out.
+
+    Every option says its value, also where it is the default, except flags that are off and have no `--no-` form.
+    """
+    hints = get_type_hints(type(options), include_extras=True)
+    arguments: list[str] = []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value is None:
+            continue
+        (option,) = [each for each in hints[field.name].__metadata__ if isinstance(each, OptionInfo)]
+        declared = [option.default, *(option.param_decls or ())]
+        names = [each for each in declared if isinstance(each, str)] or [f"--{field.name.replace('_', '-')}"]
+        on, _, off = names[0].partition("/")
+        if value is True:
+            arguments.append(on)
+        elif value is False:
+            arguments += [off] if off else []
+        else:
+            arguments += [on, str(value)]
+    return arguments

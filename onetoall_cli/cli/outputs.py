@@ -1,0 +1,103 @@
+"""What a generating command puts out: the video, the frames as PNGs, the comparison; all whole or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onetoall_cli.cli.options import SideOptions, Target
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import check_output
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from onetoall_cli.align import Conditioning
+    from onetoall_cli.media import Audio
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".gif")
+
+
+@dataclass(frozen=True)
+class VideoTargets:
+    """The files one run writes."""
+
+    video: Path
+    compare: Path | None
+    frames: Path | None
+
+    def __iter__(self) -> Iterator[Path]:
+        return (each for each in (self.video, self.compare, self.frames) if each is not None)
+
+
+def video_targets(default: Path, target: Target, sides: SideOptions | None = None) -> VideoTargets:
+    """Name the outputs and check, before any work, that each can be written.
+
+    Raises:
+        BadInput: an unknown container, an existing output without --overwrite, or a folder that cannot be written.
+    """
+    sides = sides or SideOptions()
+    video = target.output or default
+    if video.suffix.lower() not in VIDEO_SUFFIXES:
+        raise BadInput(
+            f"{video} does not end in a video suffix.", f"Name the output with one of {', '.join(VIDEO_SUFFIXES)}."
+        )
+    compare = video.with_name(f"{video.stem}-compare{video.suffix}") if sides.compare else None
+    targets = VideoTargets(video, compare, sides.frames)
+    for path in targets:
+        check_output(path, overwrite=target.overwrite)
+    return targets
+
+
+def write_video(
+    targets: VideoTargets,
+    frames: Iterable[tuple[np.ndarray, float]],
+    conditioning: Conditioning,
+    *,
+    audio: Sequence[Audio],
+    crf: int,
+    metadata: dict[str, Any],
+) -> int:
+    """Stream `frames` into every target.
+
+    Args:
+        targets: Where to.
+        frames: uint8 (H, W, 3) and the time in seconds at which it is shown.
+        conditioning: Size and frame rate; the comparison shows its reference and its poses, frame by frame.
+        audio: Sounds to carry, one after the other.
+        crf: H.264 quality.
+        metadata: Settings to store in the files.
+
+    Returns:
+        How many frames were written.
+    """
+    from onetoall_cli.media import FrameFolderWriter, VideoWriter, side_by_side
+
+    width, height = conditioning.width, conditioning.height
+    common: dict[str, Any] = {"crf": crf, "audio": next(iter(audio), None), "metadata": metadata}
+    common["fps"] = frame_rate(conditioning.motion.fps)
+    count = 0
+    with ExitStack() as stack:
+        video = stack.enter_context(VideoWriter(targets.video, width, height, **common))
+        folder = stack.enter_context(FrameFolderWriter(targets.frames)) if targets.frames else None
+        compare = (
+            stack.enter_context(VideoWriter(targets.compare, 3 * width, height, **common)) if targets.compare else None
+        )
+        for frame, time in frames:
+            video.write(frame, time=time)
+            if folder:
+                folder.write(frame)
+            if compare:
+                (pose,) = conditioning.pose_frames(count, count + 1)
+                compare.write(side_by_side([conditioning.reference, pose, frame], height), time=time)
+            count += 1
+    return count
+
+
+def frame_rate(fps: float) -> Fraction:
+    """The rate as the fraction a container stores: 29.97 is 30000/1001."""
+    return Fraction(fps).limit_denominator(1001)

@@ -1,0 +1,100 @@
+"""`onetoall pose`: the people of a video or picture as keypoints in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from onetoall_cli.cli.inputs import Eyes, count_frames, is_pose_file, read_people, steadied
+from onetoall_cli.cli.options import MotionOptions, Target, subcommand
+from onetoall_cli.cli.report import Report
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import check_output
+
+if TYPE_CHECKING:
+    from onetoall_cli.pose import PoseSequence
+
+
+@subcommand
+def pose(
+    source: Annotated[Path, Argument(help="Video, GIF, folder of pictures, picture, or another pose file.")],
+    motion: MotionOptions,
+    target: Target,
+    report: Report,
+    preview: Annotated[
+        Path | None, Option(metavar="FILE", help="Also write the video with the skeletons over it, numbered.")
+    ] = None,
+    openpose: Annotated[
+        Path | None,
+        Option(metavar="FILE|DIR", help="Also write for editors: a ComfyUI list (X.json) or an OpenPose folder."),
+    ] = None,
+    device: Annotated[str, Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Detect and track the people of a video; write their keypoints.
+
+    Everyone is written unless --person chooses; `animate` and `align` take the file in place of the video.
+
+    Example: onetoall pose dance.mp4 -o dance.json --preview dance-pose.mp4
+    """
+    from onetoall_cli.pose import export_openpose
+
+    output = target.output or Path(f"{source.stem}.pose.json")
+    for path in filter(None, (output, preview, openpose)):
+        check_output(path, overwrite=target.overwrite)
+    if preview is not None and is_pose_file(source):
+        raise BadInput(f"{source} holds poses and no pictures to draw them on.", "Leave --preview out.")
+    if target.dry_run:
+        frames = count_frames(source, motion)
+        report.result(f"{frames} frames of {source} to {output}.", frames=frames, output=output)
+        return
+    with Eyes(motion.detector, device, report) as eyes:
+        people = chosen_people(source, motion, report, eyes)
+    if preview is not None:
+        _write_preview(preview, source, people, motion, report)
+    if motion.fps:
+        people = people.resampled(motion.fps)
+    if openpose is not None:
+        export_openpose(people, openpose)
+    people.save(output)
+    report.result(
+        f"{output}  {len(people)} frames, {people.people} person(s), {people.width} x {people.height}",
+        output=output,
+        preview=preview,
+        openpose=openpose,
+        frames=len(people),
+        people=people.people,
+        width=people.width,
+        height=people.height,
+        fps=people.fps,
+    )
+
+
+def chosen_people(source: Path, motion: MotionOptions, report: Report, eyes: Eyes) -> PoseSequence:
+    """The people `--person` asks for (by default all), their gaps filled and their motion smoothed."""
+    from onetoall_cli.pose import select_person
+
+    people, _ = read_people(source, motion, eyes)
+    if motion.person != "auto":
+        people = select_person(people, motion.person)
+    if not people.present().any():
+        raise BadInput(f"No person was found in {source}.", "Choose a part with --start/--duration.")
+    return people if is_pose_file(source) else steadied(people, motion, report)
+
+
+def _write_preview(path: Path, source: Path, people: PoseSequence, motion: MotionOptions, report: Report) -> None:
+    """The source's frames with their skeletons."""
+    from onetoall_cli.media import VideoWriter, open_video
+    from onetoall_cli.pose import overlay_pose
+
+    video = open_video(source, start=motion.start, duration=motion.duration)
+    sounds = [video.audio] if video.audio else []
+    with (
+        VideoWriter(path, video.width, video.height, fps=video.fps, audio=sounds) as writer,
+        report.progress() as progress,
+    ):
+        task = progress.add_task("Drawing preview", total=len(people))
+        for frame, keypoints in zip(video, people.keypoints, strict=True):
+            writer.write(overlay_pose(frame.image, keypoints), time=frame.time)
+            progress.advance(task)

@@ -1,0 +1,149 @@
+"""What a command tells its user: notes and progress on stderr, one result on stdout, errors in two sentences.
+
+This is the only module that prints. Exit codes: 0 done, 1 a bug in onetoall, 2 bad input, 3 model missing,
+4 not enough memory or disk, 130 interrupted (143 terminated).
+"""
+
+import errno
+import functools
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+from onetoall_cli.errors import OnetoallError, OutOfResources
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BUG = 1
+
+
+class Report:
+    """The voice of one command run.
+
+    Args:
+        quiet: No notes and no progress; errors and the `--json` line still appear.
+        verbose: Also details and the libraries' own log lines.
+        as_json: The result is one JSON object on one line of stdout instead of prose.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
+        from rich.console import Console
+
+        self.quiet, self.verbose, self.as_json = quiet, verbose, as_json
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        _route_logging(self.console, quiet=quiet, verbose=verbose)
+
+    def note(self, text: str) -> None:
+        """One line on stderr, unless `--quiet`."""
+        self.console.print(text, markup=False)
+
+    def detail(self, text: str) -> None:
+        """One line on stderr with `--verbose`."""
+        if self.verbose:
+            self.console.print(text, markup=False, style="dim")
+
+    def result(self, text: str, **fields: Any) -> None:
+        """What came of it: `fields` as one JSON line with `--json`, else `text`, on stdout."""
+        if self.as_json:
+            print(json.dumps(fields, default=_plain), flush=True)
+        elif not self.quiet:
+            print(text, flush=True)
+
+    def progress(self) -> Any:
+        """A `rich.progress.Progress` on stderr with counts and the time left; a context manager."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as TimeLeft
+
+        return Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeLeft(elapsed_when_finished=False),
+            console=self.console,
+            disable=self.quiet or not self.console.is_terminal,
+        )
+
+
+def reported(function: Function) -> Function:
+    """Wrap a subcommand so that whatever goes wrong ends in a clear line and the documented exit code.
+
+    The command's `as_json` and `verbose` arguments, where it has them, decide the form.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            code = _complain("Interrupted; no unfinished output was kept.", "", INTERRUPTED, kwargs)
+        except Exception as error:
+            known = as_user_error(error)
+            if known is not None:
+                code = _complain(known.problem, known.advice, known.exit_code, kwargs)
+            else:
+                if kwargs.get("verbose"):
+                    traceback.print_exc()
+                code = _complain(
+                    f"onetoall hit a bug: {type(error).__name__}: {error}",
+                    "Please report it with the output of the same command under --verbose.",
+                    BUG,
+                    kwargs,
+                )
+        raise typer.Exit(code)
+
+    return run  # type: ignore[return-value]
+
+
+def as_user_error(error: BaseException) -> OnetoallError | None:
+    """The `OnetoallError` that `error` is or amounts to (a full disk, no memory left), or None for a bug."""
+    if isinstance(error, OnetoallError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfResources("The disk is full.", "Free some space and run the command again.")
+    # torch is not imported for commands that never need it, so its error is known by name
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OutOfResources(
+            "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
+        )
+    return None
+
+
+def _complain(problem: str, advice: str, code: int, options: dict[str, Any]) -> int:
+    if options.get("as_json"):
+        print(json.dumps({"error": problem, "advice": advice, "exit_code": code}), flush=True)
+    print(f"onetoall: {problem}" + (f"\n{advice}" if advice else ""), file=sys.stderr, flush=True)
+    return code
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _route_logging(console: Any, *, quiet: bool, verbose: bool) -> None:
+    """Our own warnings reach the user as notes; other libraries stay silent unless `--verbose`."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.getLogger("onetoall_cli").setLevel(
+        logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
+    )
+    if not verbose:
+        import warnings
+
+        warnings.filterwarnings("ignore")

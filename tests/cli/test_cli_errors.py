@@ -1,0 +1,120 @@
+"""Whatever a user gets wrong ends in one clear message, the documented exit code, and no output."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from onetoall_cli.media import write_picture
+
+
+def assert_refused(result, tmp_path, *words: str, code: int = 2, left=()):
+    assert result.exit_code == code
+    assert "Traceback" not in result.err
+    for word in words:
+        assert word in result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(left)
+
+
+def test_a_text_file_named_mp4(onetoall, model, reference, seeing, tmp_path):
+    (tmp_path / "dance.mp4").write_text("this is not a video")
+    result = onetoall("animate", reference, "dance.mp4", "--model", model)
+    assert_refused(result, tmp_path, "dance.mp4", left=["dance.mp4"])
+
+
+def test_a_video_cut_off_in_its_header(onetoall, model, reference, dance, seeing, tmp_path):
+    (tmp_path / "cut.mp4").write_bytes(dance.read_bytes()[:100])
+    result = onetoall("animate", reference, "cut.mp4", "--model", model)
+    assert_refused(result, tmp_path, "cut.mp4", left=["cut.mp4"])
+
+
+def test_a_video_without_frames(onetoall, model, reference, seeing, tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "empty.mp4"), "w") as container:
+        container.add_stream("libx264", rate=10)
+        container.start_encoding()
+    result = onetoall("animate", reference, "empty.mp4", "--model", model)
+    assert_refused(result, tmp_path, "empty.mp4", left=["empty.mp4"])
+
+
+def test_a_picture_without_a_person_names_the_way_out(onetoall, model, dance, seeing, tmp_path):
+    write_picture(tmp_path / "wall.png", np.full((64, 64, 3), 200, np.uint8))
+    result = onetoall("animate", "wall.png", dance, "--model", model)
+    assert_refused(result, tmp_path, "No person was found in wall.png", "--ref-pose FILE", left=["wall.png"])
+
+
+def test_a_missing_file(onetoall, model, dance, tmp_path):
+    assert_refused(onetoall("animate", "nobody.png", dance, "--model", model), tmp_path, "nobody.png does not exist")
+
+
+def test_an_existing_output_is_kept(onetoall, model, reference, dance, tmp_path):
+    (tmp_path / "out.mp4").write_text("mine")
+    result = onetoall("animate", reference, dance, "--model", model, "-o", "out.mp4")
+    assert_refused(result, tmp_path, "out.mp4 already exists", "--overwrite", left=["out.mp4"])
+    assert (tmp_path / "out.mp4").read_text() == "mine"
+
+
+def test_an_output_folder_that_does_not_exist(onetoall, model, reference, dance, tmp_path):
+    result = onetoall("animate", reference, dance, "--model", model, "-o", "nowhere/out.mp4")
+    assert_refused(result, tmp_path, "nowhere does not exist")
+
+
+def test_an_unknown_container(onetoall, model, reference, dance, tmp_path):
+    result = onetoall("animate", reference, dance, "--model", model, "-o", "out.xyz")
+    assert_refused(result, tmp_path, "out.xyz", ".mp4")
+
+
+def test_a_model_that_does_not_exist(onetoall, reference, dance, tmp_path):
+    result = onetoall("animate", reference, dance, "--model", "99b")
+    assert_refused(result, tmp_path, "99b", "1.3b")
+
+
+def test_a_start_after_the_end(onetoall, model, reference, dance, seeing, tmp_path):
+    result = onetoall("animate", reference, dance, "--model", model, "--start", 60)
+    assert_refused(result, tmp_path, "dance.mp4 is 2.000 s long", "nothing at 60 s")
+
+
+def test_contradicting_sizes(onetoall, model, reference, dance, seeing, tmp_path):
+    result = onetoall("animate", reference, dance, "--model", model, "--width", 64, "--short-side", 64)
+    assert_refused(result, tmp_path, "--short-side and --width/--height contradict")
+
+
+def test_with_json_the_error_is_on_stdout_too(onetoall, model, dance):
+    result = onetoall("animate", "nobody.png", dance, "--model", model, "--json")
+    assert result.json["exit_code"] == result.exit_code == 2
+    assert "nobody.png" in result.json["error"]
+
+
+def test_an_unexpected_error_is_a_bug_message_without_traceback(onetoall, model, reference, dance, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr("onetoall_cli.cli.animate.read_inputs", broken)
+    result = onetoall("animate", reference, dance, "--model", model)
+    assert result.exit_code == 1
+    assert "bug" in result.err and "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_nothing(model, reference, ref_pose, dance_poses, tmp_path, signum, code):
+    command = [sys.executable, "-m", "onetoall_cli", "animate", reference, dance_poses, "--ref-pose", ref_pose]
+    process = subprocess.Popen(
+        [*map(str, command), "--model", str(model), "--steps", "500", "-o", "out.mp4", "--verbose"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(name.startswith(".out") for name in os.listdir(tmp_path)):  # the encoder has begun
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert os.listdir(tmp_path) == []
