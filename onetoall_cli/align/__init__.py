@@ -1,0 +1,31 @@
+"""Geometry between reference and motion: anchor, translation, retargeting, output canvas, and pictures of it."""
+
+from onetoall_cli.align.alignment import Mode, align
+from onetoall_cli.align.anchor import Anchor, choose_anchor
+from onetoall_cli.align.canvas import FITS, Fit, working_size
+from onetoall_cli.align.conditioning import Conditioning
+from onetoall_cli.align.continuation import continue_motion
+from onetoall_cli.align.decision import Decision, decide
+from onetoall_cli.align.preview import anchor_frame, preview_frames, preview_picture
+from onetoall_cli.align.retargeting import retarget
+from onetoall_cli.align.translation import BodyScale, body_scale
+
+__all__ = [
+    "FITS",
+    "Anchor",
+    "BodyScale",
+    "Conditioning",
+    "Decision",
+    "Fit",
+    "Mode",
+    "align",
+    "anchor_frame",
+    "body_scale",
+    "choose_anchor",
+    "continue_motion",
+    "decide",
+    "preview_frames",
+    "preview_picture",
+    "retarget",
+    "working_size",
+]

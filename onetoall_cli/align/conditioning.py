@@ -1,0 +1,169 @@
+"""What the network is fed: the adjusted reference, its mask and pose, and the motion. A value, and a folder to look at.
+
+The folder holds `reference.png`, `mask.png` (white where nothing is known), `reference_pose.png`, `pose.json` (the
+motion, exactly), `pose.mp4` (the same, drawn, for eyes) and `meta.json` (what was chosen and why).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import whole_folder
+from onetoall_cli.pose import PoseSequence
+from onetoall_cli.pose.drawing import Face, Head, draw_pose
+
+FORMAT = "onetoall-conditioning"
+VERSION = 1
+
+REFERENCE, MASK, REFERENCE_POSE = "reference.png", "mask.png", "reference_pose.png"
+MOTION, MOTION_VIDEO, META = "pose.json", "pose.mp4", "meta.json"
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """Aligned input for a whole job, at the size it is generated at.
+
+    Attributes:
+        reference: uint8 (H, W, 3) RGB, black where nothing is known.
+        mask: bool (H, W), True where nothing is known.
+        reference_pose: uint8 (H, W, 3) RGB, the reference's pose, drawn without the face.
+        motion: One person's motion; its canvas is the output's, so that its `width, height` are W, H.
+        face: How the driver's face is drawn: "full", "light" or "off".
+        head: How the driver's head is drawn: "full" or "light".
+        canvas_short_side: Short side of the canvas poses are drawn on before they are shrunk.
+        meta: What was chosen and why, plain JSON (see `align`).
+    """
+
+    reference: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    reference_pose: NDArray[np.uint8]
+    motion: PoseSequence
+    face: Face
+    head: Head
+    canvas_short_side: int
+    meta: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        size = (self.motion.height, self.motion.width)
+        for name in ("reference", "mask", "reference_pose"):
+            if getattr(self, name).shape[:2] != size:
+                raise ValueError(f"{name} is {getattr(self, name).shape[:2]}, the motion's canvas {size}")
+        if self.face not in get_args(Face) or self.head not in get_args(Head):
+            raise ValueError(f"no such style: face {self.face!r}, head {self.head!r}")
+
+    @property
+    def width(self) -> int:
+        return self.motion.width
+
+    @property
+    def height(self) -> int:
+        return self.motion.height
+
+    def pose_frames(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Draw the poses of frames `start` to `stop` (not included): uint8 (stop - start, H, W, 3) RGB.
+
+        Drawn anew at each call, so that a long job never holds more frames than it asks for.
+        """
+        people = self.motion.keypoints[start:stop, 0]
+        drawn = np.empty((len(people), self.height, self.width, 3), dtype=np.uint8)
+        for frame, keypoints in zip(drawn, people, strict=True):
+            frame[:] = draw_pose(
+                keypoints,
+                (self.width, self.height),
+                (self.height, self.width),
+                face=self.face,
+                head=self.head,
+                canvas_short_side=self.canvas_short_side,
+            )
+        return drawn
+
+    def save(self, folder: Path | str, progress: Progress | None = None) -> None:
+        """Write the folder, whole or not at all; one that exists is replaced.
+
+        Args:
+            folder: Where to.
+            progress: Called with (frames drawn, all frames) while the pose video is written.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        from onetoall_cli.media import write_picture
+
+        with whole_folder(Path(folder)) as temporary:
+            write_picture(temporary / REFERENCE, self.reference)
+            write_picture(temporary / MASK, np.repeat(self.mask[..., None] * np.uint8(255), 3, axis=-1))
+            write_picture(temporary / REFERENCE_POSE, self.reference_pose)
+            self.motion.save(temporary / MOTION)
+            self._write_motion_video(temporary / MOTION_VIDEO, progress)
+            drawing = {"face": self.face, "head": self.head, "canvas_short_side": self.canvas_short_side}
+            meta = {"format": FORMAT, "version": VERSION, "drawing": drawing, "alignment": self.meta}
+            (temporary / META).write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path | str) -> "Conditioning":
+        """Read what `save` wrote; the result is identical, bit for bit.
+
+        Raises:
+            BadInput: the folder is not such a one, or a file in it is missing or does not fit the others.
+        """
+        from onetoall_cli.media import read_picture
+
+        folder = Path(folder)
+        meta = _read_meta(folder)
+        for name in (REFERENCE, MASK, REFERENCE_POSE, MOTION):
+            if not (folder / name).is_file():
+                raise BadInput(f"{folder} lacks {name}.", "Write the folder again with `onetoall align`.")
+        try:
+            return Conditioning(
+                reference=read_picture(folder / REFERENCE),
+                mask=read_picture(folder / MASK)[..., 0] > 127,
+                reference_pose=read_picture(folder / REFERENCE_POSE),
+                motion=PoseSequence.load(folder / MOTION),
+                **meta["drawing"],
+                meta=meta["alignment"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"The files in {folder} do not belong together: {error}.",
+                "Write the folder again with `onetoall align`.",
+            ) from error
+
+    def _write_motion_video(self, path: Path, progress: Progress | None) -> None:
+        from onetoall_cli.media import VideoWriter
+
+        total = len(self.motion)
+        with VideoWriter(path, self.width, self.height, fps=self.motion.fps) as video:
+            for index, time in enumerate(self.motion.clock()):
+                (frame,) = self.pose_frames(index, index + 1)
+                video.write(frame, time=float(time))
+                if progress is not None:
+                    progress(index + 1, total)
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(
+            f"{folder / META} cannot be read: {error.strerror}.", "Give a folder that `onetoall align` wrote."
+        ) from error
+    except ValueError as error:
+        raise BadInput(
+            f"{folder / META} is not JSON: {error}.", "Give a folder that `onetoall align` wrote."
+        ) from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise BadInput(f"{folder / META} does not describe an alignment.", "Give a folder that `onetoall align` wrote.")
+    if meta.get("version") != VERSION:
+        raise BadInput(
+            f"{folder / META} has version {meta.get('version')}, this program reads {VERSION}.",
+            "Write the folder again with this version's `onetoall align`.",
+        )
+    return meta

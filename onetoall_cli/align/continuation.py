@@ -1,0 +1,33 @@
+"""A new motion put where an existing clip ends, so that the person goes on from where they stand."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from onetoall_cli.align.anchor import choose_anchor
+from onetoall_cli.align.translation import body_scale, lay_over
+from onetoall_cli.pose import PoseSequence
+
+
+def continue_motion(tail: PoseSequence, motion: PoseSequence, *, frames: int, fps: float) -> PoseSequence:
+    """The last poses of a clip followed by `motion`, which is scaled and shifted as a whole to begin where they end.
+
+    Args:
+        tail: One person's last poses in the clip, in its pixels; where there are fewer than `frames`, the first holds.
+        motion: One person's motion, in pixels of its own frame.
+        frames: How many poses of the clip to put in front.
+        fps: The clip's frame rate, which the whole gets.
+
+    Returns:
+        `frames` poses of the clip and then the motion, on the clip's canvas.
+
+    Raises:
+        BadInput: the tail's last pose and the motion's first share no point to be laid over each other.
+    """
+    motion = motion.resampled(fps)
+    last, first = tail.keypoints[-1, 0], motion.keypoints[0, 0]
+    pin = choose_anchor(last, motion, wanted=0).pin
+    onto = lay_over(first, last, pin, body_scale(first, last).ratio)
+    held = np.repeat(tail.keypoints[:1], max(0, frames - len(tail)), axis=0)
+    keypoints = np.concatenate([held, tail.keypoints[-frames:], onto.keypoints(motion.keypoints)])
+    return replace(tail, keypoints=keypoints.astype(np.float32), fps=fps, times=None)

@@ -1,0 +1,50 @@
+"""Measures on one body's keypoints: its neck, what of it is seen, how long its parts are.
+
+Everything here takes COCO-WholeBody keypoints in pixels, (..., 133, 3) of x, y, score.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.pose import keypoints as kp
+
+# The middle of the shoulders: no detected keypoint, kept as row 133 of `with_neck`.
+NECK = kp.COUNT
+
+# A point with a lower score is a guess and measures nothing: what the drawing leaves out of hands and faces too.
+SEEN_SCORE = 0.3
+# A point this sure may set the scale of a whole picture (research code).
+SURE_SCORE = 0.9
+
+# Left and right rows of the limbs whose lengths are compared, as (from, to).
+UPPER_ARMS = ((kp.LEFT_SHOULDER, kp.LEFT_ELBOW), (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW))
+FOREARMS = ((kp.LEFT_ELBOW, kp.LEFT_WRIST), (kp.RIGHT_ELBOW, kp.RIGHT_WRIST))
+THIGHS = ((kp.LEFT_HIP, kp.LEFT_KNEE), (kp.RIGHT_HIP, kp.RIGHT_KNEE))
+SHINS = ((kp.LEFT_KNEE, kp.LEFT_ANKLE), (kp.RIGHT_KNEE, kp.RIGHT_ANKLE))
+
+SHOULDERS = (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)
+HIPS = (kp.LEFT_HIP, kp.RIGHT_HIP)
+EARS = (kp.LEFT_EAR, kp.RIGHT_EAR)
+
+
+def with_neck(keypoints: NDArray) -> NDArray[np.float64]:
+    """Keypoints (..., 133, 3) with the neck appended, float64 (..., 134, 3).
+
+    The neck is the mean of the shoulders, its score too (as OpenPose-18 poses are made); it is unseen (score 0)
+    where either shoulder is.
+    """
+    keypoints = np.asarray(keypoints, dtype=np.float64)
+    shoulders = keypoints[..., SHOULDERS, :]
+    both = (shoulders[..., 2] > 0).all(axis=-1)[..., None]
+    neck = np.where(both, shoulders.mean(axis=-2), 0.0)
+    return np.concatenate([keypoints, neck[..., None, :]], axis=-2)
+
+
+def seen(keypoints: NDArray, *rows: int, score: float = SEEN_SCORE) -> NDArray[np.bool_]:
+    """Whether every one of `rows` has at least `score`, (...)."""
+    return (keypoints[..., rows, 2] >= score).all(axis=-1)
+
+
+def distance(keypoints: NDArray, a: int, b: int) -> NDArray[np.float64]:
+    """Pixels from point `a` to point `b`, (...)."""
+    return np.linalg.norm(keypoints[..., a, :2] - keypoints[..., b, :2], axis=-1)
