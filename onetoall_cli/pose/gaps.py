@@ -16,6 +16,10 @@ DRAWN_FROM = 0.3  # `drawing.MIN_SCORE`, which this module must not import: it w
 LONGEST_GAP = 0.4  # seconds; 12 frames at 30 fps. A straight line is a fair guess of a movement that short.
 SHORTEST_SIGHT = 0.1  # seconds; what shows up for less, with nothing before and after, is a mistake
 
+# Which body point each keypoint rides on: hands on their wrists, the face on the nose, the rest on nothing but itself.
+_CARRIER = np.arange(kp.COUNT)
+_CARRIER[kp.FACE], _CARRIER[kp.LEFT_HAND], _CARRIER[kp.RIGHT_HAND] = kp.NOSE, kp.LEFT_WRIST, kp.RIGHT_WRIST
+
 
 def missing_frames(sequence: PoseSequence, person: int = 0) -> list[tuple[int, int]]:
     """The runs of frames without any keypoint of a person, as (first, last), both inclusive."""
@@ -25,22 +29,16 @@ def missing_frames(sequence: PoseSequence, person: int = 0) -> list[tuple[int, i
 def fill_gaps(sequence: PoseSequence, longest: float = LONGEST_GAP) -> PoseSequence:
     """Bridge gaps of up to `longest` seconds, of single keypoints and of whole people.
 
-    Between two sightings a keypoint moves in a straight line, with the lower of the two scores. A person missing for
+    Between two sightings a keypoint moves in a straight line, with the lower of the two scores; points of a hand do so
+    about its wrist, and of the face about the nose, so that they stay on a body that is seen moving. A person missing for
     no longer than that at the very start or end holds their nearest pose. Longer gaps stay empty: the pose picture is
     black there. (`missing_frames` before and after tells which are which.)
     """
     clock = sequence.clock()
     keypoints = sequence.keypoints.copy()
-    before, after = _neighbours(keypoints[..., 2] > 0)
-    bridged = (before >= 0) & (after < len(sequence)) & (before < after)
-    gap = np.where(bridged, clock[np.minimum(after, len(sequence) - 1)] - clock[before], np.inf) - 1 / sequence.fps
-    frames, people, points = np.nonzero(gap <= longest + 1e-6)
-    first, last = before[frames, people, points], after[frames, people, points]
-    weight = ((clock[frames] - clock[first]) / (clock[last] - clock[first])).astype(np.float32)[:, None]
-    a, b = keypoints[first, people, points], keypoints[last, people, points]
-    between = a + weight * (b - a)
-    between[:, 2] = np.minimum(a[:, 2], b[:, 2])
-    keypoints[frames, people, points] = between
+    # the body first: hands and face ride on it
+    _bridge(keypoints, np.arange(kp.FEET.stop), clock, longest + 1 / sequence.fps)
+    _bridge(keypoints, np.arange(kp.FEET.stop, kp.COUNT), clock, longest + 1 / sequence.fps)
     _hold_at_ends(keypoints, clock, longest)
     return replace(sequence, keypoints=keypoints)
 
@@ -91,6 +89,26 @@ def _neighbours(marked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np
     before = np.maximum.accumulate(np.where(marked, index, -1), axis=0)
     after = np.minimum.accumulate(np.where(marked, index, count)[::-1], axis=0)[::-1]
     return before, after
+
+
+def _bridge(keypoints: NDArray[np.float32], points: NDArray, clock: NDArray[np.float64], longest: float) -> None:
+    """Fill the gaps between sightings at most `longest` seconds apart, of the given rows, in place."""
+    last_frame = len(keypoints) - 1
+    before, after = _neighbours(keypoints[:, :, points, 2] > 0)
+    bridged = (before >= 0) & (after <= last_frame) & (before < after)
+    gap = np.where(bridged, clock[np.minimum(after, last_frame)] - clock[before], np.inf)
+    frames, people, columns = np.nonzero(gap <= longest + 1e-6)
+    first, last = before[frames, people, columns], after[frames, people, columns]
+    rows = points[columns]
+    weight = ((clock[frames] - clock[first]) / (clock[last] - clock[first])).astype(np.float32)[:, None]
+    a, b = keypoints[first, people, rows], keypoints[last, people, rows]
+    at_a, at_b, here = (keypoints[index, people, _CARRIER[rows]] for index in (first, last, frames))
+    carried = (rows != _CARRIER[rows]) & (at_a[:, 2] > 0) & (at_b[:, 2] > 0) & (here[:, 2] > 0)
+    # how far the carrier is off its own straight line
+    ride = np.where(carried[:, None], here - (at_a + weight * (at_b - at_a)), 0)
+    between = a + weight * (b - a) + ride
+    between[:, 2] = np.minimum(a[:, 2], b[:, 2])
+    keypoints[frames, people, rows] = between
 
 
 def _hold_at_ends(keypoints: NDArray[np.float32], clock: NDArray[np.float64], longest: float) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onetoall_cli.pose import PoseSequence, fill_gaps, missing_frames, smooth
+from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.gaps import steady_sight
 
 REAL = Path(__file__).parents[1] / "data" / "poses_real.npz"
@@ -210,3 +211,17 @@ def test_a_short_absence_at_an_end_holds_the_nearest_pose_and_a_long_one_stays_e
 def test_nobody_at_all_is_one_gap():
     sequence = PoseSequence(np.zeros((7, 2, 133, 3)), 100, 100)
     assert missing_frames(fill_gaps(sequence), person=1) == [(0, 6)]
+
+
+def test_a_hand_missed_for_a_moment_stays_on_its_moving_wrist():
+    frames = 13
+    keypoints = np.zeros((frames, 1, kp.COUNT, 3), np.float32)
+    path = np.stack([100 + 40 * np.sin(np.arange(frames)), 200 + 15.0 * np.arange(frames)], axis=1)
+    keypoints[:, 0, kp.RIGHT_WRIST] = np.concatenate([path, np.ones((frames, 1))], axis=1)
+    hand = path[:, None] + np.arange(21)[:, None] * np.array([1.0, 0.5])
+    keypoints[:, 0, kp.RIGHT_HAND, :2] = hand
+    keypoints[:, 0, kp.RIGHT_HAND, 2] = 0.9
+    seen = keypoints.copy()
+    seen[3:10, 0, kp.RIGHT_HAND] = 0
+    filled = fill_gaps(PoseSequence(seen, 400, 500, fps=30)).keypoints
+    np.testing.assert_allclose(filled[:, 0, kp.RIGHT_HAND], keypoints[:, 0, kp.RIGHT_HAND], atol=1e-3)
