@@ -15,6 +15,7 @@ from onetoall_cli.cli.generation import (
     wanted_model,
 )
 from onetoall_cli.cli.info import as_arguments, settings_record
+from onetoall_cli.cli.inputs import count_frames
 from onetoall_cli.cli.options import (
     AlignOptions,
     GenerationOptions,

@@ -13,7 +13,7 @@ from typer import Argument
 from typer.models import OptionInfo
 
 from onetoall_cli import __version__
-from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.options import declared_names, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 
@@ -76,9 +76,7 @@ def as_arguments(options: Any) -> list[str]:
         if value is None:
             continue
         (option,) = [each for each in hints[field.name].__metadata__ if isinstance(each, OptionInfo)]
-        declared = [option.default, *(option.param_decls or ())]
-        names = [each for each in declared if isinstance(each, str)] or [f"--{field.name.replace('_', '-')}"]
-        on, _, off = names[0].partition("/")
+        on, _, off = declared_names(field.name, option)[0].partition("/")
         if value is True:
             arguments.append(on)
         elif value is False:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from typer import Option
+from typer.models import OptionInfo
 
 from onetoall_cli.cli.report import Report, reported
 
@@ -190,10 +191,10 @@ def subcommand(function: Callable[..., Any]) -> Callable[..., Any]:
     return outer
 
 
-def options_given(options: Any, *, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of an option dataclass as plain JSON values, without `skip`."""
-    values = {field.name: getattr(options, field.name) for field in fields(options) if field.name not in skip}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+def declared_names(name: str, info: OptionInfo) -> list[str]:
+    """How an option is written: as declared (a flag perhaps as "--yes/--no"), else `--` and the parameter's name."""
+    declared = [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]
+    return declared or [f"--{name.replace('_', '-')}"]
 
 
 def _field_parameters(group: type) -> list[inspect.Parameter]:

@@ -1,0 +1,138 @@
+"""The other commands: pose, align, transfer, extend, info, completion, and what they have in common."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import FRAMES, RATE, real_poses
+
+from onetoall_cli.cli.completion import SHELLS, completion_script
+from onetoall_cli.media import open_video, read_picture, write_picture
+from onetoall_cli.pose import PoseSequence
+
+COMPLETIONS = Path(__file__).parents[2] / "completions"
+
+
+def test_pose_writes_everyone_and_a_preview_of_the_same_length(onetoall, dance, seeing, tmp_path):
+    result = onetoall("pose", dance, "-o", "dance.json", "--preview", "preview.mp4", "--json")
+    assert result.exit_code == 0, result.err
+    poses = PoseSequence.load(tmp_path / "dance.json")
+    assert (len(poses), poses.width, poses.height) == (FRAMES, 108, 192)
+    assert len(list(open_video(tmp_path / "preview.mp4"))) == FRAMES
+    assert result.json["people"] == 1
+
+
+def test_an_unsmoothed_pose_file_holds_what_the_detector_saw(onetoall, dance, seeing, tmp_path):
+    assert onetoall("pose", dance, "--no-smooth", "-o", "dance.json").exit_code == 0
+    seen = real_poses("dance_full", FRAMES)
+    written = PoseSequence.load(tmp_path / "dance.json")
+    scale = np.array([108 / seen.width, 192 / seen.height])
+    sure = seen.keypoints[:, 0, :, 2] > 0.5
+    assert np.abs(written.keypoints[:, 0, :, :2] - seen.keypoints[:, 0, :, :2] * scale)[sure].max() < 0.1
+
+
+def test_pose_exports_for_openpose_editors(onetoall, dance_poses, tmp_path):
+    assert onetoall("pose", dance_poses, "--openpose", "folder").exit_code == 0
+    assert len(list((tmp_path / "folder").iterdir())) == FRAMES
+
+
+def test_align_writes_what_the_network_would_see(onetoall, reference, ref_pose, dance_poses, model, tmp_path):
+    options = ("--ref-pose", ref_pose, "--model", model, "-o", "aligned", "--preview", "look.png")
+    result = onetoall("align", reference, dance_poses, *options, "--preview-video", "look.mp4", "--json")
+    assert result.exit_code == 0, result.err
+    names = {path.name for path in (tmp_path / "aligned").iterdir()}
+    assert names == {"reference.png", "mask.png", "reference_pose.png", "pose.json", "pose.mp4", "meta.json"}
+    assert read_picture(tmp_path / "aligned" / "mask.png").shape == (112, 64, 3)
+    assert result.json["alignment"]["mode"] == "pose"
+    assert len(list(open_video(tmp_path / "look.mp4"))) == FRAMES
+
+
+def test_an_aligned_folder_is_replaced_only_when_asked(onetoall, reference, ref_pose, dance_poses, model, tmp_path):
+    command = ("align", reference, dance_poses, "--ref-pose", ref_pose, "--model", model, "-o", "aligned")
+    assert onetoall(*command).exit_code == 0
+    assert onetoall(*command).exit_code == 2
+    assert onetoall(*command, "--overwrite").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["aligned"]
+
+
+@pytest.mark.parametrize("kind", ["pose file", "picture"])
+def test_transfer_takes_its_pose_from_a_file_or_a_picture(
+    onetoall, model, reference, dance_poses, seeing, tmp_path, kind
+):
+    pose = dance_poses
+    if kind == "picture":
+        pose = tmp_path / "dancer.png"
+        write_picture(pose, np.zeros((192, 108, 3), np.uint8))
+    result = onetoall("transfer", reference, "--pose", pose, "--model", model, "-o", "out.png", "--json")
+    assert result.exit_code == 0, result.err
+    assert read_picture(tmp_path / "out.png").shape == (112, 64, 3)
+    assert onetoall("info", "out.png").out.startswith("onetoall transfer ")
+
+
+def test_transfer_refuses_a_frame_that_does_not_exist(onetoall, model, reference, dance_poses, seeing):
+    result = onetoall("transfer", reference, "--pose", dance_poses, "--pose-frame", 99, "--model", model)
+    assert (result.exit_code, "none numbered 99" in result.err) == (2, True)
+
+
+def test_extend_continues_the_clip_in_one_file_with_one_clock(
+    onetoall, model, reference, ref_pose, dance, dance_poses, seeing, tmp_path
+):
+    first = onetoall("animate", reference, dance, "--model", model, "--duration", 1, "-o", "a.mp4")
+    assert first.exit_code == 0, first.err
+    options = ("--reference", reference, "--ref-pose", ref_pose, "--clip-pose", dance_poses, "--model", model)
+    result = onetoall("extend", "a.mp4", dance, *options, "--start", 1, "-o", "b.mp4", "--json")
+    assert result.exit_code == 0, result.err
+    before, after = (list(open_video(tmp_path / name)) for name in ("a.mp4", "b.mp4"))
+    assert (len(before), len(after)) == (10, 20)
+    assert [frame.time for frame in after] == pytest.approx([index / RATE for index in range(20)], abs=0.01)
+    kept = np.array([np.abs(a.image.astype(int) - b.image).mean() for a, b in zip(before, after, strict=False)])
+    assert kept.max() < 12  # only encoded once more
+    assert open_video(tmp_path / "b.mp4").has_audio
+    assert result.json["frames"] == 20
+
+
+def test_extend_without_a_person_at_the_clips_end_names_the_way_out(
+    onetoall, model, reference, dance, seeing, tmp_path
+):
+    assert onetoall("animate", reference, dance, "--model", model, "--duration", 1, "-o", "a.mp4").exit_code == 0
+    result = onetoall("extend", "a.mp4", dance, "--reference", reference, "--model", model)
+    assert (result.exit_code, "--clip-pose FILE" in result.err) == (2, True)
+
+
+def test_info_of_a_foreign_file_is_refused(onetoall, dance):
+    assert onetoall("info", dance).exit_code == 2
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_completion_files_are_what_the_command_prints(shell):
+    file = {"bash": "onetoall.bash", "zsh": "_onetoall", "fish": "onetoall.fish"}[shell]
+    assert (COMPLETIONS / file).read_text() == completion_script(shell), (
+        f"run: onetoall completion {shell} > completions/{file}"
+    )
+
+
+def test_help_starts_without_torch_and_fast():
+    """The bound is loose for a busy machine; without torch, cv2, av and numpy the answer takes about 0.15 s."""
+    script = (
+        "import sys; sys.argv = ['onetoall', '--help']\n"
+        "import onetoall_cli.cli as cli\n"
+        "try: cli.app()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'cv2', 'av', 'numpy', 'diffusers', 'transformers', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize("command", ["animate", "transfer", "extend", "pose", "align", "info", "completion"])
+def test_every_help_fits_80_columns(command, onetoall, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = onetoall(command, "--help")
+    assert result.exit_code == 0
+    assert max(len(line) for line in result.out.splitlines()) <= 80
