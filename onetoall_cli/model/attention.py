@@ -1,0 +1,232 @@
+"""The network's three attentions: self-attention, self-attention fused with the reference (HRFA), and to the text.
+
+All of them call diffusers' attention dispatcher, so `set_attention_backend` chooses the kernel. Queries and keys are
+RMS-normalised over all heads together and rotated in float32, a piece of the tokens at a time.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from diffusers.models.attention import AttentionModuleMixin
+from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
+from torch import nn
+
+from onetoall_cli.model.rotary import RotaryTables, Rotation, rotate
+
+# Tokens at a time for element-wise work in float32: on a CPU few enough to stay in the cache, elsewhere few enough
+# that the temporaries are small against the weights.
+CPU_PIECE = 256
+DEVICE_PIECE = 4096
+
+# Repeated text rows are merged from this many on; below it the extra keys would cost as much as they save.
+MERGE_FROM = 16
+
+
+def pieces(start: int, stop: int, device: torch.device, cpu_size: int = CPU_PIECE) -> list[tuple[int, int]]:
+    """Cut the token range [start, stop) into consecutive ranges. A compiler fuses instead, so it gets one range."""
+    if torch.compiler.is_compiling():
+        return [(start, stop)]
+    size = cpu_size if device.type == "cpu" else DEVICE_PIECE
+    return [(first, min(first + size, stop)) for first in range(start, stop, size)]
+
+
+def join(parts: list[torch.Tensor], dim: int = 1) -> torch.Tensor:
+    """Concatenate, without a copy where there is one part."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
+
+
+class Text(NamedTuple):
+    """What one block's text attention looks at; constant over a segment.
+
+    Attributes:
+        key, value: (B, rows, heads, head dim).
+        log_weights: How often each row counts, as a logarithm, (1, 1, 1, rows); None where each counts once.
+    """
+
+    key: torch.Tensor
+    value: torch.Tensor
+    log_weights: torch.Tensor | None
+
+
+class HeadsNorm(nn.Module):
+    """RMS norm over all heads together, then a rotation for each table given. Weight as in Wan's `norm_q`, `norm_k`."""
+
+    def __init__(self, heads: int, head_dim: int, eps: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(heads * head_dim))
+
+    def forward(self, hidden_states: torch.Tensor, *rotations: Rotation | None) -> tuple[torch.Tensor, ...]:
+        """(B, L, heads * head dim) to one (B, L, heads, head dim) per entry of `rotations`, None meaning unrotated.
+
+        The norm is computed once for all of them.
+        """
+        results: list[list[torch.Tensor]] = [[] for _ in rotations]
+        for start, stop in pieces(0, hidden_states.shape[1], hidden_states.device):
+            heads = self._normalised(hidden_states[:, start:stop])
+            for result, rotation in zip(results, rotations, strict=True):
+                turned = heads if rotation is None else rotate(heads, rotation.part(start, stop))
+                result.append(turned.to(hidden_states.dtype))
+        return tuple(join(result) for result in results)
+
+    def _normalised(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        wide = hidden_states.float()
+        scale = torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + self.eps)
+        return (wide * scale * self.weight.float()).unflatten(-1, (self.heads, -1))
+
+
+class AttentionKernel:
+    """The softmax attention itself, on the kernel that diffusers' `set_attention_backend` chose."""
+
+    _attention_backend = None
+
+    def __call__(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        log_weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attend from (B, L, heads, head dim) to keys and values (B, K, heads, head dim); returns (B, L, width).
+
+        Args:
+            log_weights: Added to the logits, broadcastable to (B, heads, L, K). Most fused kernels take no such term,
+                so with it torch's own attention runs; it is only used where there are few keys.
+        """
+        heads = dispatch_attention_fn(
+            query,
+            key,
+            value,
+            attn_mask=log_weights,
+            backend=self._attention_backend if log_weights is None else AttentionBackendName.NATIVE,
+        )
+        return heads.flatten(2, 3).type_as(query)
+
+
+class _Attention(nn.Module, AttentionModuleMixin):
+    """Query and output of any attention, and the kernel between them, where diffusers looks for it."""
+
+    _default_processor_cls = AttentionKernel  # type: ignore[assignment]
+    _supports_qkv_fusion = False
+    processor: AttentionKernel  # type: ignore[assignment]
+
+    def __init__(self, heads: int, head_dim: int, eps: float) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_out = nn.Linear(width, width)
+        self.norm_q = HeadsNorm(heads, head_dim, eps)
+        self.processor = AttentionKernel()
+
+
+class SelfAttention(_Attention):
+    """Plain self-attention with rotary positions: extractor and pose-refinement blocks."""
+
+    def __init__(self, heads: int, head_dim: int, eps: float) -> None:
+        super().__init__(heads, head_dim, eps)
+        width = heads * head_dim
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.norm_k = HeadsNorm(heads, head_dim, eps)
+
+    def forward(self, hidden_states: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """(B, L, width) to the same shape."""
+        (query,) = self.norm_q(self.to_q(hidden_states), rotation)
+        (key,) = self.norm_k(self.to_k(hidden_states), rotation)
+        value = self.to_v(hidden_states).unflatten(-1, (self.heads, -1))
+        return self.to_out(self.processor(query, key, value))
+
+
+class ReferenceFusionAttention(_Attention):
+    """HRFA: self-attention plus attention to a reference feature, added before the shared output projection.
+
+    The second attention reuses the block's normalised query, rotated by row and column only, so that no frame is
+    nearer to the reference than another (paper, eq. for z'_fusion).
+    """
+
+    def __init__(self, heads: int, head_dim: int, eps: float) -> None:
+        super().__init__(heads, head_dim, eps)
+        width = heads * head_dim
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.norm_k = HeadsNorm(heads, head_dim, eps)
+        self.to_reference_k = nn.Linear(width, width)
+        self.to_reference_v = nn.Linear(width, width)
+        self.norm_reference_k = HeadsNorm(heads, head_dim, eps)
+
+    def forward(self, hidden_states: torch.Tensor, reference: torch.Tensor, rotary: RotaryTables) -> torch.Tensor:
+        """`hidden_states` (B, L, width) with a reference feature (B, h * w, width) to (B, L, width)."""
+        query, spatial_query = self.norm_q(self.to_q(hidden_states), rotary.full, rotary.spatial)
+        (key,) = self.norm_k(self.to_k(hidden_states), rotary.full)
+        value = self.to_v(hidden_states).unflatten(-1, (self.heads, -1))
+        attended = self.processor(query, key, value)
+        del query, key, value
+        (reference_key,) = self.norm_reference_k(self.to_reference_k(reference), rotary.reference)
+        reference_value = self.to_reference_v(reference).unflatten(-1, (self.heads, -1))
+        return self.to_out(attended + self.processor(spatial_query, reference_key, reference_value))
+
+
+class TextAttention(_Attention):
+    """Attention to the text. Its keys and values come from `TextKeys`, once per segment."""
+
+    def forward(self, hidden_states: torch.Tensor, text: Text) -> torch.Tensor:
+        """(B, L, width) to the same shape."""
+        (query,) = self.norm_q(self.to_q(hidden_states), None)
+        return self.to_out(self.processor(query, *text))
+
+
+class TextKeys(nn.Module):
+    """Keys and values of one block's text attention, from the embedded text.
+
+    Apart from its block, so that blocks hold only what runs at every step.
+    """
+
+    def __init__(self, heads: int, head_dim: int, eps: float) -> None:
+        super().__init__()
+        width = heads * head_dim
+        self.heads = heads
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.norm_k = HeadsNorm(heads, head_dim, eps)
+
+    def forward(self, text: torch.Tensor, log_weights: torch.Tensor | None) -> Text:
+        """Embedded text (B, rows, width) to keys and values."""
+        (key,) = self.norm_k(self.to_k(text), None)
+        return Text(key, self.to_v(text).unflatten(-1, (self.heads, -1)), log_weights)
+
+
+def merge_repeated_rows(text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Replace the identical rows at the end of `text` (B, L, C) by few rows that weigh as much; exact.
+
+    UMT5's 512 rows are zero after the prompt's end, and they take part in the attention (no mask). c identical keys
+    are one key whose logit is raised by log(c).
+
+    Returns:
+        The rows (B, K, C), and their log weights (1, 1, 1, K) in the same dtype, or None where nothing was merged.
+    """
+    differs = (text != text[:, -1:]).any(dim=-1).any(dim=0)  # (L,)
+    kept = int(differs.nonzero().max()) + 1 if bool(differs.any()) else 0
+    repeated = text.shape[1] - kept
+    if repeated < MERGE_FROM:
+        return text, None
+    log_weights = representable_log_weights(repeated)
+    rows = torch.cat([text[:, :kept], text[:, -1:].expand(-1, len(log_weights), -1)], dim=1)
+    weights = torch.tensor([0.0] * kept + log_weights, dtype=text.dtype, device=text.device)
+    return rows, weights.view(1, 1, 1, -1)
+
+
+def representable_log_weights(count: int) -> list[float]:
+    """Logarithms whose exponentials sum to `count` within 1e-7 of it, all multiples of 1/16.
+
+    Kernels want the term in the query's dtype; multiples of 1/16 are exact in bfloat16, log(count) is not. Each takes
+    what fits of the rest, so a handful suffices.
+    """
+    logs: list[float] = []
+    rest = float(count)
+    while rest > 1e-7 * count:
+        logs.append(math.floor(math.log(rest) * 16) / 16)
+        rest -= math.exp(logs[-1])
+    return logs

@@ -1,0 +1,220 @@
+"""The transformer blocks and what modulates them (adaLN-single with a table of six rows per block, as in Wan2.1)."""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
+from diffusers.models.attention import FeedForward
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from torch import nn
+
+from onetoall_cli.model.attention import (
+    ReferenceFusionAttention,
+    SelfAttention,
+    Text,
+    TextAttention,
+    join,
+    pieces,
+)
+from onetoall_cli.model.rotary import RotaryTables, Rotation
+
+# Tokens at a time through the feed-forward on a CPU: its hidden layer is the widest activation of a block, and at
+# this size matrix products are still at full speed.
+CPU_FEED_FORWARD_PIECE = 1024
+
+
+class Modulation(NamedTuple):
+    """Which tokens follow which time: token ranges, each with its row of time embeddings.
+
+    Without token replace there is one range. With it there are three (prefix; clean context at t = 0; the rest), so
+    that no table per token is needed.
+
+    Attributes:
+        embedding: Float32 (B, times, width): time embeddings, for the output layer.
+        projection: Float32 (B, times, 6, width): the same, projected for the blocks.
+        ranges: (first token, end, index into `times`).
+    """
+
+    embedding: torch.Tensor
+    projection: torch.Tensor
+    ranges: tuple[tuple[int, int, int], ...]
+
+
+class TimeEmbedding(nn.Module):
+    """Embeds the flow time. Keys and structure as Wan's condition embedder without its text part."""
+
+    def __init__(self, freq_dim: int, width: int) -> None:
+        super().__init__()
+        self.frequencies = Timesteps(num_channels=freq_dim, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedder = TimestepEmbedding(in_channels=freq_dim, time_embed_dim=width)
+        self.time_proj = nn.Linear(width, 6 * width)
+
+    def forward(self, timesteps: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Times (B, times) on the scale 0..1000 to float32 (B, times, width) and (B, times, 6, width).
+
+        Args:
+            dtype: The compute dtype, in which the projection runs; before it the weights' dtype counts (float32).
+        """
+        frequencies = self.frequencies(timesteps.flatten())
+        weight = self.time_embedder.linear_1.weight
+        embedding = self.time_embedder(frequencies.to(weight.dtype if weight.is_floating_point() else dtype)).to(dtype)
+        projection = self.time_proj(F.silu(embedding))
+        shape = timesteps.shape
+        return embedding.unflatten(0, shape).float(), projection.unflatten(0, shape).unflatten(-1, (6, -1)).float()
+
+
+def widened(hidden_states: torch.Tensor) -> torch.Tensor:
+    """The input for a norm whose factors are float32.
+
+    The CPU's fused kernels take a narrower input as it is, and widen it inside; other devices' want one dtype.
+    """
+    return hidden_states if hidden_states.device.type == "cpu" else hidden_states.float()
+
+
+def norm_times(hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, eps: float) -> torch.Tensor:
+    """Layer norm of (B, T, C), times 1 + `scale`, plus `shift` (each float32 (B, C)); rounded once, at the end."""
+    wide = widened(hidden_states)
+    width = hidden_states.shape[-1:]
+    parts = [
+        F.layer_norm(wide[i : i + 1], width, 1 + scale[i], shift[i], eps).to(hidden_states.dtype)
+        for i in range(hidden_states.shape[0])
+    ]
+    return join(parts, dim=0)
+
+
+def modulated_norm(
+    hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, eps: float, modulation: Modulation
+) -> torch.Tensor:
+    """Layer norm of (B, L, C), each range of tokens modulated by its own time's row of (B, times, C)."""
+    parts = []
+    for start, stop, time in modulation.ranges:
+        for a, b in pieces(start, stop, hidden_states.device, cpu_size=stop - start):
+            parts.append(norm_times(hidden_states[:, a:b], shift[:, time], scale[:, time], eps))
+    return join(parts)
+
+
+def add_gated(hidden_states: torch.Tensor, update: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    """(B, T, C) plus an update times a gate (float32 (B, C)); in float32, rounded once."""
+    return torch.addcmul(hidden_states.float(), update.float(), gate[:, None]).to(hidden_states.dtype)
+
+
+class WideLayerNorm(nn.Module):
+    """Affine layer norm computed in float32 whatever the input's dtype: the norm before the text attention."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(B, L, width) to the same."""
+        length, parts = hidden_states.shape[1], []
+        for a, b in pieces(0, length, hidden_states.device, cpu_size=length):
+            wide = widened(hidden_states[:, a:b])
+            normalised = F.layer_norm(wide, wide.shape[-1:], self.weight.float(), self.bias.float(), self.eps)
+            parts.append(normalised.to(hidden_states.dtype))
+        return join(parts)
+
+
+class _ModulatedBlock(nn.Module):
+    """What every block shares: the modulation table and the modulated feed-forward."""
+
+    def __init__(self, width: int, ffn_dim: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.ffn = FeedForward(width, inner_dim=ffn_dim, activation_fn="gelu-approximate")
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 6, width) / width**0.5)
+
+    def rows(self, modulation: Modulation) -> list[torch.Tensor]:
+        """Shift, scale and gate of the attention, then of the feed-forward: six float32 (B, times, C)."""
+        return list((self.scale_shift_table.float() + modulation.projection).unbind(dim=2))
+
+    def gated_sum(
+        self, hidden_states: torch.Tensor, update: torch.Tensor, gate: torch.Tensor, modulation: Modulation
+    ) -> torch.Tensor:
+        """`hidden_states` + `gate` * `update`, each range of tokens with its own time's gate."""
+        parts = []
+        for start, stop, time in modulation.ranges:
+            for a, b in pieces(start, stop, hidden_states.device):
+                parts.append(add_gated(hidden_states[:, a:b], update[:, a:b], gate[:, time]))
+        return join(parts)
+
+    def feed_forward(
+        self,
+        hidden_states: torch.Tensor,
+        shift: torch.Tensor,
+        scale: torch.Tensor,
+        gate: torch.Tensor,
+        modulation: Modulation,
+    ) -> torch.Tensor:
+        """The block's second half, residual included; a piece of the tokens at a time bounds the hidden layer."""
+        parts = []
+        for start, stop, time in modulation.ranges:
+            for a, b in pieces(start, stop, hidden_states.device, CPU_FEED_FORWARD_PIECE):
+                piece = hidden_states[:, a:b]
+                update = self.ffn(norm_times(piece, shift[:, time], scale[:, time], self.eps))
+                parts.append(add_gated(piece, update, gate[:, time]))
+        return join(parts)
+
+
+class PlainBlock(_ModulatedBlock):
+    """Self-attention and feed-forward: a block of the reference extractor or of the pose refiner."""
+
+    def __init__(self, heads: int, head_dim: int, ffn_dim: int, eps: float) -> None:
+        super().__init__(heads * head_dim, ffn_dim, eps)
+        self.self_attention = SelfAttention(heads, head_dim, eps)
+
+    def forward(self, hidden_states: torch.Tensor, modulation: Modulation, rotation: Rotation) -> torch.Tensor:
+        """(B, L, width) to the same shape."""
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = self.rows(modulation)
+        attended = self.self_attention(modulated_norm(hidden_states, shift, scale, self.eps, modulation), rotation)
+        hidden_states = self.gated_sum(hidden_states, attended, gate, modulation)
+        return self.feed_forward(hidden_states, ffn_shift, ffn_scale, ffn_gate, modulation)
+
+
+class DenoiserBlock(_ModulatedBlock):
+    """HRFA, text attention and feed-forward; the refined pose, where there is one, joins at the end."""
+
+    def __init__(self, heads: int, head_dim: int, ffn_dim: int, eps: float) -> None:
+        super().__init__(heads * head_dim, ffn_dim, eps)
+        self.self_attention = ReferenceFusionAttention(heads, head_dim, eps)
+        self.text_norm = WideLayerNorm(heads * head_dim, eps)
+        self.text_attention = TextAttention(heads, head_dim, eps)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        modulation: Modulation,
+        rotary: RotaryTables,
+        reference: torch.Tensor,
+        text: Text,
+        pose_residual: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """`hidden_states` (B, L, width) to the same shape.
+
+        Args:
+            reference: The reference feature this block uses, (B, h * w, width).
+            pose_residual: (B, L, width), added to the block's output. It is part of the block so that step caches,
+                which replace blocks, see it.
+        """
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = self.rows(modulation)
+        normalised = modulated_norm(hidden_states, shift, scale, self.eps, modulation)
+        hidden_states = self.gated_sum(
+            hidden_states, self.self_attention(normalised, reference, rotary), gate, modulation
+        )
+        hidden_states = hidden_states + self.text_attention(self.text_norm(hidden_states), text)
+        hidden_states = self.feed_forward(hidden_states, ffn_shift, ffn_scale, ffn_gate, modulation)
+        return hidden_states if pose_residual is None else hidden_states + pose_residual
+
+
+def run_block(owner: nn.Module, block: nn.Module, *arguments: Any) -> Any:
+    """Run `block`, recomputing it in the backward pass where diffusers switched `owner`'s gradient checkpointing on."""
+    if torch.is_grad_enabled() and owner.gradient_checkpointing:
+        return owner._gradient_checkpointing_func(block, *arguments)  # type: ignore[operator]
+    return block(*arguments)
+
+
+# Where diffusers' step caches (`enable_cache`) learn that a block takes and returns the hidden states.
+TransformerBlockRegistry.register(DenoiserBlock, TransformerBlockMetadata(return_hidden_states_index=0))

@@ -1,0 +1,152 @@
+"""How motion enters: the pose encoder (causal 3D convolutions over pixels) and the reference-guided refinement.
+
+At full pixel resolution the encoder's activations are the largest of the whole program, and its group norms span all
+frames. So a stage goes through its video a few frames at a time, and several times: to measure the first norm's
+statistics, to measure the second's, then to compute its output. Only that output, a quarter of the size, is kept.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from onetoall_cli.model.blocks import Modulation, PlainBlock, run_block
+from onetoall_cli.model.group_norm import Moments, WideGroupNorm
+from onetoall_cli.model.reference import NORM_EPS, NORM_GROUPS, zero_linear
+from onetoall_cli.model.rotary import Rotation
+
+TEMPORAL_STRIDES = (1, 2, 2, 1)  # of the four stages; all halve height and width
+
+# Frames at a time: as many as hold this many pixels, 5 at 832 x 480 (64 MB for 16 channels in bfloat16).
+CHUNK_PIXELS = 2_000_000
+
+
+class Sweep:
+    """A video in chunks along time, (B, C, frames, H, W) each, computed anew whenever it is iterated."""
+
+    def __init__(self, chunks: Callable[[], Iterator[torch.Tensor]]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return self._chunks()
+
+
+# A list of one chunk is a whole video: it is computed in one go, as autograd and short videos want it.
+Chunks = list[torch.Tensor] | Sweep
+
+
+class PoseStage(nn.Module):
+    """A residual layer, then a convolution that halves height and width, and time where `temporal_stride` is 2."""
+
+    def __init__(self, channels: int, temporal_stride: int) -> None:
+        super().__init__()
+        self.norm1 = WideGroupNorm(NORM_GROUPS, channels, NORM_EPS)
+        self.conv1 = nn.Conv3d(channels, channels, 3)
+        self.norm2 = WideGroupNorm(NORM_GROUPS, channels, NORM_EPS)
+        self.conv2 = nn.Conv3d(channels, channels, 3)
+        self.downsample = nn.Conv3d(channels, channels, 3, stride=(temporal_stride, 2, 2))
+
+    def forward(self, chunks: Chunks) -> list[torch.Tensor]:
+        """A video in chunks to its downsampled features in chunks."""
+        first = second = None
+        if not _is_whole(chunks):
+            first = self.norm1.moments(chunks)
+            second = self.norm2.moments(self._inner(chunks, first))
+        waiting: deque[torch.Tensor] = deque()  # chunks whose update is on its way
+        inner = self._inner(_noting(waiting, chunks), first)
+        updates = causal(self.conv2, activated(self.norm2, second, inner))
+        return list(causal(self.downsample, (waiting.popleft() + update for update in updates)))
+
+    def _inner(self, chunks: Iterable[torch.Tensor], first: Moments | None) -> Iterator[torch.Tensor]:
+        return causal(self.conv1, activated(self.norm1, first, chunks))
+
+
+class PoseEncoder(nn.Module):
+    """Encodes a drawn pose video to one feature vector per token of the denoiser.
+
+    The convolutions are causal: they look one pixel around and two frames back, beyond the edges at replicas.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv3d(3, channels, 3)
+        self.stages = nn.ModuleList([PoseStage(channels, stride) for stride in TEMPORAL_STRIDES])
+        self.conv_out = nn.Conv3d(channels, width, 3)
+        self.gradient_checkpointing = False
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        """(B, 3, T, H, W) in [-1, 1], T = 4 (n - 1) + 1, to (B, width, n, H/16, W/16).
+
+        Where gradients are wanted the video is encoded in one go, since autograd keeps every activation anyway.
+        """
+        frames = max(1, CHUNK_PIXELS // (video.shape[0] * video.shape[3] * video.shape[4]))
+        if self._wants_gradients(video) or frames >= video.shape[2]:
+            chunks: Chunks = list(causal(self.conv_in, [video]))
+        else:
+            chunks = Sweep(lambda: causal(self.conv_in, video.split(frames, dim=2)))
+        for stage in self.stages:
+            chunks = run_block(self, stage, chunks)
+        return torch.cat(list(causal(self.conv_out, chunks)), dim=2)
+
+    def _wants_gradients(self, video: torch.Tensor) -> bool:
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (video, *self.parameters()))
+
+
+class PoseRefiner(nn.Module):
+    """Lets the pose tokens of reference and motion attend to each other and to the denoiser's first state."""
+
+    def __init__(self, heads: int, head_dim: int, ffn_dim: int, num_layers: int, eps: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([PlainBlock(heads, head_dim, ffn_dim, eps) for _ in range(num_layers)])
+        self.projections = nn.ModuleList([zero_linear(heads * head_dim) for _ in range(num_layers)])
+        self.gradient_checkpointing = False
+
+    def forward(
+        self, hidden_states: torch.Tensor, modulation: Modulation, rotation: Rotation, scale: float
+    ) -> tuple[torch.Tensor, ...]:
+        """Denoiser plus pose tokens (B, L, width) to one residual (B, L, width) for each denoiser block from 1 on."""
+        residuals = []
+        for block, project in zip(self.blocks, self.projections, strict=True):
+            hidden_states = run_block(self, block, hidden_states, modulation, rotation)
+            residuals.append(project(hidden_states) * scale)
+        return tuple(residuals)
+
+
+def causal(conv: nn.Conv3d, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Convolve a video chunk by chunk, carrying over the frames that later outputs still look at.
+
+    Chunks may have any number of frames; where none can be completed yet, none is yielded.
+    """
+    stride = conv.stride[0]
+    carried: torch.Tensor | None = None
+    for chunk in chunks:
+        if carried is None:
+            frames = F.pad(chunk, (1, 1, 1, 1, 2, 0), mode="replicate")
+        else:
+            frames = torch.cat([carried, F.pad(chunk, (1, 1, 1, 1, 0, 0), mode="replicate")], dim=2)
+        outputs = (frames.shape[2] - 3) // stride + 1
+        carried = frames[:, :, outputs * stride :].clone()  # not a view, which would keep the whole chunk alive
+        if outputs > 0:
+            output = conv(frames)
+            del frames, chunk  # while this waits, they would only take memory
+            yield output
+
+
+def activated(
+    norm: WideGroupNorm, statistics: Moments | None, chunks: Iterable[torch.Tensor]
+) -> Iterator[torch.Tensor]:
+    """Normalise chunk by chunk by the whole video's statistics, then SiLU. None: the one chunk is the whole video."""
+    return map(lambda chunk: F.silu(norm(chunk, statistics)), chunks)
+
+
+def _noting(notes: deque[torch.Tensor], chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The chunks themselves, each also appended to `notes`. (`itertools.tee` would keep dozens alive.)"""
+    for chunk in chunks:
+        notes.append(chunk)
+        yield chunk
+
+
+def _is_whole(chunks: Chunks) -> bool:
+    return isinstance(chunks, list) and len(chunks) == 1

@@ -1,0 +1,91 @@
+"""Rotary position embedding over (frame, row, column): tables made once per segment, applied in float32.
+
+A head's channels are split into a temporal, a height and a width part (44 + 42 + 42 of 128, as in Wan2.1). Rotating
+"in space only" leaves the temporal part as it is, which is what frame index 0 amounts to.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+THETA = 10000.0  # Wan2.1
+
+
+class Rotation(NamedTuple):
+    """Factors that turn the channel pairs (2i, 2i + 1) of every head: see `rotate`.
+
+    Both are float32, (tokens, 1, head dim). `cos` holds each cosine twice, `sin` each sine as -sin, +sin.
+    """
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+    def part(self, start: int, stop: int) -> "Rotation":
+        """The rotation of the tokens from `start` up to `stop`."""
+        return Rotation(self.cos[start:stop], self.sin[start:stop])
+
+
+class RotaryTables(NamedTuple):
+    """The rotations of one segment of `frames` x `height` x `width` tokens (the prefix frame included).
+
+    Attributes:
+        full: By frame, row and column, for every token: self-attention.
+        spatial: By row and column only, for every token: HRFA's query.
+        reference: By row and column only, for one frame's tokens: the reference extractor and HRFA's key.
+    """
+
+    full: Rotation
+    spatial: Rotation
+    reference: Rotation
+
+
+def rotary_tables(
+    frames: int, height: int, width: int, head_dim: int, device: torch.device | str | None = None
+) -> RotaryTables:
+    """Make the tables for a segment, counted in tokens along each axis.
+
+    The angles themselves are few (positions along an axis times channel pairs), so the host computes them in double
+    precision; what grows with the number of tokens is float32.
+    """
+    spatial_dim = 2 * (head_dim // 6)
+    time = _angles(frames, head_dim - 2 * spatial_dim)
+    rows, columns = _angles(height, spatial_dim), _angles(width, spatial_dim)
+    full = _rotation(time, rows, columns, device)
+    spatial = _rotation(np.zeros_like(time), rows, columns, device)
+    one_frame = height * width
+    return RotaryTables(full, spatial, Rotation(spatial.cos[:one_frame], spatial.sin[:one_frame]))
+
+
+def rotate(heads: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    """Turn the channel pairs of `heads` (B, tokens, heads, head dim), float32, by the tables of the same tokens."""
+    swapped = heads.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return torch.addcmul(heads * rotation.cos, swapped, rotation.sin)
+
+
+def _angles(positions: int, dim: int) -> np.ndarray:
+    """Angle of each position and channel pair, float64 (positions, dim / 2)."""
+    frequencies = THETA ** (-np.arange(0, dim, 2) / dim)
+    return np.outer(np.arange(positions), frequencies)
+
+
+def _rotation(time: np.ndarray, rows: np.ndarray, columns: np.ndarray, device: torch.device | str | None) -> Rotation:
+    """Spread the angles along the three axes over all tokens, frame by frame and row by row."""
+    cos = _spread(*(np.repeat(np.cos(axis), 2, axis=1) for axis in (time, rows, columns)))
+    sin = _spread(*(_signed_pairs(np.sin(axis)) for axis in (time, rows, columns)))
+    return Rotation(cos.to(device), sin.to(device))
+
+
+def _signed_pairs(sine: np.ndarray) -> np.ndarray:
+    return np.stack([-sine, sine], axis=-1).reshape(len(sine), -1)
+
+
+def _spread(time: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
+    """Join per-axis rows (positions, dim) into one float32 row per token: (frames * height * width, 1, head dim)."""
+    grid = (len(time), len(rows), len(columns), -1)
+    parts = [
+        torch.from_numpy(time[:, None, None].astype(np.float32)).expand(grid),
+        torch.from_numpy(rows[None, :, None].astype(np.float32)).expand(grid),
+        torch.from_numpy(columns[None, None, :].astype(np.float32)).expand(grid),
+    ]
+    return torch.cat(parts, dim=-1).flatten(0, 2).unsqueeze(1)
