@@ -4,6 +4,7 @@ Everything is written under a temporary name in the target's own folder (a renam
 not atomic) and renamed once it is complete.
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from onetoall_cli.errors import BadInput
+from onetoall_cli.errors import BadInput, OutOfResources
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -36,10 +37,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, since encoders choose the container by it.
     """
     path = Path(path)
-    try:
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder.", "Give the name of a file.")
+    with _refusals(path.parent):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=f".part{path.suffix}")
-    except OSError as error:
-        raise BadInput(f"Cannot write in {path.parent}: {error.strerror}.", "Choose another place with -o.") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -59,10 +60,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     An existing folder at `path` is replaced only once the new one is complete.
     """
     path = Path(path)
-    try:
+    with _refusals(path.parent):
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    except OSError as error:
-        raise BadInput(f"Cannot write in {path.parent}: {error.strerror}.", "Choose another place with -o.") from error
     try:
         yield temporary
         umask = os.umask(0)
@@ -78,3 +77,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)
+
+
+@contextmanager
+def _refusals(folder: Path) -> Iterator[None]:
+    """Say in our words why nothing can be made in `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfResources(
+                f"The disk that holds {folder} is full.", "Free some space, or choose another place."
+            ) from error
+        raise BadInput(f"Cannot write in {folder}: {error.strerror}.", "Choose another place.") from error

@@ -1,0 +1,26 @@
+"""Video and picture files in and out: frames, clock, sound, orientation, colour (PyAV and Pillow)."""
+
+from onetoall_cli.media.audio import Audio
+from onetoall_cli.media.containers import output_format
+from onetoall_cli.media.folders import FrameFolderWriter
+from onetoall_cli.media.pictures import read_picture, side_by_side, write_picture
+from onetoall_cli.media.probe import MediaInfo, probe, read_metadata
+from onetoall_cli.media.reader import open_video
+from onetoall_cli.media.video import Frame, Video
+from onetoall_cli.media.writer import VideoWriter
+
+__all__ = [
+    "Audio",
+    "Frame",
+    "FrameFolderWriter",
+    "MediaInfo",
+    "Video",
+    "VideoWriter",
+    "open_video",
+    "output_format",
+    "probe",
+    "read_metadata",
+    "read_picture",
+    "side_by_side",
+    "write_picture",
+]

@@ -1,0 +1,45 @@
+"""Frames as a folder of numbered PNGs, whole or not at all."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from onetoall_cli.files import whole_folder
+from onetoall_cli.media.failures import writing
+
+
+class FrameFolderWriter:
+    """Write frames as `000000.png`, `000001.png`, ...: `with FrameFolderWriter(path) as folder: folder.write(image)`.
+
+    The folder appears when the block ends without an exception, in place of one that was there; otherwise nothing
+    is left and the old one stays. `open_video(path, fps=...)` reads it back.
+
+    Raises:
+        BadInput: the place cannot be written.
+        OutOfResources: the disk is full.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._count = 0
+        self._exits = ExitStack()
+
+    def __enter__(self) -> "FrameFolderWriter":
+        self._exits.enter_context(writing(self.path))
+        self._folder = self._exits.enter_context(whole_folder(self.path))
+        return self
+
+    def write(self, image: NDArray[np.uint8]) -> None:
+        """Add a frame: uint8 (height, width, 3), sRGB."""
+        with writing(self.path):
+            Image.fromarray(image).save(self._folder / f"{self._count:06d}.png")
+        self._count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.__exit__(kind, error, trace)
