@@ -1,4 +1,4 @@
-"""Weights and inputs that anyone can rebuild: the recipe in which the golden numbers were computed (tests/data/README)."""
+"""Weights and inputs that anyone can rebuild: the recipe in which the golden numbers were computed."""
 
 import json
 import zlib

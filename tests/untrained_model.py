@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 
-def build_untrained_model(folder: Path, *, short_side: int = 64, segment_frames: int = 13) -> Path:
+def build_untrained_model(folder: Path, *, short_side: int = 32, segment_frames: int = 13) -> Path:
     """Write the model directory `folder`; deterministic."""
     import torch
     from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler

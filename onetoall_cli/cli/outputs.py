@@ -78,7 +78,7 @@ def write_video(
     from onetoall_cli.media import FrameFolderWriter, VideoWriter, side_by_side
 
     width, height = conditioning.width, conditioning.height
-    common: dict[str, Any] = {"crf": crf, "audio": next(iter(audio), None), "metadata": metadata}
+    common: dict[str, Any] = {"crf": crf, "audio": list(audio), "metadata": metadata}
     common["fps"] = frame_rate(conditioning.motion.fps)
     count = 0
     with ExitStack() as stack:

@@ -12,7 +12,7 @@ def test_a_picture_and_a_video_become_a_video_with_the_same_clock_and_sound(
     result = onetoall("animate", reference, dance, "--model", model, "-o", "out.mp4", "--json")
     assert result.exit_code == 0, result.err
     video = open_video(tmp_path / "out.mp4")
-    assert (video.width, video.height) == (64, 112)
+    assert (video.width, video.height) == (32, 48)
     assert len(list(video)) == 20
     assert video.duration == pytest.approx(2.0, abs=0.1)
     assert video.has_audio
@@ -57,8 +57,8 @@ def test_compare_shows_reference_pose_and_result_side_by_side(onetoall, model, r
     options = ("--duration", 0.3, "--compare", "-o", "out.mp4")
     assert onetoall("animate", reference, dance, "--model", model, *options).exit_code == 0
     both, alone = (next(iter(open_video(tmp_path / name))).image for name in ("out-compare.mp4", "out.mp4"))
-    assert both.shape == (112, 3 * 64, 3)
-    assert np.abs(both[:, 128:].astype(int) - alone).mean() < 8
+    assert both.shape == (48, 3 * 32, 3)
+    assert np.abs(both[:, 64:].astype(int) - alone).mean() < 8
 
 
 def test_the_settings_in_the_output_reproduce_it(onetoall, model, reference, ref_pose, dance_poses, tmp_path):
@@ -82,7 +82,7 @@ def test_dry_run_says_the_plan_and_writes_nothing(onetoall, model, reference, da
     assert result.exit_code == 0
     assert result.json["frames"] == 20
     assert result.json["segments"] == [13, 13]
-    assert (result.json["width"], result.json["height"]) == (64, 112)
+    assert (result.json["width"], result.json["height"]) == (32, 48)
     assert result.json["network_runs"] == 2 * 3 * 2
     assert list(tmp_path.iterdir()) == []
 

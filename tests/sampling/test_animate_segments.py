@@ -1,0 +1,136 @@
+"""Long motions: the segments join, the job streams, and nothing depends on anything but the seed."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from untrained_model import build_untrained_model
+
+from onetoall_cli.align import Conditioning
+from onetoall_cli.hub import locate_model, prompt_embeddings
+from onetoall_cli.pose import PoseSequence
+from onetoall_cli.runtime import pick_dtype
+from onetoall_cli.sampling import SamplingSettings, animate, load_pipeline
+
+HEIGHT, WIDTH = 32, 32
+SETTINGS = SamplingSettings(num_inference_steps=2, max_segment_frames=13)
+
+
+@pytest.fixture(scope="module")
+def location(tmp_path_factory):
+    return locate_model(str(build_untrained_model(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture(scope="module")
+def pipeline(location):
+    cpu = torch.device("cpu")
+    return load_pipeline(location, cpu, pick_dtype("auto", cpu))  # 3D convolutions in float32 are slow on CPUs
+
+
+@pytest.fixture(scope="module")
+def embeds(location):
+    return prompt_embeddings(location, ["", location.defaults.negative_prompt])
+
+
+def conditioning(frames: int) -> Conditioning:
+    rng = np.random.default_rng(5)
+    keypoints = np.ones((frames, 1, 133, 3), np.float32)
+    keypoints[..., :2] = rng.uniform(0, [WIDTH, HEIGHT], size=(1, 1, 133, 2)) + np.arange(frames)[:, None, None, None]
+    motion = PoseSequence(keypoints, WIDTH, HEIGHT, fps=10)
+    reference = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[:10] = True
+    return Conditioning(
+        reference, mask, np.zeros_like(reference), motion, face="full", head="full", canvas_short_side=120, meta={}
+    )
+
+
+def generate(pipeline, embeds, frames: int, settings=SETTINGS, **options) -> np.ndarray:
+    return np.stack(list(animate(pipeline, conditioning(frames), settings, *embeds, **options)))
+
+
+def test_every_frame_of_the_motion_comes_out_once(pipeline, embeds):
+    for frames in (1, 2, 14):
+        assert generate(pipeline, embeds, frames).shape == (frames, HEIGHT, WIDTH, 3)
+
+
+def test_the_first_frames_of_a_continued_segment_reproduce_the_carried_ones_through_the_vae(location, embeds):
+    """The VAE is causal: what it makes of the 2 context latents does not depend on the latents that follow."""
+    pipeline = load_pipeline(location, torch.device("cpu"), torch.float32)  # exact enough to compare
+    rng = np.random.default_rng(0)
+    carried = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(5)]
+    job = conditioning(9)
+    call = {
+        "image": job.reference,
+        "image_mask": job.mask,
+        "pose_video": torch.zeros(1, 3, 9, HEIGHT, WIDTH),
+        "reference_pose": torch.zeros(1, 3, 1, HEIGHT, WIDTH),
+        "prompt_embeds": embeds[0],
+        "negative_prompt_embeds": embeds[1],
+        "num_inference_steps": 1,
+        "latents": torch.randn(1, 16, 3, HEIGHT // 8, WIDTH // 8, generator=torch.Generator().manual_seed(1)),
+        "output_type": "pt",
+    }
+    continued = pipeline(**call, context_frames=carried).frames
+    alone = pipeline(**call).frames
+    context = torch.from_numpy(np.stack(carried)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    through_vae = pipeline.vae.decode(pipeline.vae.encode(context).latent_dist.mode()).sample.clamp(-1, 1)
+    torch.testing.assert_close(continued[:, :, :5], through_vae, atol=1e-4, rtol=0)
+    assert (continued[:, :, 5:] - alone[:, :, 5:]).abs().mean() > 1e-3  # the rest follows the context too
+
+
+def test_each_segment_continues_from_the_last_frames_of_the_one_before(pipeline, embeds, monkeypatch):
+    calls = []
+    original = type(pipeline).__call__
+
+    def record(self, **arguments):
+        result = original(self, **arguments)
+        calls.append((arguments["context_frames"], result[0][0].transpose(0, 1)))
+        return result
+
+    monkeypatch.setattr(type(pipeline), "__call__", record)
+    generate(pipeline, embeds, 30)
+    assert calls[0][0] is None and len(calls) == 4
+    for (_, made), (carried, _) in itertools.pairwise(calls):
+        torch.testing.assert_close(torch.stack(carried), made[-5:], atol=0, rtol=0)
+
+
+def test_the_same_seed_gives_the_same_frames_and_another_does_not(pipeline, embeds):
+    first, again = generate(pipeline, embeds, 17), generate(pipeline, embeds, 17)
+    other = generate(pipeline, embeds, 17, SamplingSettings(num_inference_steps=2, max_segment_frames=13, seed=7))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_frames_come_out_before_the_next_segment_is_generated(pipeline, embeds):
+    """So that a job of any length holds one segment's frames: the first arrives after the first segment's steps."""
+    steps = []
+    frames = animate(
+        pipeline, conditioning(200), SETTINGS, *embeds, on_step=lambda segment, step: steps.append(segment)
+    )
+    next(frames)
+    assert set(steps) == {0}
+    frames.close()
+
+
+def test_an_extended_clip_yields_only_new_frames(pipeline, embeds):
+    clip = [np.full((HEIGHT, WIDTH, 3), 90, np.uint8)] * 5
+    assert len(generate(pipeline, embeds, 20, context_frames=clip)) == 15
+
+
+def test_the_pass_without_pose_does_not_run_the_pose_branch(pipeline, embeds, monkeypatch):
+    runs = []
+    refiner, extractor = pipeline.transformer.pose_refiner, pipeline.transformer.reference_extractor
+    hooks = [
+        refiner.blocks[0].register_forward_hook(lambda *_: runs.append("pose")),
+        extractor.register_forward_hook(lambda *_: runs.append("reference")),
+        pipeline.transformer.blocks[0].register_forward_hook(lambda *_: runs.append("pass")),
+        pipeline.transformer.pose_encoder.register_forward_hook(lambda *_: runs.append("encoder")),
+    ]
+    generate(pipeline, embeds, 13)
+    for hook in hooks:
+        hook.remove()
+    # 2 steps of 3 passes: two of them with pose; the black reference serves two passes; poses are encoded once
+    assert {name: runs.count(name) for name in ("pass", "pose", "reference")} == {"pass": 6, "pose": 4, "reference": 4}
+    assert 1 <= runs.count("encoder") <= 2  # the reference pose and the video
