@@ -33,7 +33,7 @@ differs from themselves by up to 0.6, people in different clothes by 0.9."""
 _LOOK_WEIGHT = 0.3
 _LOOK_MEMORY = 0.9
 
-_BRIEF = 0.02
+_BRIEF = 0.1
 """People seen in a smaller part of the clip than this, and in fewer than `_BRIEF_FRAMES`, are taken for errors."""
 _BRIEF_FRAMES = 6
 
