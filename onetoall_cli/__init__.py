@@ -2,11 +2,9 @@
 
 The Python API is these names; everything else may change. They load on first use, so importing the package is free.
 
-    from onetoall_cli import align, animate, load_pipeline, locate_model, open_detector, detect_poses, ...
-
     PoseSequence                 a motion as a value, with its file formats
     open_detector, detect_poses  from frames to a motion
-    align, Conditioning          reference and motion brought together: what the network is fed
+    Conditioning                 what the network is fed; made by `onetoall_cli.align.align`
     locate_model, load_pipeline  from a model's name to a pipeline on a device
     OneToAllPipeline             one segment, as a diffusers pipeline
     OneToAllTransformer3DModel   the network, as a diffusers model
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from onetoall_cli.align import Conditioning, align
+    from onetoall_cli.align import Conditioning
     from onetoall_cli.errors import OnetoallError
     from onetoall_cli.hub import locate_model
     from onetoall_cli.model import OneToAllTransformer3DModel
@@ -34,7 +32,6 @@ _HOMES = {
     "OnetoallError": "errors",
     "PoseSequence": "pose",
     "SamplingSettings": "sampling",
-    "align": "align",
     "animate": "sampling",
     "detect_poses": "pose",
     "load_pipeline": "sampling",
@@ -49,7 +46,6 @@ __all__ = [
     "OnetoallError",
     "PoseSequence",
     "SamplingSettings",
-    "align",
     "animate",
     "detect_poses",
     "load_pipeline",

@@ -47,4 +47,4 @@ def build_untrained_model(folder: Path, *, short_side: int = 32, segment_frames:
 
 
 if __name__ == "__main__":
-    print(build_untrained_model(Path(sys.argv[1])))
+    print(build_untrained_model(Path(sys.argv[1]), short_side=96))

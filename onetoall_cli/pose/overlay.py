@@ -38,7 +38,7 @@ def overlay_pose(
 ) -> Image8:
     """Draw skeletons over a picture.
 
-    Every person has a box and a label in a colour of their own: number (from 1), mean score of the body, of the face
+    Every person has a box and a label in a colour of their own: number (as --person takes it), mean score of the body, of the face
     and of the left and right hand ("1  body 0.97  face 0.99  L 0.81  R 0.40"; parts not seen are left out). Points
     with a score below 0.3 are rings instead of dots, and limbs between them thin.
 
@@ -131,7 +131,7 @@ def _fixed(point: NDArray) -> tuple[int, int]:
 def _summary(person: NDArray[np.float64], index: int) -> str:
     parts = (("body", kp.BODY), ("face", kp.FACE), ("L", kp.LEFT_HAND), ("R", kp.RIGHT_HAND))
     seen = [(name, person[rows, 2]) for name, rows in parts if (person[rows, 2] > 0).any()]
-    return "  ".join([str(index + 1), *(f"{name} {scores[scores > 0].mean():.2f}" for name, scores in seen)])
+    return "  ".join([f"#{index}", *(f"{name} {scores[scores > 0].mean():.2f}" for name, scores in seen)])
 
 
 def _text_size(image: Image8) -> int:

@@ -139,7 +139,7 @@ class OneToAllPipeline(DiffusionPipeline):
         shape = (1, self.vae.config.z_dim, (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1, height // 8, width // 8)
         latents = self._initial_noise(shape, latents, generator)
         latents = self._denoise(latents, conditions, weights, num_inference_steps, callback_on_step_end)
-        frames = latents if output_type == "latent" else self._decode(latents)
+        frames: Any = latents if output_type == "latent" else self._decode(latents)
         if output_type == "pil":
             frames = [Image.fromarray(each) for each in to_uint8(frames[0].transpose(0, 1))]
         self.maybe_free_model_hooks()
