@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/onetoall
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_onetoall_subparsers=(animate transfer extend pose align info completion)
+_shtab_onetoall_subparsers=(animate transfer extend pose align info fetch prompt-embeds doctor completion)
 
 _shtab_onetoall_animate_option_strings=(-h --help --from --quiet -q --verbose -v --json --start --duration --fps --detector --person --smooth --no-smooth --align --anchor --fit --face --head --ref-pose --model --seed --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --device --dtype --auto-fetch --short-side --width --height --crf --audio --no-audio --frames --compare --output -o --overwrite --dry-run)
 _shtab_onetoall_transfer_option_strings=(-h --help --pose --pose-frame --detector --align --anchor --fit --face --head --ref-pose --model --seed --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --device --dtype --auto-fetch --short-side --width --height --output -o --overwrite --dry-run --quiet -q --verbose -v --json)
@@ -13,6 +13,9 @@ _shtab_onetoall_extend_option_strings=(-h --help --reference --ref-pose --clip-p
 _shtab_onetoall_pose_option_strings=(-h --help --preview --openpose --device --start --duration --fps --detector --person --smooth --no-smooth --output -o --overwrite --dry-run --quiet -q --verbose -v --json)
 _shtab_onetoall_align_option_strings=(-h --help --model --preview --preview-video --start --duration --fps --detector --person --smooth --no-smooth --align --anchor --fit --face --head --ref-pose --short-side --width --height --output -o --overwrite --dry-run --quiet -q --verbose -v --json)
 _shtab_onetoall_info_option_strings=(-h --help --quiet -q --verbose -v --json)
+_shtab_onetoall_fetch_option_strings=(-h --help --yes -y --dry-run --revision --without-text-encoder --quantize --keep-original --no-keep-original --overwrite --list --verify --repair --remove --path --quiet -q --verbose -v --json)
+_shtab_onetoall_prompt_embeds_option_strings=(-h --help --model --prompt --overwrite --quiet -q --verbose -v --json)
+_shtab_onetoall_doctor_option_strings=(-h --help --quiet -q --verbose -v --json)
 _shtab_onetoall_completion_option_strings=(-h --help)
 _shtab_onetoall_option_strings=(-h --help --version)
 
@@ -48,6 +51,7 @@ _shtab_onetoall_align___ref_pose_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_align___output_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_align__o_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_info_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_onetoall_prompt_embeds_pos_1_COMPGEN=_shtab_compgen_files
 
 _shtab_onetoall_animate___detector_choices=(auto vitpose dwpose mediapipe)
 _shtab_onetoall_animate___align_choices=(auto pose ref none)
@@ -71,8 +75,10 @@ _shtab_onetoall_align___align_choices=(auto pose ref none)
 _shtab_onetoall_align___fit_choices=(crop pad motion)
 _shtab_onetoall_align___face_choices=(auto full light off)
 _shtab_onetoall_align___head_choices=(auto full light)
+_shtab_onetoall_fetch___quantize_choices=(int8 nf4)
+_shtab_onetoall_prompt_embeds_pos_0_choices=(list export import)
 _shtab_onetoall_completion_pos_0_choices=(bash zsh fish)
-_shtab_onetoall_pos_0_choices=(animate transfer extend pose align info completion)
+_shtab_onetoall_pos_0_choices=(animate transfer extend pose align info fetch prompt-embeds doctor completion)
 
 _shtab_onetoall_animate__h_nargs=0
 _shtab_onetoall_animate___help_nargs=0
@@ -142,6 +148,40 @@ _shtab_onetoall_info__q_nargs=0
 _shtab_onetoall_info___verbose_nargs=0
 _shtab_onetoall_info__v_nargs=0
 _shtab_onetoall_info___json_nargs=0
+_shtab_onetoall_fetch__h_nargs=0
+_shtab_onetoall_fetch___help_nargs=0
+_shtab_onetoall_fetch___yes_nargs=0
+_shtab_onetoall_fetch__y_nargs=0
+_shtab_onetoall_fetch___dry_run_nargs=0
+_shtab_onetoall_fetch___without_text_encoder_nargs=0
+_shtab_onetoall_fetch___keep_original_nargs=0
+_shtab_onetoall_fetch___no_keep_original_nargs=0
+_shtab_onetoall_fetch___overwrite_nargs=0
+_shtab_onetoall_fetch___list_nargs=0
+_shtab_onetoall_fetch___verify_nargs=0
+_shtab_onetoall_fetch___repair_nargs=0
+_shtab_onetoall_fetch___remove_nargs=0
+_shtab_onetoall_fetch___path_nargs=0
+_shtab_onetoall_fetch___quiet_nargs=0
+_shtab_onetoall_fetch__q_nargs=0
+_shtab_onetoall_fetch___verbose_nargs=0
+_shtab_onetoall_fetch__v_nargs=0
+_shtab_onetoall_fetch___json_nargs=0
+_shtab_onetoall_prompt_embeds__h_nargs=0
+_shtab_onetoall_prompt_embeds___help_nargs=0
+_shtab_onetoall_prompt_embeds___overwrite_nargs=0
+_shtab_onetoall_prompt_embeds___quiet_nargs=0
+_shtab_onetoall_prompt_embeds__q_nargs=0
+_shtab_onetoall_prompt_embeds___verbose_nargs=0
+_shtab_onetoall_prompt_embeds__v_nargs=0
+_shtab_onetoall_prompt_embeds___json_nargs=0
+_shtab_onetoall_doctor__h_nargs=0
+_shtab_onetoall_doctor___help_nargs=0
+_shtab_onetoall_doctor___quiet_nargs=0
+_shtab_onetoall_doctor__q_nargs=0
+_shtab_onetoall_doctor___verbose_nargs=0
+_shtab_onetoall_doctor__v_nargs=0
+_shtab_onetoall_doctor___json_nargs=0
 _shtab_onetoall_completion__h_nargs=0
 _shtab_onetoall_completion___help_nargs=0
 _shtab_onetoall_pos_0_nargs=A...

@@ -1,6 +1,17 @@
 """The command line. Each module here parses, calls the library and reports; nothing else prints."""
 
-from onetoall_cli.cli import align, animate, completion, extend, info, pose, transfer
+from onetoall_cli.cli import (
+    align,
+    animate,
+    completion,
+    doctor,
+    extend,
+    fetch,
+    info,
+    pose,
+    prompt_embeds,
+    transfer,
+)
 from onetoall_cli.cli.app import app, main
 
 # in the order of `onetoall --help`
@@ -11,6 +22,9 @@ for _command in (
     pose.pose,
     align.align,
     info.info,
+    fetch.fetch,
+    prompt_embeds.prompt_embeds,
+    doctor.doctor,
     completion.completion,
 ):
     app.command()(_command)

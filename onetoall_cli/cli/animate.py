@@ -47,7 +47,7 @@ def animate(
         Path | None, Option("--from", help="Continue from a folder that `onetoall align` wrote, instead of both.")
     ] = None,
 ) -> None:
-    """Animate the character of a picture with the motion of a video.
+    """Animate the character of a picture with a video's motion.
 
     The result has the driving video's timing and sound.
 

@@ -53,7 +53,7 @@ def extend(
     face: Annotated[Literal["auto", "full", "light", "off"], Option(help="How strongly the face steers.")] = "auto",
     head: Annotated[Literal["auto", "full", "light"], Option(help="How strongly the head steers.")] = "auto",
 ) -> None:
-    """Continue a clip with more motion, in one file with one clock.
+    """Continue a clip with more motion, in one file.
 
     The person goes on from where the clip ends: the new motion is scaled and moved there as a whole.
 

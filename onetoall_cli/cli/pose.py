@@ -32,7 +32,7 @@ def pose(
     ] = None,
     device: Annotated[str, Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Detect and track the people of a video; write their keypoints.
+    """Detect and track people; write their keypoints.
 
     Everyone is written unless --person chooses; `animate` and `align` take the file in place of the video.
 

@@ -38,9 +38,9 @@ def overlay_pose(
 ) -> Image8:
     """Draw skeletons over a picture.
 
-    Every person has a box and a label in a colour of their own: number (as --person takes it), mean score of the body, of the face
-    and of the left and right hand ("1  body 0.97  face 0.99  L 0.81  R 0.40"; parts not seen are left out). Points
-    with a score below 0.3 are rings instead of dots, and limbs between them thin.
+    Every person has a box and a label in a colour of their own: number (as --person takes it), mean score of the body,
+    of the face and of the left and right hand ("#0  body 0.97  face 0.99  L 0.81  R 0.40"; parts not seen are left
+    out). Points with a score below 0.3 are rings instead of dots, and limbs between them thin.
 
     Args:
         image: uint8 (H, W, 3) RGB; not changed.
