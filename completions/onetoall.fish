@@ -216,7 +216,7 @@ complete -c onetoall -n '_shtab_onetoall_using info' -s h -l help -d 'Show the m
 complete -c onetoall -n '_shtab_onetoall_using info' -l quiet -s q -d 'No notes, no progress.'
 complete -c onetoall -n '_shtab_onetoall_using info' -l verbose -s v -d 'Details and library logs.'
 complete -c onetoall -n '_shtab_onetoall_using info' -l json -d 'One JSON line on stdout as result; progress on stderr.'
-complete -c onetoall -n '_shtab_onetoall_using info; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'A video or picture that onetoall made.'
+complete -c onetoall -n '_shtab_onetoall_using info; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'A video, picture or aligned folder that onetoall made.'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a fetch -d 'Bring models to this machine, with all they need.'
 complete -c onetoall -n '_shtab_onetoall_using fetch' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using fetch' -l yes -s y -d 'Do not ask before a large download.'

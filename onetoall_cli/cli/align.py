@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.alignment import Inputs, align_values, driving_pictures, read_inputs, with_source
+from onetoall_cli.cli.alignment import (
+    Inputs,
+    align_values,
+    decided,
+    driving_pictures,
+    read_inputs,
+    with_source,
+)
 from onetoall_cli.cli.generation import output_size
+from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import count_frames
 from onetoall_cli.cli.options import AlignOptions, MotionOptions, SizeOptions, Target, subcommand
 from onetoall_cli.cli.outputs import frame_rate
@@ -68,9 +76,11 @@ def align(
         _write_preview(preview, inputs, conditioning, driving_pictures(driving, motion))
     if preview_video is not None:
         _write_preview_video(preview_video, inputs, conditioning, driving_pictures(driving, motion))
+    options = (part for group in (motion, decided(alignment, conditioning), size) for part in as_arguments(group))
+    record = settings_record(["align", str(reference), str(driving), *options], model=None, result={})
     with report.progress() as progress:
         task = progress.add_task("Drawing poses", total=len(conditioning.motion))
-        with_source(conditioning, reference, driving, inputs.driving.audio).save(
+        with_source(conditioning, record, inputs.driving.audio).save(
             folder, progress=lambda done, total: progress.update(task, completed=done)
         )
     report.result(

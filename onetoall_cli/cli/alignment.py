@@ -47,10 +47,9 @@ def read_inputs(
         return Inputs(image, pose, read_driving(driving, motion, report, eyes))
 
 
-def with_source(conditioning: Conditioning, reference: Path, driving: Path, audio: Audio | None) -> Conditioning:
-    """`conditioning` that remembers which files it came from, so that `animate --from` finds the sound."""
-    origin = {"reference": str(reference), "driving": str(driving), "audio": _audio_fields(audio)}
-    return replace(conditioning, meta={**conditioning.meta, "source": origin})
+def with_source(conditioning: Conditioning, record: dict[str, Any], audio: Audio | None) -> Conditioning:
+    """`conditioning` that remembers how it was made, and its sound, which `animate --from` looks for."""
+    return replace(conditioning, meta={**conditioning.meta, "source": {**record, "audio": _audio_fields(audio)}})
 
 
 def align_values(

@@ -44,9 +44,6 @@ def completion_script(shell: str) -> str:
 
 def _mirror_commands(application: typer.Typer, parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers()
-    for group in application.registered_groups:
-        summary = _summary(group.help if isinstance(group.help, str) else group.typer_instance.info.help)
-        _mirror_commands(group.typer_instance, commands.add_parser(group.name, help=summary, add_help=False))
     for command in application.registered_commands:
         callback = command.callback
         assert callback is not None

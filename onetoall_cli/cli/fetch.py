@@ -90,7 +90,7 @@ def fetch(
     report: Report,
     names: Annotated[
         list[str] | None,
-        Argument(metavar="NAME...", help="1.3b, 14b, pose, ... (see --list), a group as `all`, or hf:OWNER/REPO."),
+        Argument(metavar="NAME", help="1.3b, 14b, pose, ... (see --list), a group as `all`, or hf:OWNER/REPO."),
     ] = None,
 ) -> None:
     """Bring models to this machine, with all they need.

@@ -22,7 +22,7 @@ RECORDED_LIBRARIES = ("torch", "diffusers", "transformers", "av")
 
 @subcommand
 def info(
-    file: Annotated[Path, Argument(help="A video or picture that onetoall made.")],
+    file: Annotated[Path, Argument(help="A video, picture or aligned folder that onetoall made.")],
     report: Report,
 ) -> None:
     """Print how FILE was made, as a command that makes it again.
@@ -31,17 +31,27 @@ def info(
     """
     from onetoall_cli.media import read_metadata
 
-    record = read_metadata(file)
-    if record is None:
-        raise BadInput(f"{file} carries no settings of onetoall.", "Only videos and pictures made by onetoall do.")
+    record = aligned_record(file) if file.is_dir() else read_metadata(file)
+    if record is None or "arguments" not in record:
+        raise BadInput(
+            f"{file} carries no settings of onetoall.", "Only videos, pictures and aligned folders made by it do."
+        )
     report.result(_prose(record), **record)
+
+
+def aligned_record(folder: Path) -> dict[str, Any] | None:
+    """The record in a folder that `onetoall align` wrote."""
+    from onetoall_cli.align import Conditioning
+
+    return Conditioning.load(folder).meta.get("source")
 
 
 def _prose(record: dict[str, Any]) -> str:
     lines = [shlex.join(["onetoall", *record["arguments"]]), ""]
     lines += [f"onetoall {record['onetoall']}"]
     for part in ("model", "result", "versions"):
-        lines += [f"{part}: " + ", ".join(f"{name} {value}" for name, value in record[part].items())]
+        if record[part]:
+            lines += [f"{part}: " + ", ".join(f"{name} {value}" for name, value in record[part].items())]
     return "\n".join(lines)
 
 

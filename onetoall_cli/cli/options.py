@@ -58,7 +58,10 @@ class MotionOptions:
     ] = "auto"
     person: Annotated[
         str,
-        Option(metavar="WHO", help="Whom to follow: auto, largest, left, center, right, or a number as in `pose --preview`."),
+        Option(
+            metavar="WHO",
+            help="Whom to follow: auto, largest, left, center, right, or a number as in `pose --preview`.",
+        ),
     ] = "auto"
     smooth: Annotated[bool, Option("--smooth/--no-smooth", help="Smooth detected poses in time.")] = True
 

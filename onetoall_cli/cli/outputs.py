@@ -83,7 +83,7 @@ def write_video(
     count = 0
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(targets.video, width, height, **common))
-        folder = stack.enter_context(FrameFolderWriter(targets.frames)) if targets.frames else None
+        folder = stack.enter_context(FrameFolderWriter(targets.frames, metadata=metadata)) if targets.frames else None
         compare = (
             stack.enter_context(VideoWriter(targets.compare, 3 * width, height, **common)) if targets.compare else None
         )

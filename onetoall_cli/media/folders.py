@@ -1,15 +1,17 @@
 """Frames as a folder of numbered PNGs, whole or not at all."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from onetoall_cli.files import whole_folder
 from onetoall_cli.media.failures import writing
+from onetoall_cli.media.pictures import write_picture
 
 
 class FrameFolderWriter:
@@ -18,13 +20,17 @@ class FrameFolderWriter:
     The folder appears when the block ends without an exception, in place of one that was there; otherwise nothing
     is left and the old one stays. `open_video(path, fps=...)` reads it back.
 
+    Args:
+        path: the folder.
+        metadata: settings to keep inside every frame; `read_metadata` gives them back.
+
     Raises:
         BadInput: the place cannot be written.
         OutOfResources: the disk is full.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, *, metadata: Mapping[str, Any] | None = None) -> None:
+        self.path, self._metadata = Path(path), metadata
         self._count = 0
         self._exits = ExitStack()
 
@@ -35,8 +41,7 @@ class FrameFolderWriter:
 
     def write(self, image: NDArray[np.uint8]) -> None:
         """Add a frame: uint8 (height, width, 3), sRGB."""
-        with writing(self.path):
-            Image.fromarray(image).save(self._folder / f"{self._count:06d}.png")
+        write_picture(self._folder / f"{self._count:06d}.png", image, self._metadata)
         self._count += 1
 
     def __exit__(

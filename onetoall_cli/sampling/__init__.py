@@ -1,8 +1,8 @@
 """From conditions to frames: guidance, segments, the pipeline of one segment and the loop over a whole motion."""
 
-from onetoall_cli.sampling.animate import SamplingSettings, animate
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 from onetoall_cli.sampling.loading import load_pipeline, save_model
+from onetoall_cli.sampling.motion import SamplingSettings, animate
 from onetoall_cli.sampling.pipeline import OneToAllPipeline, OneToAllPipelineOutput
 from onetoall_cli.sampling.segments import CONTEXT_FRAMES, Segment, plan_segments
 

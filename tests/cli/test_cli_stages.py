@@ -48,6 +48,7 @@ def test_align_writes_what_the_network_would_see(onetoall, reference, ref_pose, 
     assert read_picture(tmp_path / "aligned" / "mask.png").shape == (48, 32, 3)
     assert result.json["alignment"]["mode"] == "pose"
     assert len(list(open_video(tmp_path / "look.mp4"))) == FRAMES
+    assert onetoall("info", "aligned").out.startswith("onetoall align ")
 
 
 def test_an_aligned_folder_is_replaced_only_when_asked(onetoall, reference, ref_pose, dance_poses, model, tmp_path):
