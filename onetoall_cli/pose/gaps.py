@@ -18,7 +18,8 @@ SHORTEST_SIGHT = 0.1  # seconds; what shows up for less, with nothing before and
 
 # Which body point each keypoint rides on: hands on their wrists, the face on the nose, the rest on nothing but itself.
 _CARRIER = np.arange(kp.COUNT)
-_CARRIER[kp.FACE], _CARRIER[kp.LEFT_HAND], _CARRIER[kp.RIGHT_HAND] = kp.NOSE, kp.LEFT_WRIST, kp.RIGHT_WRIST
+_CARRIER[kp.FACE] = kp.NOSE
+_CARRIER[kp.LEFT_HAND], _CARRIER[kp.RIGHT_HAND] = kp.LEFT_WRIST, kp.RIGHT_WRIST
 
 
 def missing_frames(sequence: PoseSequence, person: int = 0) -> list[tuple[int, int]]:

@@ -1,0 +1,108 @@
+"""Generation defaults of a model: what `animate` uses where the user says nothing.
+
+Kept beside the weights as `generation_config.json`, or in the catalogue for the released checkpoints.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import whole_file
+
+GENERATION_CONFIG = "generation_config.json"
+
+# The released negative prompt (reference.md section 3), letter for letter: its embedding depends on it.
+RELEASED_NEGATIVE_PROMPT = (
+    "black background, Aerial view, aerial view, overexposed, low quality, deformation, a poor composition, "
+    "bad hands, bad teeth, bad eyes, bad limbs, distortion"
+)
+
+
+@dataclass(frozen=True)
+class GenerationDefaults:
+    """The released inference settings of the 1.3B; other models override what differs.
+
+    Attributes:
+        short_side: Limit of the output's short side in pixels.
+        num_inference_steps: Euler steps.
+        image_guidance_scale: Weight of the reference guidance (1 or less: off).
+        pose_guidance_scale: Weight of the pose guidance (1 or less: off).
+        shift: Timestep shift of the rectified-flow schedule.
+        max_segment_frames: Frames generated in one piece; 4k + 1.
+        pose_canvas_short_side: Short side in pixels of the canvas on which poses are drawn.
+        max_text_tokens: Text rows the denoiser sees, zero-padded after the prompt's true length.
+        negative_prompt: What guidance steers away from.
+    """
+
+    short_side: int = 384
+    num_inference_steps: int = 30
+    image_guidance_scale: float = 2.5
+    pose_guidance_scale: float = 1.5
+    shift: float = 7.0
+    max_segment_frames: int = 81
+    pose_canvas_short_side: int = 2160
+    max_text_tokens: int = 512
+    negative_prompt: str = RELEASED_NEGATIVE_PROMPT
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, source: str) -> "GenerationDefaults":
+        """Check `values` and fill what they leave out.
+
+        Args:
+            values: Some or all of the attributes.
+            source: Where they come from, for the message.
+
+        Raises:
+            BadInput: an unknown name, a wrong type, or a value out of range.
+        """
+        known = {field.name: field for field in fields(cls)}
+        for name, value in values.items():
+            if name not in known:
+                raise BadInput(f"{source} has an unknown setting '{name}'.", f"Known settings: {', '.join(known)}.")
+            _check_type(name, value, type(getattr(cls, name)), source)
+        defaults = cls(**{name: type(getattr(cls, name))(value) for name, value in values.items()})
+        defaults._check_ranges(source)
+        return defaults
+
+    def _check_ranges(self, source: str) -> None:
+        positive = ("short_side", "num_inference_steps", "shift", "pose_canvas_short_side", "max_text_tokens")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise BadInput(f"{source}: {name} is {getattr(self, name)}.", "It must be greater than 0.")
+        if self.max_segment_frames < 1 or self.max_segment_frames % 4 != 1:
+            raise BadInput(
+                f"{source}: max_segment_frames is {self.max_segment_frames}.",
+                "The VAE takes 4k + 1 frames: 1, 5, 9, ... 81.",
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "GenerationDefaults":
+        """Read a `generation_config.json`.
+
+        Raises:
+            BadInput: it cannot be read, is not JSON, or holds a setting that cannot be used.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadInput(f"{path} cannot be read: {error.strerror}.", "Check the model's folder.") from error
+        except ValueError as error:
+            raise BadInput(f"{path} is not valid JSON: {error}.", "Correct it or fetch the model again.") from error
+        if not isinstance(values, dict):
+            raise BadInput(f"{path} does not hold a JSON object.", "Correct it or fetch the model again.")
+        return cls.from_dict(values, source=str(path))
+
+    def save(self, path: Path) -> None:
+        """Write every setting as JSON, whole or not at all."""
+        with whole_file(Path(path)) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+def _check_type(name: str, value: Any, wanted: type, source: str) -> None:
+    accepted = (int, float) if wanted is float else (wanted,)
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        kind = {int: "a whole number", float: "a number", str: "text"}[wanted]
+        raise BadInput(f"{source}: {name} is {value!r}.", f"It must be {kind}.")

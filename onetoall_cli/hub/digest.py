@@ -1,0 +1,48 @@
+"""File hashes as the hub states them: SHA-256 for large files, git's blob hash for small ones."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from onetoall_cli.hub.index import FileRecord
+
+CHUNK = 4 * 2**20
+
+
+def hasher(file: FileRecord) -> Any:
+    """A fresh hashlib object for `file`'s kind of digest."""
+    if file.digest.startswith("sha256:"):
+        return hashlib.sha256()
+    # git hashes a header with the size before the content; SHA-1 is git's choice, not ours
+    return hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
+
+
+def matches(hashed: Any, file: FileRecord) -> bool:
+    """Whether the hasher's digest is the file's."""
+    return hashed.hexdigest() == file.digest.partition(":")[2]
+
+
+def feed_file(hashed: Any, path: Path, progress: Callable[[int], None] | None = None) -> None:
+    """Hash the content of `path`, calling `progress` with the bytes of each piece."""
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            hashed.update(chunk)
+            if progress:
+                progress(len(chunk))
+
+
+def is_intact(path: Path, file: FileRecord, progress: Callable[[int], None] | None = None) -> bool:
+    """Whether `path` has exactly the content the hub announced."""
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    hashed = hasher(file)
+    feed_file(hashed, path, progress)
+    return matches(hashed, file)
+
+
+def describe_file(path: Path, folder: Path) -> FileRecord:
+    """A record of a file made here, with its SHA-256."""
+    hashed = hashlib.sha256()
+    feed_file(hashed, path)
+    return FileRecord(path.relative_to(folder).as_posix(), path.stat().st_size, f"sha256:{hashed.hexdigest()}")

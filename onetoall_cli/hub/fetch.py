@@ -1,0 +1,245 @@
+"""Fetching: what a request comes to, and carrying it out so that it can be interrupted anywhere.
+
+A plan names every file with its size before anything is downloaded. Carried out, it ends with all files in place
+and verified and the index saying so; broken off, the same request continues where it stopped.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from huggingface_hub import hf_hub_download
+
+from onetoall_cli.errors import BadInput, ModelMissing
+from onetoall_cli.hub import places
+from onetoall_cli.hub.catalogue import ANY_MODEL_FILES, Catalogue, Entry, load_catalogue
+from onetoall_cli.hub.disk import check_disk
+from onetoall_cli.hub.index import FileRecord, Installed, installed, record
+from onetoall_cli.hub.location import NETWORK_CLASS
+from onetoall_cli.hub.remote import Listing, Stopped, list_repository, patiently
+from onetoall_cli.hub.remove import release
+from onetoall_cli.hub.transfer import obtain
+
+WORKERS = 4  # files at once: ViTPose comes as 400 small ones, where waiting dominates
+ASK_ABOVE = 10**9  # bytes; below this no question is asked
+
+
+@dataclass(frozen=True)
+class Part:
+    """One entry of a plan.
+
+    Attributes:
+        target: What the index will say of it when it is done.
+        to_fetch: Its files that are not in the cache yet.
+        to_check: Those in the cache that onetoall did not put there: they are hashed first.
+    """
+
+    target: Installed
+    to_fetch: tuple[FileRecord, ...]
+    to_check: tuple[FileRecord, ...] = ()
+
+    @property
+    def bytes_to_fetch(self) -> int:
+        """What is still to come: of a partial file the rest, of content that another commit shares nothing."""
+        there = _blob_sizes(self.target.repository)
+        return sum(max(0, file.size - there.get(_etag(file), 0)) for file in self.to_fetch)
+
+    @property
+    def brings_everything(self) -> bool:
+        """Whether this is a whole model in diffusers' layout rather than bare weights."""
+        return any(file.path == "model_index.json" for file in self.target.files)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request comes to."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def bytes_to_fetch(self) -> int:
+        """Bytes to download."""
+        return sum(part.bytes_to_fetch for part in self.parts)
+
+    @property
+    def pending(self) -> list[tuple[Part, FileRecord]]:
+        """Every file that is not known to be in place, small ones (configurations) first."""
+        pairs = [(part, file) for part in self.parts for file in (*part.to_fetch, *part.to_check)]
+        return sorted(pairs, key=lambda pair: pair[1].size)
+
+
+def plan_fetch(
+    names: Iterable[str],
+    *,
+    catalogue: Catalogue | None = None,
+    revision: str | None = None,
+    without: Iterable[str] = (),
+) -> Plan:
+    """Find out what fetching `names` takes. Asks the hub only about what is not installed yet.
+
+    Args:
+        names: Entries, groups or `hf:OWNER/REPO`.
+        catalogue: None: the package's and the user's.
+        revision: Of the named entries, instead of the catalogue's pin; their needs keep theirs.
+        without: Entries to leave out although they are named or needed (`text-encoder`); what they need comes.
+
+    Raises:
+        BadInput: an unknown name, or a repository that is no One-to-All model.
+        ModelMissing: the hub does not have it, or cannot be reached.
+    """
+    catalogue = catalogue or load_catalogue()
+    known = installed()
+    parts: dict[str, Part] = {}
+    needs: dict[str, None] = {}  # ordered, each once
+    for entry in catalogue.expand(names):
+        if entry.name in without:
+            needs.update(dict.fromkeys(entry.needs))
+            continue
+        part = _plan_part(entry, revision, known.get(entry.name))
+        parts[entry.name] = part
+        needs.update(dict.fromkeys(() if part.brings_everything else entry.needs))
+    for name in needs:
+        if name not in parts and name not in without:
+            parts[name] = _plan_part(catalogue.entry(name), None, known.get(name))
+    return Plan(tuple(parts.values()))
+
+
+def plan_repair(entries: Iterable[Installed]) -> Plan:
+    """Bring back what is missing of installed entries, at their recorded commits."""
+    return Plan(tuple(Part(entry, tuple(entry.missing())) for entry in entries))
+
+
+def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> Part:
+    """The part for one entry. What is installed keeps its commit until another is asked for or the pin changes."""
+    if known is not None and (asked == known.commit or (asked is None and known.pin == entry.revision)):
+        return Part(known, tuple(known.missing()))
+    revision = asked or entry.revision
+    listing = list_repository(entry.repository, revision)
+    files = listing.matching(entry.files)
+    if entry.files is ANY_MODEL_FILES:
+        files = _check_is_model(listing, files)
+    if not files:
+        raise ModelMissing(
+            f"{entry.repository} holds nothing of '{entry.name}' ({', '.join(entry.files)}).",
+            "Check the catalogue entry's repository and files, or choose another --revision.",
+        )
+    target = Installed(entry.name, entry.repository, revision, entry.revision, listing.commit, files)
+    there = tuple(file for file in files if (target.folder / file.path).exists())
+    return Part(target, tuple(file for file in files if file not in there), there)
+
+
+def _check_is_model(listing: Listing, files: tuple[FileRecord, ...]) -> tuple[FileRecord, ...]:
+    """Refuse a repository that is no One-to-All model before its gigabytes are fetched."""
+    if not any(file.path == "model_index.json" for file in files):
+        return tuple(file for file in files if "/" not in file.path)  # released weights, bare
+    what = f"{listing.repository}/model_index.json"
+    path = patiently(
+        lambda: hf_hub_download(
+            listing.repository, "model_index.json", revision=listing.commit, cache_dir=places.hub_cache()
+        ),
+        what,
+    )
+    try:
+        network = json.loads(Path(path).read_text(encoding="utf-8"))["transformer"][1]
+    except (ValueError, KeyError, TypeError, IndexError):
+        network = "model_index.json without a transformer"
+    if network != NETWORK_CLASS:
+        raise BadInput(
+            f"{listing.repository} holds a {network}, not a One-to-All network.", "Choose another repository."
+        )
+    return files
+
+
+def run_plan(plan: Plan, *, progress: Callable[[int, int | None], None] | None = None) -> None:
+    """Carry out a plan: download, verify, record.
+
+    Args:
+        plan: From `plan_fetch`.
+        progress: Called with (bytes in place, bytes in all) of the pending files, from several threads in turn.
+
+    Raises:
+        OutOfResources: the disk has no room, now or on the way.
+        ModelMissing: the hub failed for good; what came so far is kept for the next run.
+    """
+    check_disk(plan.bytes_to_fetch, places.hub_cache(), "the download")
+    before = installed()
+    for part in plan.parts:
+        if part.target.name not in before:  # recorded first: a broken-off fetch is seen, continued and removable
+            record(part.target)
+    _obtain_all(plan, progress)
+    for part in plan.parts:
+        record(part.target)  # an update: the former commit was usable until now
+        old = before.get(part.target.name)
+        if old is not None and old.commit != part.target.commit:
+            release(old)
+
+
+def _obtain_all(plan: Plan, progress: Callable[[int, int | None], None] | None) -> None:
+    total = sum(file.size for _, file in plan.pending)
+    counter = _Counter(total, progress)
+    stop = threading.Event()
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="fetch") as pool:
+        jobs = [
+            pool.submit(obtain, part.target.repository, part.target.commit, file, counter.add, stop)
+            for part, file in plan.pending
+        ]
+        try:
+            done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        if any(job.exception() for job in done):
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    for error in (job.exception() for job in jobs if not job.cancelled()):
+        if error is not None and not isinstance(error, Stopped):
+            raise error
+
+
+class _Counter:
+    """Adds up what the threads report."""
+
+    def __init__(self, total: int, progress: Callable[[int, int | None], None] | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            if self._progress:
+                self._progress(self._done, self._total)
+
+
+@contextmanager
+def fetch_lock(waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Held while models are fetched, repaired, converted or removed; a second run waits, after `waiting` is called."""
+    path = places.data_folder() / "fetch.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if waiting:
+            waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _etag(file: FileRecord) -> str:
+    """The name of the file's blob: on the hub itself the ETag is the digest."""
+    return file.digest.partition(":")[2]
+
+
+def _blob_sizes(repository: str) -> dict[str, int]:
+    """Bytes that are there of each blob, whole or partial, by its name."""
+    blobs = (places.repository_folder(repository) / "blobs").glob("*")
+    return {path.name.removesuffix(".incomplete"): path.stat().st_size for path in blobs if path.is_file()}

@@ -1,0 +1,264 @@
+"""From a model's name or folder to the paths and settings that loading needs."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onetoall_cli.errors import BadInput, ModelMissing
+from onetoall_cli.hub import places
+from onetoall_cli.hub.architecture import architecture_of
+from onetoall_cli.hub.catalogue import Catalogue, Entry, load_catalogue
+from onetoall_cli.hub.converted import converted_manifest, has_copy
+from onetoall_cli.hub.defaults import GENERATION_CONFIG, GenerationDefaults
+from onetoall_cli.hub.index import Installed, installed
+from onetoall_cli.hub.weights import read_tensors, weight_files
+
+PROMPT_EMBEDS = "prompt_embeds.safetensors"
+NETWORK_CLASS = "OneToAllTransformer3DModel"
+SHIPPED = Path(__file__).parent.parent / "assets" / "models"  # model folders that the package ships
+
+
+@dataclass(frozen=True)
+class ModelLocation:
+    """Where one usable model is, and how to load it.
+
+    Attributes:
+        name: As the user would name it: `1.3b`, `14b-nf4`, `hf:OWNER/REPO`, or a folder's path.
+        transformer: The network's folder.
+        transformer_config: None: diffusers' layout with its own `config.json`. A dict: published weights, for
+            `OneToAllTransformer3DModel.from_published(transformer, **transformer_config)`.
+        vae: The VAE's folder (diffusers).
+        scheduler: The scheduler's folder, or None.
+        text_encoder: The text encoder's folder, or None if it is not installed.
+        tokenizer: Likewise.
+        embeddings: Prompt stores to look in, first the model's own; some may not exist yet.
+        defaults: The model's generation defaults.
+        revision: The commit of the network, where known.
+        encoder: Which text encoder made (or would make) the embeddings: `OWNER/REPO@commit`, `OWNER/REPO` when it
+            is not installed, `local-...` for one that is just a folder; None if the model knows of none.
+    """
+
+    name: str
+    transformer: Path
+    transformer_config: dict[str, Any] | None
+    vae: Path
+    scheduler: Path | None
+    text_encoder: Path | None
+    tokenizer: Path | None
+    embeddings: tuple[Path, ...]
+    defaults: GenerationDefaults
+    revision: str | None
+    encoder: str | None = None
+
+
+def locate_model(name_or_dir: str | None, *, catalogue: Catalogue | None = None) -> ModelLocation:
+    """Find a model on this machine, without loading it.
+
+    Args:
+        name_or_dir: A catalogue name (`1.3b`, or a quantised copy as `14b-nf4`), `hf:OWNER/REPO`, a folder in
+            diffusers' layout, a folder of released weights; None takes the best installed one that fits this
+            machine (`choose_model` says which, and why).
+        catalogue: The models known by name; None reads the package's and the user's.
+
+    Raises:
+        ModelMissing: it is not installed, or not whole; the file at fault or the fetch command is named.
+        BadInput: no such name or folder, or a setting that cannot be used.
+    """
+    catalogue = catalogue or load_catalogue()
+    if name_or_dir is None:
+        from onetoall_cli.hub.choice import choose_model
+
+        return locate_model(choose_model(catalogue).name, catalogue=catalogue)
+    shipped = SHIPPED / name_or_dir
+    if name_or_dir and "/" not in name_or_dir and (shipped / "model_index.json").is_file():
+        return replace(locate_folder(shipped, catalogue=catalogue), name=name_or_dir)
+    if catalogue.knows(name_or_dir):
+        return _locate_installed(name_or_dir, catalogue)
+    if Path(name_or_dir).is_dir():
+        return locate_folder(Path(name_or_dir), catalogue=catalogue)
+    raise BadInput(
+        f"There is no model or folder '{name_or_dir}'.",
+        f"Known models: {', '.join([*catalogue.models, *shipped_models()])}; or give hf:OWNER/REPO or a folder.",
+    )
+
+
+def shipped_models() -> list[str]:
+    """Names of the models inside the package, which need no download."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/model_index.json"))
+
+
+def locate_folder(folder: Path, *, catalogue: Catalogue | None = None) -> ModelLocation:
+    """A model that is a folder: diffusers' layout, or released weights (`*.safetensors` at its root).
+
+    Released weights bring neither VAE nor text encoder, so the installed ones are used.
+
+    Raises:
+        ModelMissing, BadInput: as `locate_model`.
+    """
+    if (folder / "model_index.json").is_file():
+        return _locate_diffusers(folder, name=str(folder))
+    if any(folder.glob("*.safetensors")):
+        bare = _locate_published(folder, str(folder), None, catalogue or load_catalogue())
+        return replace(bare, defaults=_defaults_in(folder))
+    raise ModelMissing(
+        f"{folder} is not a model: it has neither model_index.json nor *.safetensors.",
+        "Give a folder in diffusers' layout or one of released weights.",
+    )
+
+
+def _locate_diffusers(folder: Path, name: str, encoder: str | None = None) -> ModelLocation:
+    transformer = _network_folder(folder / "transformer")
+    vae = _component(folder / "vae")
+    text_encoder = _optional(folder / "text_encoder")
+    if encoder is None and text_encoder is not None:
+        encoder = places.local_encoder_name(text_encoder)
+    own = folder / PROMPT_EMBEDS
+    return ModelLocation(
+        name=name,
+        transformer=transformer,
+        transformer_config=None,
+        vae=vae,
+        scheduler=_optional(folder / "scheduler"),
+        text_encoder=text_encoder,
+        tokenizer=_optional(folder / "tokenizer"),
+        embeddings=((own,) if own.exists() else ()) + prompt_stores(encoder),
+        defaults=_defaults_in(folder),
+        revision=None,
+        encoder=encoder,
+    )
+
+
+def _locate_installed(name: str, catalogue: Catalogue) -> ModelLocation:
+    entry, precision = catalogue.network(name)
+    known = installed().get(entry.name)
+    if precision and has_copy(entry.name, precision):
+        converted = places.converted_folder(name)
+        revision = converted_manifest(converted)["commit"]
+        location = _with_shared_parts(name, _network_folder(converted), None, revision, catalogue, entry)
+    elif precision:
+        command = f"onetoall fetch {entry.name} --quantize {precision}"
+        raise ModelMissing(f"The model '{name}' is not installed.", f"Run `{command}`.")
+    else:
+        known = require(entry.name, known)
+        if "@" in name and entry.revision not in (known.revision, known.commit):
+            raise ModelMissing(f"{entry.name} is installed at {known.revision}.", f"Run `onetoall fetch {name}`.")
+        location = _locate_snapshot(known, catalogue, entry)
+    return replace(location, defaults=entry.defaults or location.defaults)
+
+
+def _locate_snapshot(known: Installed, catalogue: Catalogue, entry: Entry) -> ModelLocation:
+    if (known.folder / "model_index.json").is_file():
+        encoder = f"{known.repository}@{known.commit}" if (known.folder / "text_encoder").is_dir() else None
+        return replace(_locate_diffusers(known.folder, known.name, encoder), revision=known.commit)
+    return _locate_published(known.folder, known.name, known.commit, catalogue, entry)
+
+
+def _locate_published(
+    folder: Path, name: str, revision: str | None, catalogue: Catalogue, entry: Entry | None = None
+) -> ModelLocation:
+    found = architecture_of(read_tensors(weight_files(folder)), folder)
+    if entry is not None and entry.architecture:
+        _compare(found, entry.architecture, folder)
+    return _with_shared_parts(name, folder, found, revision, catalogue, entry)
+
+
+def _compare(found: dict[str, Any], expected: dict[str, Any], folder: Path) -> None:
+    for key, value in expected.items():
+        if found.get(key) != value:
+            raise ModelMissing(
+                f"{folder} holds another network than the catalogue says: {key} is {found.get(key)}, not {value}.",
+                "Fetch the model again, or correct the catalogue entry.",
+            )
+
+
+def _with_shared_parts(
+    name: str,
+    transformer: Path,
+    config: dict[str, Any] | None,
+    revision: str | None,
+    catalogue: Catalogue,
+    entry: Entry | None,
+) -> ModelLocation:
+    """A network joined with the VAE and text encoder that all released networks share."""
+    known = installed()
+    needs = entry.needs if entry is not None else catalogue.shared_parts
+    vae_name = next(need for need in needs if catalogue.entries[need].kind == "vae")
+    vae = require(vae_name, known.get(vae_name)).folder
+    text_name = next((need for need in needs if catalogue.entries[need].kind == "text-encoder"), None)
+    text = known.get(text_name) if text_name else None
+    present = text is not None and not text.missing()
+    encoder = catalogue.entries[text_name].repository if text_name else None
+    if present and text is not None:
+        encoder = f"{text.repository}@{text.commit}"
+    return ModelLocation(
+        name=name,
+        transformer=transformer,
+        transformer_config=config,
+        vae=_component(vae / "vae"),
+        scheduler=_optional(vae / "scheduler"),
+        text_encoder=_component(text.folder / "text_encoder") if present and text is not None else None,
+        tokenizer=_component(text.folder / "tokenizer") if present and text is not None else None,
+        embeddings=prompt_stores(encoder),
+        defaults=GenerationDefaults(),
+        revision=revision,
+        encoder=encoder,
+    )
+
+
+def require(name: str, known: Installed | None) -> Installed:
+    """The installed entry, if it is there and whole.
+
+    Raises:
+        ModelMissing: it is not, with the fetch command that brings it.
+    """
+    if known is None:
+        hint = " `--model tiny` works now, without a download." if "tiny" in shipped_models() else ""
+        raise ModelMissing(f"The model '{name}' is not installed.", f"Run `onetoall fetch {name}`.{hint}")
+    missing = known.missing()
+    if missing:
+        raise ModelMissing(
+            f"{known.folder / missing[0].path} is missing or cut short"
+            + (f" ({len(missing)} files of '{name}' are)." if len(missing) > 1 else "."),
+            f"Run `onetoall fetch {name}`: only what is missing is downloaded.",
+        )
+    return known
+
+
+def prompt_stores(encoder: str | None) -> tuple[Path, ...]:
+    """Where embeddings of this encoder may be: its own revision's store, else any revision's, and imported ones."""
+    if encoder is None:
+        return (places.supplied_prompts(),)
+    if "@" in encoder or encoder.startswith("local-"):
+        return (places.prompt_store(encoder), places.supplied_prompts())
+    any_revision = sorted(places.prompt_store_folder(encoder).glob("*.safetensors"))
+    return (*any_revision, places.supplied_prompts())
+
+
+def _network_folder(folder: Path) -> Path:
+    config = _component(folder) / "config.json"
+    try:
+        class_name = json.loads(config.read_text(encoding="utf-8"))["_class_name"]
+    except FileNotFoundError as error:
+        raise ModelMissing(f"{config} is missing.", "The folder is not a whole diffusers model.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelMissing(f"{config} is not a diffusers configuration.", "Fetch or save the model again.") from error
+    if class_name != NETWORK_CLASS:
+        raise BadInput(f"{folder} holds a {class_name}, not a One-to-All network.", "Choose another model.")
+    weight_files(folder)
+    return folder
+
+
+def _component(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ModelMissing(f"{folder} is missing.", "The model's folder is not whole: fetch or copy it again.")
+    return folder
+
+
+def _optional(folder: Path) -> Path | None:
+    return folder if folder.is_dir() else None
+
+
+def _defaults_in(folder: Path) -> GenerationDefaults:
+    path = folder / GENERATION_CONFIG
+    return GenerationDefaults.load(path) if path.exists() else GenerationDefaults()

@@ -1,0 +1,109 @@
+"""What is on this machine, entry by entry, for `fetch --list` and `doctor`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onetoall_cli.hub.catalogue import Catalogue, Entry
+from onetoall_cli.hub.converted import converted_files, converted_folders, converted_manifest
+from onetoall_cli.hub.index import Installed, installed
+from onetoall_cli.hub.remove import dependants
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the list.
+
+    Attributes:
+        name: For `fetch`, `--model`, `--remove`.
+        kind: As in the catalogue; "quantised copy" for those made here.
+        title: What it is.
+        state: "installed", "incomplete" or "not installed".
+        size: Bytes on disk when installed, else to download.
+        size_is: "exact", "derived" or "estimate".
+        repository, revision, commit: Where it comes from; None where there is nothing to say.
+        licence: As its authors state it.
+        needed_by: Installed models that do not work without it.
+        path: Its folder, if it is there.
+    """
+
+    name: str
+    kind: str
+    title: str
+    state: str
+    size: int | None
+    size_is: str
+    repository: str
+    revision: str | None
+    commit: str | None
+    licence: str
+    needed_by: tuple[str, ...]
+    path: Path | None
+
+
+def overview(catalogue: Catalogue) -> list[Row]:
+    """Every entry of the catalogue, what else is installed, and the quantised copies."""
+    known = installed()
+    rows = [_row(entry, known.get(name), catalogue) for name, entry in catalogue.entries.items()]
+    others = [entry for name, entry in known.items() if name not in catalogue.entries]
+    rows += [_unlisted_row(entry) for entry in others]
+    rows += [_converted_row(folder) for folder in converted_folders()]
+    return rows
+
+
+def _row(entry: Entry, known: Installed | None, catalogue: Catalogue) -> Row:
+    return Row(
+        name=entry.name,
+        kind=entry.kind,
+        title=entry.title,
+        state=_state(known),
+        size=known.size if known else entry.size,
+        size_is="exact" if known else entry.size_is,
+        repository=known.repository if known else entry.repository,
+        revision=known.revision if known else entry.revision,
+        commit=known.commit if known else None,
+        licence=entry.licence,
+        needed_by=tuple(dependants(entry.name, catalogue)),
+        path=known.folder if known else None,
+    )
+
+
+def _unlisted_row(known: Installed) -> Row:
+    return Row(
+        name=known.name,
+        kind="model",
+        title="named by its repository" if known.name.startswith("hf:") else "no longer in the catalogue",
+        state=_state(known),
+        size=known.size,
+        size_is="exact",
+        repository=known.repository,
+        revision=known.revision,
+        commit=known.commit,
+        licence="see the repository",
+        needed_by=(),
+        path=known.folder,
+    )
+
+
+def _converted_row(folder: Path) -> Row:
+    manifest = converted_manifest(folder)
+    files = converted_files(folder)
+    return Row(
+        name=folder.name,
+        kind="quantised copy",
+        title=f"{manifest['name']} as {manifest['precision']}",
+        state="installed" if all((folder / file.path).is_file() for file in files) else "incomplete",
+        size=sum(file.size for file in files),
+        size_is="exact",
+        repository=manifest["repository"],
+        revision=None,
+        commit=manifest["commit"],
+        licence="as the original",
+        needed_by=(),
+        path=folder,
+    )
+
+
+def _state(known: Installed | None) -> str:
+    if known is None:
+        return "not installed"
+    return "incomplete" if known.missing() else "installed"

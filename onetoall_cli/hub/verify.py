@@ -1,0 +1,111 @@
+"""Is what was installed still what was fetched: every file hashed and compared with the record."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.hub import digest
+from onetoall_cli.hub.converted import converted_files, converted_folders
+from onetoall_cli.hub.index import FileRecord, Installed, installed
+from onetoall_cli.hub.remove import discard
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that is not as it should be.
+
+    Attributes:
+        name: The entry or quantised copy it belongs to.
+        path: The file.
+        problem: What is wrong: "missing", "12 bytes instead of 40" or "other content".
+    """
+
+    name: str
+    path: Path
+    problem: str
+
+
+@dataclass(frozen=True)
+class _Checked:
+    name: str
+    folder: Path
+    files: tuple[FileRecord, ...]
+
+
+def verify(
+    names: Iterable[str] = (), *, progress: Callable[[int, int | None], None] | None = None
+) -> tuple[list[str], list[Fault]]:
+    """Hash every file of installed entries and quantised copies.
+
+    Args:
+        names: Which; none: all.
+        progress: Called with (bytes hashed, bytes in all).
+
+    Returns:
+        The names looked at, and the faults.
+
+    Raises:
+        BadInput: a name that is not installed.
+    """
+    checked = _wanted(list(names))
+    total = sum(file.size for each in checked for file in each.files)
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    faults = []
+    for each in checked:
+        for file in each.files:
+            problem = _problem(each.folder / file.path, file, advance)
+            if problem:
+                faults.append(Fault(each.name, each.folder / file.path, problem))
+    return [each.name for each in checked], faults
+
+
+def _wanted(names: list[str]) -> list[_Checked]:
+    everything = [_Checked(known.name, known.folder, known.files) for known in installed().values()]
+    everything += [_Checked(folder.name, folder, converted_files(folder)) for folder in converted_folders()]
+    known_names = [each.name for each in everything]
+    for name in names:
+        if name not in known_names:
+            raise BadInput(f"'{name}' is not installed.", f"Installed: {', '.join(known_names) or 'nothing'}.")
+    return [each for each in everything if not names or each.name in names]
+
+
+def _problem(path: Path, file: FileRecord, advance: Callable[[int], None]) -> str | None:
+    if not path.is_file():
+        advance(file.size)
+        return "missing"
+    size = path.stat().st_size
+    if size != file.size:
+        advance(file.size)
+        return f"{size} bytes instead of {file.size}"
+    return None if digest.is_intact(path, file, advance) else "other content"
+
+
+def clear_faults(faults: Iterable[Fault]) -> list[Installed]:
+    """Remove the bad files, so that a fetch brings them anew.
+
+    Returns:
+        The entries to fetch again (see `plan_repair`).
+
+    Raises:
+        BadInput: a quantised copy is at fault: it is not downloaded but made.
+    """
+    faults = list(faults)
+    known = installed()
+    for fault in faults:
+        if fault.name not in known:
+            base, _, precision = fault.name.rpartition("-")
+            raise BadInput(
+                f"The quantised copy '{fault.name}' is damaged ({fault.path}: {fault.problem}).",
+                f"Make it again: `onetoall fetch {base} --quantize {precision} --overwrite`.",
+            )
+    for fault in faults:
+        discard(fault.path)
+    return [known[name] for name in dict.fromkeys(fault.name for fault in faults)]

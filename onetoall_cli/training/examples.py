@@ -1,0 +1,191 @@
+"""From clips to what the network trains on: masked reference, drawn poses, region weights; one micro-batch per number.
+
+A micro-batch is a function of (seed, number) alone, whichever process makes it, so that a run continues exactly.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from onetoall_cli.pose import PoseSequence
+from onetoall_cli.pose.drawing import Face, Head, draw_pose
+from onetoall_cli.training.enhancement import enhance
+from onetoall_cli.training.losses import region_weights
+from onetoall_cli.training.masks import face_box, reference_mask
+from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, plan_batch
+from onetoall_cli.training.sources import ClipSource, TrainingClip
+from onetoall_cli.training.stages import Stage
+
+ZOOM = (1.0, 1.5)  # how much nearer a zoomed clip is seen
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One sample, still as pixels.
+
+    Attributes:
+        clip: where it comes from; its frames or latents are the target.
+        reference: uint8 (H, W, 3), black where unknown.
+        mask: bool (H, W), True = unknown.
+        pose: uint8 (T, H, W, 3), the driving pose, drawn; None where no pose is given.
+        reference_pose: uint8 (H, W, 3), drawn without the face, black where unknown; None likewise.
+        weights: float32 (n, h, w), what an error counts.
+    """
+
+    clip: TrainingClip
+    reference: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    pose: NDArray[np.uint8] | None
+    reference_pose: NDArray[np.uint8] | None
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A micro-batch. Pictures are uint8 tensors, made floats on the device.
+
+    Attributes:
+        plan: what its samples share.
+        frames: per sample uint8 (T, H, W, 3), or None where `latents` has it.
+        latents: per sample float16 (16, n, h, w), or None.
+        keys, keypoints: per sample, for the latent cache.
+        reference: uint8 (B, 1, H, W, 3).
+        mask: bool (B, 1, 1, H, W).
+        pose: uint8 (B, T, H, W, 3) or None.
+        reference_pose: uint8 (B, 1, H, W, 3) or None.
+        weights: float32 (B, 1, n, h, w).
+    """
+
+    plan: BatchPlan
+    frames: list[Tensor | None]
+    latents: list[Tensor | None]
+    keys: list[str | None]
+    keypoints: list[NDArray[np.float32]]
+    reference: Tensor
+    mask: Tensor
+    pose: Tensor | None
+    reference_pose: Tensor | None
+    weights: Tensor
+
+
+class Batches(Dataset):
+    """Micro-batch number k of a run; processes of a distributed run take different numbers."""
+
+    def __init__(self, settings: TrainingSettings, source: ClipSource) -> None:
+        self.settings, self.source = settings, source
+
+    def __getitem__(self, number: int) -> Batch:
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed, number])
+        clips, aspect = self.source.draw(rng, settings.batch)
+        plan = plan_batch(settings, rng, aspect)
+        stage = settings.conditions_of_stage
+        return collate(plan, [self._example(clip, plan, stage, rng) for clip in clips])
+
+    def _example(self, number: int, plan: BatchPlan, stage: Stage, rng: np.random.Generator) -> Example:
+        first_frame, zoom = bool(rng.random() < stage.first_frame), bool(rng.random() < stage.zoom)
+        # What is drawn must not depend on what is cached, or a continued run would draw otherwise than the first.
+        clip = self.source.clip(
+            number, width=plan.width, height=plan.height, frames=plan.frames, rng=rng, first_frame=first_frame,
+            cached=not zoom,
+        )  # fmt: skip
+        if zoom:
+            clip = zoomed(clip, rng)
+        return make_example(clip, plan, stage, self.settings, self.source, rng)
+
+
+def make_example(
+    clip: TrainingClip, plan: BatchPlan, stage: Stage, settings: TrainingSettings, source: ClipSource,
+    rng: np.random.Generator,
+) -> Example:  # fmt: skip
+    """Draw a sample's own conditions: mask, changed face, and the pictures of the poses."""
+    own = clip.reference_pose.keypoints[0, 0]
+    face_centred = bool(rng.random() < stage.mask)
+    mask = reference_mask(own, plan.width, plan.height, rng, face_centred=face_centred, room=settings.face_room)
+    known = ~mask[..., None]
+    enhanced = enhance(clip.motion, source.pool, rng, probability=stage.change_pose)
+    pose = reference_pose = None
+    if plan.dropped in ("nothing", "reference"):
+        short = settings.pose_canvas_short_side
+        pose = draw_motion(enhanced.motion, enhanced.face, enhanced.head, short)
+        reference_pose = draw_motion(clip.reference_pose, "off", "full", short)[0] * known
+    weights = region_weights(clip.motion.keypoints[:, 0], plan.height, plan.width, stage.region_weight)
+    return Example(clip, clip.reference * known, mask, pose, reference_pose, weights)
+
+
+def draw_motion(motion: PoseSequence, face: Face, head: Head, canvas_short_side: int) -> NDArray[np.uint8]:
+    """The poses of one person drawn at the size of their canvas, (T, H, W, 3)."""
+    size = (motion.height, motion.width)
+    return np.stack([
+        draw_pose(points, size[::-1], size, face=face, head=head, canvas_short_side=canvas_short_side)
+        for points in motion.keypoints[:, 0]
+    ])  # fmt: skip
+
+
+def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
+    """The clip seen from nearer: a part of all its pictures that holds the reference's face, enlarged to their size."""
+    assert clip.frames is not None
+    height, width = clip.reference.shape[:2]
+    factor = rng.uniform(*ZOOM)
+    wide, high = width / factor, height / factor
+    face = face_box(clip.reference_pose.keypoints[0, 0])
+    x, y = ((face.left + face.right) / 2, (face.top + face.bottom) / 2) if face else (width / 2, height / 2)
+    left = float(np.clip(x - wide * rng.uniform(0.25, 0.75), 0, width - wide))
+    top = float(np.clip(y - high * rng.uniform(0.25, 0.75), 0, height - high))
+    shift = (-left * factor, -top * factor)
+    # OpenCV counts from pixel centres, keypoints from pixel edges: the same map, half a pixel apart.
+    centre = (factor - 1) / 2
+    matrix = np.array([[factor, 0, shift[0] + centre], [0, factor, shift[1] + centre]])
+
+    def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        size, edge = (width, height), cv2.BORDER_REPLICATE
+        return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edge), np.uint8)
+
+    return replace(
+        clip, frames=np.stack([enlarged(frame) for frame in clip.frames]), reference=enlarged(clip.reference),
+        motion=moved(clip.motion, factor, shift), reference_pose=moved(clip.reference_pose, factor, shift), key=None,
+    )  # fmt: skip
+
+
+def moved(poses: PoseSequence, factor: float, shift: tuple[float, float]) -> PoseSequence:
+    """Keypoints scaled and shifted on the same canvas; those that leave it are no longer seen."""
+    points = poses.keypoints * np.array([factor, factor, 1.0]) + np.array([*shift, 0.0])
+    inside = (points[..., 0] >= 0) & (points[..., 0] < poses.width)
+    inside &= (points[..., 1] >= 0) & (points[..., 1] < poses.height)
+    points[..., 2] *= inside
+    return replace(poses, keypoints=points.astype(np.float32))
+
+
+def collate(plan: BatchPlan, examples: list[Example]) -> Batch:
+    """Stack samples of one plan."""
+
+    def stacked(pictures: list[NDArray | None]) -> Tensor | None:
+        there = [picture for picture in pictures if picture is not None]
+        return torch.from_numpy(np.stack(there)) if there else None
+
+    reference = torch.from_numpy(np.stack([example.reference[None] for example in examples]))
+    mask = torch.from_numpy(np.stack([example.mask for example in examples]))[:, None, None]
+    poses = stacked([example.pose for example in examples])
+    reference_poses = stacked([example.reference_pose for example in examples])
+    return Batch(
+        plan,
+        frames=[None if e.clip.frames is None else torch.from_numpy(e.clip.frames) for e in examples],
+        latents=[None if e.clip.latents is None else torch.from_numpy(e.clip.latents) for e in examples],
+        keys=[e.clip.key for e in examples],
+        keypoints=[e.clip.motion.keypoints[:, 0] for e in examples],
+        reference=reference,
+        mask=mask,
+        pose=poses,
+        reference_pose=None if reference_poses is None else reference_poses[:, None],
+        weights=torch.from_numpy(np.stack([e.weights for e in examples]))[:, None],
+    )
+
+
+def pictures_to_tensor(pictures: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 (B, T, H, W, 3) as float32 (B, 3, T, H, W) in [-1, 1]."""
+    return pictures.to(device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1

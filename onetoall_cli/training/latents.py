@@ -1,0 +1,99 @@
+"""What the VAE makes of training pictures: encoding, and a cache of encoded windows on disk."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onetoall_cli.errors import ModelMissing
+from onetoall_cli.files import whole_file
+from onetoall_cli.training.losses import latent_statistics
+from onetoall_cli.training.stills import stills_as_2d
+
+_log = logging.getLogger(__name__)
+
+
+def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> AutoencoderKLWan:
+    """Load a VAE for encoding only; nothing of it is trained.
+
+    Raises:
+        ModelMissing: the folder holds none.
+    """
+    try:
+        vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelMissing(f"{folder} holds no VAE: {str(error).strip().splitlines()[0]}",
+                           "Set `vae` to a folder with config.json and weights.") from error  # fmt: skip
+    return vae.to(device).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKLWan, pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, T, H, W) in [-1, 1] to normalised latents (B, 16, n, H/8, W/8), float32: the posterior's mode."""
+    with stills_as_2d(vae):
+        latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode().float()
+    mean, std = latent_statistics(vae.config.latents_mean, vae.config.latents_std, latents)
+    return (latents - mean) / std
+
+
+def encode_reference(vae: AutoencoderKLWan, reference: Tensor, mask: Tensor) -> Tensor:
+    """Reference latents (B, 32, 1, H/8, W/8).
+
+    Args:
+        reference: (B, 3, 1, H, W) in [-1, 1], black (-1) where unknown.
+        mask: bool (B, 1, 1, H, W), True = unknown; encoded as a white-on-black picture.
+    """
+    white = (mask.float() * 2 - 1).expand_as(reference)
+    both = encode(vae, torch.cat([reference, white]))
+    return torch.cat(both.chunk(2), dim=1)
+
+
+def no_reference(vae: AutoencoderKLWan, like: Tensor) -> Tensor:
+    """The reference latents of "no reference": a black picture in both halves, shaped as `like` (B, 32, 1, h, w)."""
+    height, width = like.shape[-2] * 8, like.shape[-1] * 8
+    black = encode(vae, torch.full((1, 3, 1, height, width), -1.0))
+    return torch.cat([black, black], dim=1).expand(like.shape).to(like)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A cached window: float16 latents (16, n, h, w), normalised, and float32 keypoints (T, 133, 3)."""
+
+    latents: NDArray[np.float16]
+    keypoints: NDArray[np.float32]
+
+
+class LatentCache:
+    """Encoded windows in a folder that belongs to one VAE; safe for several processes."""
+
+    def __init__(self, folder: Path, vae_folder: Path) -> None:
+        digest = hashlib.sha256()
+        for file in [*sorted(vae_folder.glob("*.safetensors")), vae_folder / "config.json"]:
+            digest.update(file.read_bytes())
+        self.folder = folder / f"latents-{digest.hexdigest()[:12]}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.npz"
+
+    def get(self, key: str) -> Stored | None:
+        """A window, None when it is not there; a damaged file counts as absent and is written anew later."""
+        try:
+            with np.load(self._file(key)) as data:
+                return Stored(data["latents"], data["keypoints"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            _log.warning("The cached latents %s cannot be read (%s) and are made anew.", self._file(key), error)
+            return None
+
+    def put(self, key: str, window: Stored) -> None:
+        """Keep a window."""
+        with whole_file(self._file(key)) as temporary:
+            np.savez(temporary, latents=window.latents, keypoints=window.keypoints)

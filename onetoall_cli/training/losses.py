@@ -1,0 +1,96 @@
+"""Rectified flow in training: noising, the velocity to predict, and the region-weighted loss.
+
+x_t = (1 - t) x_0 + t noise, target = noise - x_0 (paper section "Loss & Training"), t in (0, 1].
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onetoall_cli.pose import keypoints as kp
+
+TRAIN_STEPS = 1000  # the time is an index of 1000, uniform (released recipe; shift 1 in training)
+CONTEXT_LATENTS = 2  # latent frames of the 5 context frames
+_MIN_SCORE = 0.3
+_PADDING = 0.15  # of a region's larger side
+
+
+class Noised(NamedTuple):
+    """A batch on the way from data to noise.
+
+    Attributes:
+        latents: (B, C, n, h, w), the network's input. Context frames are clean.
+        timestep: (B,) on the network's scale, 0..1000.
+        target: (B, C, n, h, w), the velocity.
+        context: how many latent frames at the start are clean context and out of the loss.
+    """
+
+    latents: Tensor
+    timestep: Tensor
+    target: Tensor
+    context: int
+
+
+def noised(clean: Tensor, generator: torch.Generator, *, token_replace: bool, shift: float = 1.0) -> Noised:
+    """Mix latents (B, C, n, h, w) with noise at random times.
+
+    Args:
+        generator: on the CPU, so that every device draws the same.
+        token_replace: keep the first two latent frames clean. The clip must have more than two.
+        shift: of the times; 1 is uniform, more means more noise.
+    """
+    if token_replace and clean.shape[2] <= CONTEXT_LATENTS:
+        raise ValueError(f"token replace needs more than {CONTEXT_LATENTS} latent frames, not {clean.shape[2]}")
+    noise = torch.randn(clean.shape, generator=generator).to(clean)
+    index = torch.randint(1, TRAIN_STEPS + 1, (clean.shape[0],), generator=generator)
+    time = index.double() / TRAIN_STEPS
+    time = (shift * time / (1 + (shift - 1) * time)).float().to(clean.device)
+    t = time.view(-1, 1, 1, 1, 1)
+    latents = (1 - t) * clean + t * noise
+    context = CONTEXT_LATENTS if token_replace else 0
+    if context:
+        latents = torch.cat([clean[:, :, :context], latents[:, :, context:]], dim=2)
+    return Noised(latents, time * TRAIN_STEPS, noise - clean, context)
+
+
+def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor) -> Tensor:
+    """Mean squared error of the velocity (B, C, n, h, w), weighted by (B, 1, n, h, w); context frames do not count."""
+    first = batch.context
+    error = (velocity.float() - batch.target.float()).square()[:, :, first:]
+    weights = weights[:, :, first:].to(error)
+    return (error * weights).sum() / (weights.sum() * error.shape[1])
+
+
+def region_weights(keypoints: NDArray, height: int, width: int, weight: float, stride: int = 8) -> NDArray[np.float32]:
+    """Weights of one clip's latent pixels: `weight` in the boxes of faces and hands, 1 elsewhere.
+
+    Args:
+        keypoints: (T, 133, 3) in pixels of the clip, T = 4 (n - 1) + 1.
+        height, width: of the clip.
+        stride: pixels a latent pixel.
+
+    Returns:
+        float32 (n, height / stride, width / stride). A latent frame takes the strongest of its frames.
+    """
+    weights = np.ones((len(keypoints), height // stride, width // stride), np.float32)
+    for frame, points in zip(weights, keypoints, strict=True):
+        for region in (kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND):
+            seen = points[region][points[region, 2] >= _MIN_SCORE, :2]
+            if len(seen) < 3:
+                continue
+            low, high = seen.min(axis=0), seen.max(axis=0)
+            pad = _PADDING * float((high - low).max())
+            left, top = np.maximum((low - pad) / stride, 0).astype(int)
+            right, bottom = np.maximum(np.ceil((high + pad) / stride), 0).astype(int)
+            frame[top:bottom, left:right] = weight
+    later = weights[1:].reshape(-1, 4, *weights.shape[1:]).max(axis=1)
+    return np.concatenate([weights[:1], later])
+
+
+def latent_statistics(mean: list[float], std: list[float], like: Tensor) -> tuple[Tensor, Tensor]:
+    """A VAE's per-channel mean and deviation shaped for latents (B, C, n, h, w)."""
+    values = torch.tensor([mean, std], dtype=torch.float32, device=like.device)
+    return values[0].view(1, -1, 1, 1, 1), values[1].view(1, -1, 1, 1, 1)

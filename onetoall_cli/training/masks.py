@@ -1,0 +1,111 @@
+"""Outpainting masks: which part of the reference the network gets to see in training.
+
+The masked reference looks like what pose-guided translation makes at inference: a box of picture on black.
+Source: reference.md section 4, "Face-centred mask".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.pose import keypoints as kp
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
+
+MARGIN = 0.1  # face heights left above the face, and at least below it
+LOWEST = 0.9  # of the frame's height: how far down the box can reach
+CENTRE_PART = 0.7  # of each side, for pictures without a usable face
+SMALL_HOLE = 0.2  # probability of a small hole where the face-centred mask is not applied
+HOLE_SIDES = (0.05, 0.2)  # of the frame's sides
+MIN_SCORE = 0.3  # landmarks below it are no face
+MIN_LANDMARKS = 20  # fewer say too little about where the face is
+MIN_FACE = 4.0  # pixels of height; a smaller face is no anchor for a box
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """The box of the 68 landmarks, pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+def face_box(keypoints: NDArray) -> FaceBox | None:
+    """The box of the seen face landmarks of keypoints (133, 3); None without a usable face."""
+    face = keypoints[kp.FACE]
+    seen = face[face[:, 2] >= MIN_SCORE]
+    if len(seen) < MIN_LANDMARKS:
+        return None
+    (left, top), (right, bottom) = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
+    return FaceBox(left, top, right, bottom) if bottom - top >= MIN_FACE else None
+
+
+def face_centred_box(
+    keypoints: NDArray, width: int, height: int, rng: np.random.Generator, *,
+    room: tuple[float, float] = (MARGIN, MARGIN),
+) -> Box:  # fmt: skip
+    """The one box of the reference that stays known.
+
+    Args:
+        keypoints: (133, 3) of the reference in its pixels.
+        width, height: of the reference.
+        room: how much is left above the face, drawn uniformly from this range of face heights. The recipe's is 0.1;
+            more lets hair and hats be seen.
+    """
+    face = face_box(keypoints)
+    if face is None or face.top >= height * LOWEST or face.right <= 0 or face.left >= width:
+        return _centre_box(width, height)
+    top = max(0.0, face.top - rng.uniform(*room) * face.height)
+    nearest = face.bottom + MARGIN * face.height
+    bottom = min(rng.uniform(nearest, max(nearest, LOWEST * height)), float(height))
+    # The known part keeps the frame's aspect, unless the face itself is wider.
+    wide = min(max((bottom - top) * width / height, face.right - face.left), float(width))
+    first, last = max(0.0, face.right - wide), min(max(0.0, face.left), width - wide)
+    left = rng.uniform(min(first, last), max(first, last))
+    return _whole(left, top, left + wide, bottom, width, height)
+
+
+def small_hole(width: int, height: int, rng: np.random.Generator) -> Box:
+    """A random rectangle of 5 to 20 % of each side."""
+    wide, high = rng.uniform(*HOLE_SIDES) * width, rng.uniform(*HOLE_SIDES) * height
+    left, top = rng.uniform(0, width - wide), rng.uniform(0, height - high)
+    return _whole(left, top, left + wide, top + high, width, height)
+
+
+def reference_mask(
+    keypoints: NDArray, width: int, height: int, rng: np.random.Generator, *, face_centred: bool,
+    room: tuple[float, float] = (MARGIN, MARGIN),
+) -> NDArray[np.bool_]:  # fmt: skip
+    """What of the reference is unknown, (height, width), True = unknown.
+
+    Args:
+        face_centred: all but a box round the face is unknown; otherwise nothing is, or now and then a small hole.
+    """
+    mask = np.zeros((height, width), bool)
+    if face_centred:
+        left, top, right, bottom = face_centred_box(keypoints, width, height, rng, room=room)
+        mask[:] = True
+        mask[top:bottom, left:right] = False
+    elif rng.random() < SMALL_HOLE:
+        left, top, right, bottom = small_hole(width, height, rng)
+        mask[top:bottom, left:right] = True
+    return mask
+
+
+def _centre_box(width: int, height: int) -> Box:
+    part = (1 - CENTRE_PART) / 2
+    return _whole(width * part, height * part, width * (1 - part), height * (1 - part), width, height)
+
+
+def _whole(left: float, top: float, right: float, bottom: float, width: int, height: int) -> Box:
+    """Rounded outwards to pixels, at least one, inside the picture."""
+    x, y = min(int(np.floor(left)), width - 1), min(int(np.floor(top)), height - 1)
+    x_end, y_end = max(int(np.ceil(right)), x + 1), max(int(np.ceil(bottom)), y + 1)
+    return max(x, 0), max(y, 0), min(x_end, width), min(y_end, height)

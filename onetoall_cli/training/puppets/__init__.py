@@ -1,0 +1,23 @@
+"""A world with ground truth: procedural articulated characters, their motions, and exact whole-body keypoints."""
+
+from onetoall_cli.training.puppets.identity import Identity, Split, sample_identity
+from onetoall_cli.training.puppets.render import Clip
+from onetoall_cli.training.puppets.retrace import retrace
+from onetoall_cli.training.puppets.skeleton import Motion
+from onetoall_cli.training.puppets.world import FPS, Framing, Pair, PairKind, Scene, sample_pair, sample_scene
+
+__all__ = [
+    "FPS",
+    "Clip",
+    "Framing",
+    "Identity",
+    "Motion",
+    "Pair",
+    "PairKind",
+    "Scene",
+    "Split",
+    "retrace",
+    "sample_identity",
+    "sample_pair",
+    "sample_scene",
+]

@@ -1,0 +1,103 @@
+"""Sample sheets while training: what the averaged network makes of held-out puppets, or of fixed clips of a folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.training.checkpoints import Average
+from onetoall_cli.training.examples import Example, make_example, pictures_to_tensor
+from onetoall_cli.training.pictures import to_pixels, write_sheet
+from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, bucket_size, nearest_aspect
+from onetoall_cli.training.sources import ClipSource, PuppetSource
+
+_SHIFT = 7.0  # of the sampling times: released inference setting
+_GUIDANCE = 1.5  # both scales: the paper's inference setting
+
+
+def write_sample_sheet(
+    path: Path, network: OneToAllTransformer3DModel, average: Average, vae: AutoencoderKLWan, text: Tensor,
+    source: ClipSource, settings: TrainingSettings,
+) -> None:  # fmt: skip
+    """Write a PNG with a row per clip: masked reference, then driving pose, truth and result of three frames."""
+    with averaged_weights(network, average), torch.autocast(vae.device.type, torch.bfloat16, enabled=settings.bf16):
+        rows = []
+        for number in range(settings.sample_count):
+            example = sample_example(source, settings, number)
+            rows.append(_row(example, generate(example, network, vae, text, settings, seed=number)))
+    write_sheet(path, rows)
+
+
+@contextmanager
+def averaged_weights(network: OneToAllTransformer3DModel, average: Average) -> Iterator[None]:
+    """While active, the network has its averaged weights and is in evaluation mode."""
+    trained = {name: value.clone() for name, value in network.state_dict().items()}
+    network.load_state_dict(average.merged(network))
+    network.eval()
+    try:
+        yield
+    finally:
+        network.load_state_dict(trained)
+        network.train()
+
+
+def sample_example(source: ClipSource, settings: TrainingSettings, number: int) -> Example:
+    """The clip of row `number`; every second one has a face-centred mask. The same at every call."""
+    puppets = isinstance(source, PuppetSource)
+    shown: ClipSource = PuppetSource(split="validation", fps=settings.fps) if puppets else source
+    rng = np.random.default_rng([number, 7])
+    (clip_number,), aspect = shown.draw(rng, 1)
+    short = settings.resolutions[0].short_side
+    width, height = bucket_size(short, nearest_aspect(aspect or min(settings.aspects), settings.aspects))
+    # Videos are cut to windows of one length only.
+    frames = min(settings.sample_frames, settings.frames) if puppets else settings.frames
+    plan = BatchPlan(frames, width, height, "nothing", token_replace=False)
+    stage = replace(settings.conditions_of_stage, mask=float(number % 2))
+    clip = shown.clip(
+        clip_number, width=width, height=height, frames=frames, rng=rng, first_frame=False, cached=False
+    )  # fmt: skip
+    return make_example(clip, plan, stage, settings, shown, rng)
+
+
+def generate(
+    example: Example, network: OneToAllTransformer3DModel, vae: AutoencoderKLWan, text: Tensor,
+    settings: TrainingSettings, seed: int,
+) -> Tensor:  # fmt: skip
+    """The network's answer to an example, (T, 3, H, W) in [-1, 1]."""
+    from onetoall_cli.sampling import OneToAllPipeline  # a peer of this package, needed for pictures only
+
+    assert example.pose is not None and example.reference_pose is not None
+    pipeline = OneToAllPipeline(vae=vae, transformer=network, scheduler=FlowMatchEulerDiscreteScheduler(shift=_SHIFT))
+    pipeline.set_progress_bar_config(disable=True)
+    with torch.no_grad():
+        (frames,) = pipeline(
+            image=example.reference,
+            image_mask=example.mask.astype(np.float32),
+            pose_video=pictures_to_tensor(torch.from_numpy(example.pose)[None]),
+            reference_pose=pictures_to_tensor(torch.from_numpy(example.reference_pose)[None, None]),
+            prompt_embeds=text,
+            negative_prompt_embeds=text,
+            num_inference_steps=settings.sample_steps,
+            image_guidance_scale=_GUIDANCE,
+            pose_guidance_scale=_GUIDANCE,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="pt",
+            return_dict=False,
+        )
+    return frames[0].transpose(0, 1)
+
+
+def _row(example: Example, result: Tensor) -> list[NDArray[np.uint8]]:
+    assert example.pose is not None and example.clip.frames is not None
+    made = to_pixels(result)
+    row = [np.where(example.mask[..., None], np.uint8(255), example.reference)]
+    for frame in sorted({0, len(made) // 2, len(made) - 1}):
+        row += [example.pose[frame], example.clip.frames[frame], made[frame]]
+    return row

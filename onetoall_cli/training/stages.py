@@ -1,0 +1,95 @@
+"""The three stages of the paper's training as a table: what is trained, and how often each condition is what.
+
+Source: reference.md section 4 (the released recipe); what it leaves open for a stage is as in the stage before.
+"""
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from onetoall_cli.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. Probabilities are per batch (dropping, token replace) or per sample (all others).
+
+    Attributes:
+        name: for people.
+        trained: regular expressions of the parameter names (in this network's naming) that are trained.
+        drop_both: probability that neither reference nor pose is given.
+        drop_reference: that only the reference is not given.
+        drop_pose: that only the pose is not given. The three exclude each other.
+        first_frame: that the reference is the first frame of the training window instead of any other frame.
+        mask: that only a box round the face of the reference is known.
+        zoom: that the clip is seen from nearer (our reading of the recipe's "zoom", which it does not explain).
+        change_pose: that the driving face gets another person's proportions.
+        token_replace: that the first two latent frames are clean context.
+        region_weight: how much more an error in faces and hands counts.
+    """
+
+    name: str
+    trained: tuple[str, ...]
+    drop_both: float
+    drop_reference: float
+    drop_pose: float
+    first_frame: float
+    mask: float
+    zoom: float
+    change_pose: float
+    token_replace: float
+    region_weight: float
+
+    def __post_init__(self) -> None:
+        if self.drop_both + self.drop_reference + self.drop_pose > 1 + 1e-9:
+            raise ValueError("drop_both, drop_reference and drop_pose add up to more than 1")
+
+
+_HRFA_ADDITIONS = r"blocks\.\d+\.self_attention\.(to_reference_k|to_reference_v|norm_reference_k|to_out)\."
+_POSE_CONTROL = (
+    r"blocks\.\d+\.self_attention\.",
+    r"patch_embedding\.",
+    r"pose_encoder\.",
+    r"pose_refiner\.",
+    r"prefix_encoder\.",
+)
+
+STAGES: dict[int, Stage] = {
+    1: Stage(
+        "reference extractor", (r"reference_extractor\.", _HRFA_ADDITIONS),
+        drop_both=0.2, drop_reference=0.0, drop_pose=0.8, first_frame=0.2, mask=0.5, zoom=0.0, change_pose=0.0,
+        token_replace=0.0, region_weight=3.0,
+    ),
+    2: Stage(
+        "pose control", _POSE_CONTROL,
+        drop_both=0.1, drop_reference=0.1, drop_pose=0.2, first_frame=0.0, mask=0.5, zoom=0.1, change_pose=0.7,
+        token_replace=0.0, region_weight=3.0,
+    ),
+    3: Stage(
+        "token replace", _POSE_CONTROL,
+        drop_both=0.1, drop_reference=0.1, drop_pose=0.3, first_frame=0.0, mask=0.3, zoom=0.1, change_pose=0.5,
+        token_replace=0.2, region_weight=1.0,
+    ),
+}  # fmt: skip
+
+
+def trained_names(network: nn.Module, stage: Stage) -> list[str]:
+    """The names of the parameters a stage trains.
+
+    Raises:
+        BadInput: a pattern matches nothing (a misspelt custom stage would silently train less).
+    """
+    names = [name for name, _ in network.named_parameters()]
+    patterns = [re.compile(pattern) for pattern in stage.trained]
+    for pattern in patterns:
+        if not any(pattern.match(name) for name in names):
+            raise BadInput(f"No parameter matches {pattern.pattern!r}.", "Correct the stage's list of trained names.")
+    return [name for name in names if any(pattern.match(name) for pattern in patterns)]
+
+
+def freeze_but(network: nn.Module, names: list[str]) -> None:
+    """Let gradients flow to the named parameters only."""
+    wanted = set(names)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in wanted)

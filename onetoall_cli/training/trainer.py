@@ -1,0 +1,277 @@
+"""The training loop: one run of one stage, from its settings to a finished network.
+
+`accelerate` places and parallelises it: the same call runs on a CPU, a GPU, or many under `accelerate launch`.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import whole_file, whole_folder
+from onetoall_cli.hub import PromptStore
+from onetoall_cli.training.checkpoints import (
+    Average,
+    Checkpoint,
+    LossLog,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from onetoall_cli.training.examples import Batch, Batches, pictures_to_tensor
+from onetoall_cli.training.initial import build_network
+from onetoall_cli.training.latents import LatentCache, Stored, encode, encode_reference, load_vae, no_reference
+from onetoall_cli.training.losses import flow_loss, noised
+from onetoall_cli.training.recipe import TrainingSettings
+from onetoall_cli.training.settings import dump_settings
+from onetoall_cli.training.sheets import write_sample_sheet
+from onetoall_cli.training.sources import ClipSource, PuppetSource, load_motions
+from onetoall_cli.training.stages import freeze_but, trained_names
+
+Progress = Callable[[int, int | None], None]
+
+
+def train(settings: TrainingSettings, progress: Progress | None = None, data_progress: Progress | None = None) -> Path:
+    """Train a stage to its last step, continuing from the newest checkpoint in `settings.output`.
+
+    Writes there: `checkpoints/`, `loss.csv` (one row a step), `samples/*.png`, `settings.yaml`, and at the end
+    `network/`, the averaged network in diffusers' layout (float32), which the next stage's `init_from` takes.
+
+    Args:
+        progress: called with (steps done, steps) after each step.
+        data_progress: called with (videos done, videos) while the poses of a folder are detected.
+
+    Returns:
+        The folder of the finished network.
+
+    Raises:
+        BadInput: the settings, the data or a checkpoint do not fit.
+        ModelMissing: the VAE is not there.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    trainer = Trainer(settings, data_progress)
+    if trainer.accelerator.is_main_process:
+        settings.output.mkdir(parents=True, exist_ok=True)
+        with whole_file(settings.output / "settings.yaml") as temporary:
+            temporary.write_text(dump_settings(settings), encoding="utf-8")
+    trainer.run(progress)
+    return trainer.finish()
+
+
+def open_source(settings: TrainingSettings, progress: Progress | None = None) -> ClipSource:
+    """The training clips of a run. Poses of new videos are detected first, which `progress` counts."""
+    data = settings.data
+    cache = LatentCache(settings.cache, settings.vae)
+    if data.source == "puppets":
+        motions = load_motions(data.motions) if data.motions else []
+        return PuppetSource(
+            clips=data.clips, fps=settings.fps, motions=motions, motion_share=data.motion_share, cache=cache
+        )  # fmt: skip
+    from onetoall_cli.training.videos import VideoSource
+
+    assert data.folder is not None
+    return VideoSource(
+        data.folder, lengths=(settings.frames,), fps=settings.fps, aspects=settings.aspects, cache=settings.cache,
+        latents=cache, detector=data.detector, progress=progress,
+    )  # fmt: skip
+
+
+class Trainer:
+    """One process of a run: network, optimiser, average, data and the step they stand at."""
+
+    def __init__(self, settings: TrainingSettings, data_progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.accelerator = Accelerator(
+            # Only when told so does accelerate spread a run over several CPU processes.
+            cpu=not torch.accelerator.is_available(),
+            mixed_precision="bf16" if settings.bf16 else "no",
+            gradient_accumulation_steps=settings.accumulate,
+            # Batches without a pose leave the pose branch out of the graph.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        device = self.accelerator.device
+        self.vae = load_vae(settings.vae, torch.bfloat16 if settings.bf16 else torch.float32, device)
+        with self.accelerator.main_process_first():  # poses are detected once, not once a process
+            self.source = open_source(settings, data_progress)
+        self.cache = LatentCache(settings.cache, settings.vae)
+        network = build_network(settings.model, settings.init_from, settings.seed)
+        _check_sizes(network.config, self.vae.config)
+        self.text = _text(settings, network.config["text_dim"]).to(device)
+        stage = settings.conditions_of_stage
+        freeze_but(network, trained_names(network, stage) if settings.trained == "stage" else
+                   [name for name, _ in network.named_parameters()])  # fmt: skip
+        if settings.gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+        self.step = 0
+        self.plain_network = network.to(device).train()
+        self.average = Average(self.plain_network, settings.ema)
+        optimiser = torch.optim.AdamW(
+            [parameter for parameter in network.parameters() if parameter.requires_grad],
+            lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay,
+        )  # fmt: skip
+        self.network, self.optimiser = self.accelerator.prepare(self.plain_network, optimiser)
+        folder = latest_checkpoint(settings.output)
+        if folder:
+            self._restore(load_checkpoint(folder))
+
+    def run(self, progress: Progress | None = None) -> None:
+        """All steps that are left."""
+        settings, main = self.settings, self.accelerator.is_main_process
+        log = None
+        if main:
+            log = LossLog(settings.output / "loss.csv", ("loss", "gradient", "lr", "seconds"), self.step)
+        batches = self._batches()
+        for _ in range(self.step, settings.steps):
+            started = time.perf_counter()
+            figures = self._step(batches)
+            if log:
+                log.add(self.step - 1, **figures, seconds=time.perf_counter() - started)
+            if progress:
+                progress(self.step, settings.steps)
+            if main:
+                self._keep_records()
+
+    def finish(self) -> Path:
+        """Save the averaged network as `network/`."""
+        folder = self.settings.output / "network"
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            trained = {name: value.clone() for name, value in self.plain_network.state_dict().items()}
+            self.plain_network.load_state_dict(self.average.merged(self.plain_network))
+            with whole_folder(folder) as temporary:
+                self.plain_network.save_pretrained(temporary)
+            self.plain_network.load_state_dict(trained)
+        return folder
+
+    # -- one step -----------------------------------------------------------------------------------------------
+
+    def _step(self, batches: Iterator[tuple[int, Batch]]) -> dict[str, float]:
+        """One optimiser step over `accumulate` micro-batches; returns the figures for the log."""
+        settings = self.settings
+        rate = settings.learning_rate(self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        losses, norm = [], 0.0
+        for _ in range(settings.accumulate):
+            number, batch = next(batches)
+            with self.accelerator.accumulate(self.network):
+                loss = self.loss(batch, number)
+                self.accelerator.backward(loss)
+                losses.append(loss.detach())
+                if self.accelerator.sync_gradients:
+                    norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), settings.clip))
+                self.optimiser.step()
+                self.optimiser.zero_grad()
+        self.average.update(self.plain_network)
+        self.step += 1
+        mean = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
+        return {"loss": mean.item(), "gradient": norm, "lr": rate}
+
+    def loss(self, batch: Batch, number: int) -> Tensor:
+        """The loss of micro-batch `number`, whose noise and times are fixed by (seed, number)."""
+        plan, device = batch.plan, self.accelerator.device
+        clean = self._clean_latents(batch)
+        reference = encode_reference(self.vae, pictures_to_tensor(batch.reference, device), batch.mask.to(device))
+        if plan.dropped in ("both", "reference"):
+            reference = no_reference(self.vae, reference)
+        pose = reference_pose = None
+        if batch.pose is not None and batch.reference_pose is not None:
+            pose = pictures_to_tensor(batch.pose, device)
+            reference_pose = pictures_to_tensor(batch.reference_pose, device)
+        generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
+        flow = noised(clean, generator, token_replace=plan.token_replace, shift=self.settings.timestep_shift)
+        velocity = self.network(
+            flow.latents, flow.timestep, self.text.expand(len(clean), -1, -1), reference, pose, reference_pose,
+            pose_scale=0.0 if pose is None else 1.0, num_context_frames=flow.context, return_dict=False,
+        )[0]  # fmt: skip
+        return flow_loss(velocity, flow, batch.weights.to(device))
+
+    def _clean_latents(self, batch: Batch) -> Tensor:
+        """The target latents (B, 16, n, h, w), from the cache or encoded, in either case rounded to float16."""
+        values = []
+        for frames, latents, key, keypoints in zip(
+            batch.frames, batch.latents, batch.keys, batch.keypoints, strict=True
+        ):
+            if latents is None:
+                assert frames is not None
+                latents = encode(self.vae, pictures_to_tensor(frames[None], self.accelerator.device))[0].half()
+                if key is not None:
+                    self.cache.put(key, Stored(latents.cpu().numpy(), keypoints))
+            values.append(latents.to(self.accelerator.device).float())
+        return torch.stack(values)
+
+    def _batches(self) -> Iterator[tuple[int, Batch]]:
+        """This process's micro-batches with their numbers, from the present step on."""
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        micro = range(self.step * self.settings.accumulate, self.settings.steps * self.settings.accumulate)
+        numbers = [index * processes + rank for index in micro]
+        loader = DataLoader(
+            Batches(self.settings, self.source), batch_size=None, sampler=numbers, num_workers=self.settings.workers,
+            prefetch_factor=2 if self.settings.workers else None,
+        )  # type: ignore[arg-type]  # fmt: skip
+        yield from zip(numbers, loader, strict=True)
+
+    # -- records ------------------------------------------------------------------------------------------------
+
+    def _keep_records(self) -> None:
+        settings = self.settings
+        if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
+            save_checkpoint(settings.output, self._checkpoint())
+            prune_checkpoints(settings.output, settings.keep_checkpoints)
+        if settings.sample_every and self.step % settings.sample_every == 0:
+            path = settings.output / "samples" / f"step-{self.step:07d}.png"
+            write_sample_sheet(path, self.plain_network, self.average, self.vae, self.text, self.source, settings)
+
+    def _checkpoint(self) -> Checkpoint:
+        """Only what is trained is kept; the rest is what the run started from."""
+        named = self.plain_network.named_parameters()
+        trained = {name: parameter.detach() for name, parameter in named if parameter.requires_grad}
+        return Checkpoint(self.step, {
+            "trained": trained, "optimiser": self.optimiser.state_dict(), "average": self.average.state_dict(),
+        })  # fmt: skip
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        wanted = {name for name, parameter in self.plain_network.named_parameters() if parameter.requires_grad}
+        if checkpoint.step > self.settings.steps:
+            problem = (
+                f"{self.settings.output} is at step {checkpoint.step}, beyond the {self.settings.steps} asked for."
+            )
+            raise BadInput(problem, "Raise `steps`, or choose another output folder.")
+        if set(checkpoint.parts["trained"]) != wanted:
+            problem = f"The checkpoint in {self.settings.output} trains other parameters than this config."
+            raise BadInput(problem, "Resume with the run's own config; start another stage with init_from.")
+        self.step = checkpoint.step
+        self.plain_network.load_state_dict(checkpoint.parts["trained"], strict=False)
+        self.optimiser.load_state_dict(checkpoint.parts["optimiser"])
+        self.average.load_state_dict(checkpoint.parts["average"])
+
+
+def _noise_seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number, 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _text(settings: TrainingSettings, channels: int) -> Tensor:
+    """The embedding of the empty prompt (1, rows, channels): text is always empty in training."""
+    if settings.prompt_embeds is None:
+        return torch.zeros(1, 1, channels)
+    rows = PromptStore(settings.prompt_embeds).get("")
+    if rows is None:
+        raise BadInput(f"{settings.prompt_embeds} does not hold the empty prompt.", "Store it with `onetoall fetch`.")
+    if rows.shape[1] != channels:
+        raise BadInput(f"The empty prompt has {rows.shape[1]} channels, the network {channels}.", "Set text_dim.")
+    return rows.float()[None]
+
+
+def _check_sizes(network: dict, vae: dict) -> None:
+    if network["in_channels"] != vae["z_dim"]:
+        raise BadInput(f"The network takes {network['in_channels']} latent channels, the VAE has {vae['z_dim']}.",
+                       "Set in_channels and out_channels to the VAE's.")  # fmt: skip

@@ -1,0 +1,277 @@
+"""Training of a small Wan VAE (`AutoencoderKLWan`) on the puppet world: stills first, then clips.
+
+The network encodes masks and black pictures too, so those are part of the data. Loss: L1, gradients at three scales
+(edges, without a network to download), and a small KL term.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import whole_folder
+from onetoall_cli.training.checkpoints import (
+    Average,
+    Checkpoint,
+    LossLog,
+    latest_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from onetoall_cli.training.pictures import psnr, to_pixels, write_sheet
+from onetoall_cli.training.puppets import Split, sample_scene
+from onetoall_cli.training.settings import dump_settings
+from onetoall_cli.training.stills import stills_as_2d
+from onetoall_cli.training.vae_data import VaeBatches, VaeSettings, to_tensor
+
+_FIRST_LOGVAR = -6.0  # of the posterior: noise of deviation 0.05
+
+
+def build_vae(settings: VaeSettings) -> AutoencoderKLWan:
+    """A fresh VAE whose time kernels start as a film of independent stills, so that training on stills serves clips."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        vae = AutoencoderKLWan(z_dim=16, **settings.model)
+        _start_as_stills(vae)
+    _start_quiet(vae)
+    return vae
+
+
+@torch.no_grad()
+def _start_quiet(vae: AutoencoderKLWan) -> None:
+    """Start with a nearly exact posterior: noise of deviation 1 on the first, tiny latents would drown all learning."""
+    channels = vae.config.z_dim
+    vae.quant_conv.weight[channels:] = 0
+    vae.quant_conv.bias[channels:] = _FIRST_LOGVAR
+
+
+@torch.no_grad()
+def _start_as_stills(vae: AutoencoderKLWan) -> None:
+    """Draw kernels of which only the present time slice is not zero; time down- and upsampling average and repeat."""
+    for module in vae.modules():
+        if isinstance(module, torch.nn.Conv3d | torch.nn.Conv2d):
+            # Unit variance through the one time slice that counts; PyTorch's default, shared among three, shrinks
+            # signals ninefold, and Adam's steps would be large against such weights.
+            inputs = module.in_channels * module.kernel_size[-1] * module.kernel_size[-2]
+            module.weight.copy_(torch.randn_like(module.weight) / inputs**0.5)
+            if module.bias is not None:
+                module.bias.zero_()
+        if isinstance(module, torch.nn.Conv3d) and module.kernel_size[0] > 1:
+            module.weight[:, :, :-1] = 0
+    for module in vae.modules():
+        if isinstance(module, WanResample) and hasattr(module, "time_conv"):
+            _repeat_in_time(module)
+
+
+def _repeat_in_time(resample: WanResample) -> None:
+    """Let a layer give two equal frames for one, or the mean of two frames."""
+    kernel = resample.time_conv.weight  # (out, in, 3, 1, 1)
+    same = torch.eye(kernel.shape[1])
+    kernel.zero_()
+    if resample.mode == "upsample3d":
+        kernel[:, :, -1, 0, 0] = torch.cat([same, same])
+    else:
+        kernel[:, :, -1, 0, 0] = kernel[:, :, -2, 0, 0] = same / 2
+
+
+def reconstruction_loss(restored: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:
+    """L1 plus the L1 of picture gradients at full, half and quarter size; (B, 3, T, H, W)."""
+    restored, truth = restored.float(), truth.float()
+    loss = (restored - truth).abs().mean()
+    a, b = restored.transpose(1, 2).flatten(0, 1), truth.transpose(1, 2).flatten(0, 1)
+    for _ in range(3):
+        for axis in (-1, -2):
+            loss = loss + gradient_weight / 6 * (a.diff(dim=axis) - b.diff(dim=axis)).abs().mean()
+        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    return loss
+
+
+def learning_rate(settings: VaeSettings, step: int) -> float:
+    """A cosine from `lr` to `final_lr`, with a linear warm-up at the start of every phase.
+
+    Kernels of the past, zero until the first clips come, would otherwise take full steps all in one direction.
+    """
+    part = step / max(1, settings.steps)
+    rate = settings.final_lr + (settings.lr - settings.final_lr) * (1 + np.cos(np.pi * part)) / 2
+    return float(rate * min(1.0, (settings.step_in_phase(step) + 1) / settings.warmup))
+
+
+def train_vae(settings: VaeSettings, progress: Callable[[int, int | None], None] | None = None) -> Path:
+    """Train to the last step, continuing from the newest checkpoint in `settings.output`; returns the finished VAE.
+
+    Writes there: `checkpoints/`, `loss.csv`, `samples/*.png`, `settings.yaml` and at the end `vae/` (diffusers layout,
+    averaged weights in bf16, latent mean and deviation measured on training pictures and set in its config).
+    """
+    torch.set_num_threads(settings.threads)
+    run = settings.output
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "settings.yaml").write_text(dump_settings(settings), encoding="utf-8")
+    state = _VaeState(settings)
+    log = LossLog(run / "loss.csv", ("loss", "kl", "lr", "psnr", "seconds"), state.step)
+    for batch in _batches(settings, state.step):
+        started = time.perf_counter()
+        figures = state.update(batch)
+        log.add(state.step - 1, **figures, seconds=time.perf_counter() - started)
+        if progress:
+            progress(state.step, settings.steps)
+        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            save_checkpoint(run, state.checkpoint())
+            prune_checkpoints(run, settings.keep_checkpoints)
+        if settings.sample_every and state.step % settings.sample_every == 0:
+            _write_samples(state.averaged(), run / "samples" / f"step-{state.step:07d}.png", settings)
+    return finish_vae(state.averaged(), settings)
+
+
+def export_vae(settings: VaeSettings) -> Path:
+    """Write `vae/` from the newest checkpoint of a run that may not be finished; returns its folder.
+
+    Raises:
+        BadInput: there is no checkpoint.
+    """
+    if latest_checkpoint(settings.output) is None:
+        raise BadInput(f"{settings.output} has no checkpoint yet.", "Let the training run further.")
+    return finish_vae(_VaeState(settings).averaged(), settings)
+
+
+def _batches(settings: VaeSettings, first: int) -> Iterator[Tensor]:
+    steps = range(first, settings.steps)
+    yield from DataLoader(VaeBatches(settings), batch_size=None, sampler=steps, num_workers=1, prefetch_factor=4)  # type: ignore[arg-type]
+
+
+class _VaeState:
+    """Float32 weights, their working copy, optimiser, average and step number."""
+
+    def __init__(self, settings: VaeSettings) -> None:
+        self.settings = settings
+        self.step = 0
+        self.vae = build_vae(settings)
+        self.optimiser = torch.optim.AdamW(self.vae.parameters(), lr=settings.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.average = Average(self.vae, settings.ema)
+        # Passes run in bf16 throughout: autocast would keep norms and activations in float32, at twice the time.
+        self.worker = build_vae(settings).to(torch.bfloat16 if settings.bf16 else torch.float32)
+        folder = latest_checkpoint(settings.output)
+        if folder:
+            self._restore(load_checkpoint(folder))
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.step = checkpoint.step
+        self.vae.load_state_dict(checkpoint.parts["model"])
+        self.optimiser.load_state_dict(checkpoint.parts["optimiser"])
+        self.average.load_state_dict(checkpoint.parts["average"])
+        self._hand_weights_to_worker()
+
+    def checkpoint(self) -> Checkpoint:
+        parts = {"model": self.vae.state_dict(), "optimiser": self.optimiser.state_dict(),
+                 "average": self.average.state_dict()}  # fmt: skip
+        return Checkpoint(self.step, parts)
+
+    def averaged(self) -> AutoencoderKLWan:
+        """A copy of the VAE with the averaged weights."""
+        copy = AutoencoderKLWan.from_config(self.vae.config)
+        copy.load_state_dict(self.average.merged(self.vae))
+        return copy.to(self.worker.dtype).eval()
+
+    def update(self, batch: Tensor) -> dict[str, float]:
+        """One optimiser step; returns the figures for the log."""
+        settings = self.settings
+        rate = learning_rate(settings, self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.random.fork_rng(), stills_as_2d(self.worker):
+            torch.manual_seed(settings.seed * 1_000_003 + self.step)
+            posterior = self.worker.encode(batch.to(self.worker.dtype)).latent_dist
+            restored = self.worker.decode(posterior.sample()).sample
+        mean, variance = posterior.mean.float(), posterior.logvar.float()
+        kl = 0.5 * (mean.square() + variance.exp() - 1 - variance).mean()
+        loss = reconstruction_loss(restored, batch, settings.gradient_weight) + settings.kl_weight * kl
+        self.worker.zero_grad(set_to_none=True)
+        loss.backward()
+        self._apply_gradients()
+        self.average.update(self.vae)
+        self.step += 1
+        return {"loss": loss.item(), "kl": kl.item(), "lr": rate, "psnr": psnr(restored.detach(), batch)}
+
+    def _apply_gradients(self) -> None:
+        """Step the float32 weights by the worker's gradients, and hand them back to the worker rounded."""
+        for parameter, working in zip(self.vae.parameters(), self.worker.parameters(), strict=True):
+            parameter.grad = None if working.grad is None else working.grad.float()
+        torch.nn.utils.clip_grad_norm_(self.vae.parameters(), self.settings.clip)
+        self.optimiser.step()
+        self._hand_weights_to_worker()
+
+    @torch.no_grad()
+    def _hand_weights_to_worker(self) -> None:
+        for parameter, working in zip(self.vae.parameters(), self.worker.parameters(), strict=True):
+            working.copy_(parameter)
+
+
+@torch.no_grad()
+def restore(vae: AutoencoderKLWan, clips: Tensor) -> Tensor:
+    """Encode (posterior mode) and decode clips (B, 3, T, H, W) in [-1, 1]."""
+    with stills_as_2d(vae):
+        return vae.decode(vae.encode(clips.to(vae.dtype)).latent_dist.mode()).sample.float()
+
+
+def held_out(frames: int, count: int, split: Split = "validation") -> Tensor:
+    """Puppets of a split no VAE is trained on, (count, 3, frames, 192, 128) in [-1, 1]."""
+    films = [
+        sample_scene(split, seed, width=128, height=192, frames=frames).film().frames for seed in range(count)
+    ]  # fmt: skip
+    return to_tensor(np.stack(films))
+
+
+def _write_samples(vae: AutoencoderKLWan, path: Path, settings: VaeSettings) -> None:
+    """Held-out puppets above, their reconstructions below: eight stills, and the last frames of two short clips."""
+    stills, clips = held_out(1, 8), held_out(9, 2)
+    rows = []
+    for pictures in (torch.cat([stills[:, :, 0], clips[:, :, -1]]),
+                     torch.cat([restore(vae, stills)[:, :, 0], restore(vae, clips)[:, :, -1]])):  # fmt: skip
+        rows.append(list(to_pixels(pictures)))
+    write_sheet(path, rows)
+
+
+@torch.no_grad()
+def latent_statistics(vae: AutoencoderKLWan, seed: int, count: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each latent channel over training puppets: stills and short clips."""
+    rng = np.random.default_rng([seed, 2**31])
+    values = []
+    with stills_as_2d(vae):
+        for index in range(count):
+            frames = 9 if index % 4 == 0 else 1
+            scene = sample_scene("train", int(rng.integers(2**31)), width=128, height=192, frames=frames)
+            pictures = to_tensor(scene.film(supersample=2).frames[None])
+            latents = vae.encode(pictures.to(vae.dtype)).latent_dist.mode()
+            values.append(latents.float().transpose(0, 1).flatten(1))
+    flat = torch.cat(values, dim=1)
+    return flat.mean(dim=1).tolist(), flat.std(dim=1).tolist()
+
+
+def finish_vae(vae: AutoencoderKLWan, settings: VaeSettings) -> Path:
+    """Measure the latents, write them to the config, and save `vae/` in bf16 (diffusers layout)."""
+    mean, std = latent_statistics(vae, settings.seed, settings.statistics)
+    vae.register_to_config(latents_mean=mean, latents_std=std)
+    folder = settings.output / "vae"
+    with whole_folder(folder) as temporary:
+        vae.to(torch.bfloat16).save_pretrained(temporary)
+    return folder
+
+
+def measure_vae(vae: AutoencoderKLWan, *, split: Split = "test", count: int = 32) -> dict[str, float]:
+    """PSNR in dB of reconstructed stills (`count`) and 17-frame clips (an eighth of `count`) of a split, 128 x 192."""
+    if count < 8:
+        raise BadInput(f"{count} puppets are too few to measure a VAE.", "Take at least 8.")
+    figures: dict[str, Any] = {}
+    for name, frames, number in (("stills", 1, count), ("clips", 17, count // 8)):
+        values = [psnr(restore(vae, clip[None]), clip[None]) for clip in held_out(frames, number, split)]
+        figures[name] = float(np.mean(values))
+    return figures

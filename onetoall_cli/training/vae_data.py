@@ -1,0 +1,146 @@
+"""What a VAE is trained on: the phases of a run, and batches of puppets, masked puppets, masks and black pictures."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from onetoall_cli.training.puppets import Split, sample_scene
+
+_MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # parts of the samples; the rest are plain pictures
+_SIZES = ((128, 192), (128, 160), (128, 128), (192, 128), (144, 208))  # width, height of whole pictures
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of steps with one kind of batch.
+
+    Attributes:
+        steps: how many.
+        batch: samples a step.
+        crop: side of square crops in pixels; 0 = whole pictures of about 128 x 192.
+        frames: 1 for stills, else 4k + 1.
+    """
+
+    steps: int
+    batch: int
+    crop: int = 64
+    frames: int = 1
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """A VAE training.
+
+    Attributes:
+        output: the run's folder.
+        phases: what the steps train on, one after the other.
+        model: constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
+        lr, final_lr: learning rates at the two ends of a cosine.
+        warmup: steps at the start of every phase over which the rate rises from zero.
+        kl_weight, gradient_weight: of the loss terms beside L1.
+        ema: decay of the averaged weights, which are what is saved.
+        clip: largest gradient norm.
+        bf16: compute in bfloat16 (weights are kept in float32).
+        keep_checkpoints: how many of the newest stay; 0 keeps all.
+        sample_every: steps between sample pictures; 0 makes none.
+        statistics: how many puppets the latents' mean and deviation are measured on.
+    """
+
+    output: Path
+    phases: tuple[Phase, ...]
+    model: dict = field(default_factory=lambda: {"base_dim": 24, "num_res_blocks": 1})
+    lr: float = 5e-4
+    final_lr: float = 4e-5
+    warmup: int = 100
+    kl_weight: float = 2e-4
+    gradient_weight: float = 1.0
+    ema: float = 0.998
+    clip: float = 1.0
+    seed: int = 0
+    threads: int = 2
+    bf16: bool = True
+    checkpoint_every: int = 250
+    keep_checkpoints: int = 0
+    sample_every: int = 250
+    statistics: int = 96
+
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that step number `step` belongs to."""
+        return self._locate(step)[0]
+
+    def step_in_phase(self, step: int) -> int:
+        """How many steps of its phase come before step number `step`."""
+        return self._locate(step)[1]
+
+    def _locate(self, step: int) -> tuple[Phase, int]:
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase, step
+            step -= phase.steps
+        raise ValueError("step lies behind the last phase")
+
+
+class VaeBatches(Dataset):
+    """Batch number `step` of a training: float32 (batch, 3, frames, H, W) in [-1, 1], fixed by (seed, step)."""
+
+    def __init__(self, settings: VaeSettings) -> None:
+        self.settings = settings
+
+    def __len__(self) -> int:
+        return self.settings.steps
+
+    def __getitem__(self, step: int) -> Tensor:
+        phase = self.settings.phase_at(step)
+        rng = np.random.default_rng([self.settings.seed, step])
+        size = _SIZES[int(rng.integers(len(_SIZES)))]
+        samples = [sample_pictures("train", rng, phase.frames, size, phase.crop) for _ in range(phase.batch)]
+        return to_tensor(np.stack(samples))
+
+
+def to_tensor(clips: np.ndarray) -> Tensor:
+    """uint8 (batch, frames, H, W, 3) as float32 (batch, 3, frames, H, W) in [-1, 1]."""
+    return torch.from_numpy(clips).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+
+
+def sample_pictures(
+    split: Split, rng: np.random.Generator, frames: int, size: tuple[int, int], crop: int
+) -> np.ndarray:
+    """Frames (frames, H, W, 3) of what the network will encode: puppets, masked puppets, masks, black.
+
+    Args:
+        size: (width, height) of the whole picture.
+        crop: side of the square cut out of it, 0 for all.
+    """
+    width, height = size
+    kind = rng.random()
+    if kind < _MASK_PART + _BLACK_PART:
+        known = np.ones((height, width), bool) if kind < _BLACK_PART else _random_box(rng, width, height)
+        picture = np.where(known[..., None], 0, 255).astype(np.uint8).repeat(3, axis=-1)
+        clip = np.broadcast_to(picture, (frames, *picture.shape))
+    else:
+        scene = sample_scene(split, int(rng.integers(2**31)), width=width, height=height, frames=frames)
+        clip = scene.film(supersample=2).frames
+        if kind > 1 - _MASKED_PART:
+            clip = clip * _random_box(rng, width, height)[..., None]
+    if crop:
+        top, left = int(rng.integers(height - crop + 1)), int(rng.integers(width - crop + 1))
+        clip = clip[:, top : top + crop, left : left + crop]
+    return np.ascontiguousarray(clip)
+
+
+def _random_box(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """A boolean picture (H, W), true inside a random box."""
+    wide, high = rng.uniform(0.2, 1.0) * width, rng.uniform(0.2, 1.0) * height
+    left, top = rng.uniform(0, width - wide), rng.uniform(0, height - high)
+    box = np.zeros((height, width), bool)
+    box[int(top) : round(top + high), int(left) : round(left + wide)] = True
+    return box

@@ -1,0 +1,35 @@
+"""What several training tests share: a micro VAE and a micro network's sizes, so that a run takes a second."""
+
+import pytest
+
+MICRO_NETWORK = {
+    "num_attention_heads": 2, "attention_head_dim": 32, "text_dim": 8, "ffn_dim": 64, "num_layers": 4,
+    "num_reference_layers": 1, "num_pose_layers": 2,
+}  # fmt: skip
+MICRO_VAE = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1, 1]}
+
+
+@pytest.fixture(scope="session")
+def micro_network() -> dict:
+    return MICRO_NETWORK
+
+
+@pytest.fixture(scope="session")
+def micro_vae(tmp_path_factory):
+    """The folder of an untrained VAE in diffusers' layout."""
+    from onetoall_cli.training.vae import build_vae
+    from onetoall_cli.training.vae_data import Phase, VaeSettings
+
+    folder = tmp_path_factory.mktemp("vae") / "vae"
+    settings = VaeSettings(output=folder.parent, phases=(Phase(1, 1),), model=MICRO_VAE)
+    build_vae(settings).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    """Let each test choose its own precision: accelerate keeps one state a process."""
+    yield
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)

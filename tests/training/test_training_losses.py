@@ -1,0 +1,87 @@
+"""Rectified flow: the path, the target, who counts in the loss and how much."""
+
+import numpy as np
+import pytest
+import torch
+
+from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.training.losses import CONTEXT_LATENTS, Noised, flow_loss, noised, region_weights
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_latents_lie_on_the_straight_path_that_the_target_points_along() -> None:
+    clean = torch.randn(3, 4, 5, 6, 2, generator=generator(1))
+    batch = noised(clean, generator(), token_replace=False)
+    time = (batch.timestep / 1000).view(-1, 1, 1, 1, 1)
+    torch.testing.assert_close(batch.latents - time * batch.target, clean)  # back along the velocity lies the data
+    noise = batch.latents + (1 - time) * batch.target  # and forward the noise
+    assert noise.std() == pytest.approx(1, abs=0.1)
+    assert batch.context == 0
+
+
+def test_times_are_uniform_over_a_thousand_and_shifted_on_request() -> None:
+    clean = torch.zeros(4000, 1, 1, 1, 1)
+    times = noised(clean, generator(), token_replace=False).timestep
+    assert times.min() >= 1 and times.max() <= 1000
+    assert torch.histc(times, 4, 0, 1000).sub(1000).abs().max() < 110
+    shifted = noised(clean, generator(), token_replace=False, shift=3.0).timestep / 1000
+    torch.testing.assert_close(shifted, 3 * (times / 1000) / (1 + 2 * times / 1000))
+
+
+def test_the_same_generator_gives_the_same_noise() -> None:
+    clean = torch.zeros(2, 3, 3, 2, 2)
+    first, second = (noised(clean, generator(5), token_replace=True) for _ in range(2))
+    assert torch.equal(first.latents, second.latents) and torch.equal(first.timestep, second.timestep)
+
+
+def test_token_replace_keeps_two_latent_frames_clean_and_out_of_the_loss() -> None:
+    clean = torch.randn(2, 4, 5, 3, 3, generator=generator(1))
+    batch = noised(clean, generator(), token_replace=True)
+    assert batch.context == CONTEXT_LATENTS == 2
+    assert torch.equal(batch.latents[:, :, :2], clean[:, :, :2])
+    assert not torch.equal(batch.latents[:, :, 2:], clean[:, :, 2:])
+    weights = torch.ones(2, 1, 5, 3, 3)
+    velocity = batch.target.clone()
+    velocity[:, :, :2] += 100
+    assert flow_loss(velocity, batch, weights) == 0
+    velocity.requires_grad_(True)
+    flow_loss(velocity + 1, batch, weights).backward()
+    assert velocity.grad is not None
+    assert velocity.grad[:, :, :2].abs().sum() == 0 and (velocity.grad[:, :, 2:] != 0).all()
+
+
+def test_token_replace_needs_a_frame_to_generate() -> None:
+    with pytest.raises(ValueError, match="more than 2"):
+        noised(torch.zeros(1, 4, 2, 3, 3), generator(), token_replace=True)
+
+
+def test_the_loss_is_the_weighted_mean_of_squared_errors() -> None:
+    target = torch.zeros(1, 2, 1, 1, 2)
+    velocity = torch.tensor([[1.0, 3.0], [1.0, 3.0]]).view(1, 2, 1, 1, 2)
+    weights = torch.tensor([1.0, 3.0]).view(1, 1, 1, 1, 2)
+    batch = Noised(target, torch.zeros(1), target, 0)
+    assert flow_loss(velocity, batch, weights) == pytest.approx((1 * 1 + 3 * 9) / 4)
+    assert flow_loss(velocity, batch, torch.ones_like(weights)) == pytest.approx(5)
+
+
+def test_faces_and_hands_weigh_more_in_every_frame_they_are_in() -> None:
+    points = np.zeros((5, kp.COUNT, 3), np.float32)
+    face = np.random.default_rng(0).uniform((34, 34), (45, 45), (68, 2))
+    points[3, kp.FACE] = np.concatenate([face, np.ones((68, 1))], axis=1)  # frame 3 belongs to latent frame 1
+    points[0, kp.LEFT_HAND, :2], points[0, kp.LEFT_HAND, 2] = (90, 60), 0.1  # not seen: does not count
+    weights = region_weights(points, 64, 96, 3.0)
+    assert weights.shape == (2, 8, 12) and set(np.unique(weights)) == {1.0, 3.0}
+    assert (weights[0] == 1).all()
+    assert (weights[1, 4:6, 4:6] == 3).all()
+    assert weights[1].sum() == 8 * 12 + 2 * 4  # the face with its margin touches 2 x 2 latent pixels
+    assert (region_weights(points, 64, 96, 1.0) == 1).all()
+
+
+def test_regions_outside_the_picture_weigh_nothing() -> None:
+    points = np.zeros((1, kp.COUNT, 3), np.float32)
+    points[0, kp.RIGHT_HAND] = (-200, -100, 1)
+    points[0, kp.RIGHT_HAND.start : kp.RIGHT_HAND.start + 5] = (-250, -150, 1)
+    assert (region_weights(points, 64, 96, 3.0) == 1).all()

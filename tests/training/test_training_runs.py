@@ -1,0 +1,57 @@
+"""Training configs: the shipped recipes are valid, and each kind of config starts its own training."""
+
+from pathlib import Path
+
+import pytest
+
+import onetoall_cli.training
+from onetoall_cli.errors import BadInput
+from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.training.recipe import TrainingSettings
+from onetoall_cli.training.runs import run_config
+from onetoall_cli.training.settings import load_settings
+from onetoall_cli.training.vae import build_vae
+from onetoall_cli.training.vae_data import VaeSettings
+
+RECIPES = Path(onetoall_cli.training.__file__).parent / "recipes"
+
+
+def test_the_small_models_recipes_fit_together_and_into_forty_megabytes() -> None:
+    vae = load_settings(VaeSettings, RECIPES / "tiny-vae.yaml")
+    stages = [load_settings(TrainingSettings, RECIPES / f"tiny-stage{n}.yaml") for n in (1, 2, 3)]
+    assert [stage.stage for stage in stages] == [1, 2, 3]
+    assert [stage.init_from for stage in stages[1:]] == [stage.output for stage in stages[:2]]
+    assert all(stage.vae == vae.output / "vae" for stage in stages)
+    network = OneToAllTransformer3DModel(**stages[0].model)
+    sizes = [sum(parameter.numel() for parameter in module.parameters()) for module in (build_vae(vae), network)]
+    assert 2 * sum(sizes) < 40e6  # bf16
+    assert 2 * sizes[0] <= 15e6
+
+
+def test_a_config_with_phases_trains_a_vae(tmp_path) -> None:
+    config = tmp_path / "vae.yaml"
+    config.write_text(
+        f"output: {tmp_path / 'run'}\nphases: [{{steps: 1, batch: 1, crop: 32}}]\nthreads: 1\nstatistics: 2\n"
+        "model: {base_dim: 8, num_res_blocks: 1, dim_mult: [1, 1, 1, 1]}\n"
+    )
+    seen = []
+    folder = run_config(config, lambda step, total: seen.append((step, total)))
+    assert (folder / "config.json").is_file() and seen == [(1, 1)]
+
+
+def test_a_config_with_a_stage_trains_the_network(tmp_path, micro_vae, micro_network) -> None:
+    config = tmp_path / "stage.yaml"
+    config.write_text(
+        f"output: {tmp_path / 'run'}\nstage: 1\nvae: {micro_vae}\nsteps: 1\nmodel: {micro_network}\nframes: 13\n"
+        "resolutions: [{short_side: 32}]\nsample_every: 0\nworkers: 0\nthreads: 1\nvideo_share: 0\n"
+    )
+    assert (run_config(config) / "config.json").is_file()
+
+
+def test_other_files_are_refused(tmp_path) -> None:
+    config = tmp_path / "other.yaml"
+    config.write_text("name: something\n")
+    with pytest.raises(BadInput, match="neither"):
+        run_config(config)
+    with pytest.raises(BadInput, match="read"):
+        run_config(tmp_path / "missing.yaml")

@@ -1,0 +1,229 @@
+"""The trainer: all three stages in a row, exact continuation even after kill -9, and what a batch hands the network."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.hub import PromptStore
+from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.training.examples import Batches, moved, zoomed
+from onetoall_cli.training.latents import LatentCache
+from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
+from onetoall_cli.training.settings import dump_settings
+from onetoall_cli.training.sources import PuppetSource
+from onetoall_cli.training.stages import STAGES, trained_names
+from onetoall_cli.training.trainer import Trainer, train
+
+
+@pytest.fixture
+def settings(tmp_path, micro_vae, micro_network) -> TrainingSettings:
+    return TrainingSettings(
+        output=tmp_path / "run", stage=3, vae=micro_vae, steps=4, model=micro_network, frames=13, batch=1,
+        resolutions=(Resolution(32),), aspects=(2 / 3,), pose_canvas_short_side=64, lr=1e-3, warmup=2, bf16=False,
+        checkpoint_every=2, sample_every=0, workers=0, threads=1, data=DataSettings(clips=3),
+    )  # fmt: skip
+
+
+def figures(run: Path) -> list[str]:
+    """The log without the seconds, which no run repeats."""
+    return [row.rsplit(",", 1)[0] for row in (run / "loss.csv").read_text().splitlines()]
+
+
+def test_each_stage_starts_from_the_one_before_and_trains_only_its_own(settings, tmp_path, micro_network) -> None:
+    previous = None
+    for stage in (1, 2, 3):
+        everything_given = {"drop_both": 0.0, "drop_reference": 0.0, "drop_pose": 1.0 if stage == 1 else 0.0}
+        run = replace(
+            settings, stage=stage, output=tmp_path / f"stage{stage}", steps=2, init_from=previous,
+            model=None if previous else micro_network, conditions=everything_given,
+        )  # fmt: skip
+        before = Trainer(run).plain_network.state_dict() if previous else None
+        after = OneToAllTransformer3DModel.from_pretrained(train(run))
+        if before is not None:
+            changed = {name for name, value in after.state_dict().items() if not torch.equal(value, before[name])}
+            assert changed <= set(trained_names(after, STAGES[stage]))
+            assert any(name.startswith("pose_refiner.projections") for name in changed)
+        assert len(figures(run.output)) == 3
+        previous = run.output
+
+
+def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path) -> None:
+    whole, broken = settings, replace(settings, output=tmp_path / "broken")
+    first = train(whole)
+
+    class Interrupted(Exception):
+        pass
+
+    def stop(step: int, total: int | None) -> None:
+        if step == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(broken, stop)
+    second = train(broken)
+    assert figures(whole.output) == figures(broken.output)
+    assert len(figures(whole.output)) == 5
+    a, b = (OneToAllTransformer3DModel.from_pretrained(folder).state_dict() for folder in (first, second))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_exactly(settings, tmp_path) -> None:
+    run = replace(settings, steps=30, checkpoint_every=5)
+    train(run)
+    killed = replace(run, output=tmp_path / "killed")
+    (tmp_path / "config.yaml").write_text(dump_settings(killed))
+    program = (
+        "import sys; from onetoall_cli.training.settings import load_settings; "
+        "from onetoall_cli.training.recipe import TrainingSettings; from onetoall_cli.training.trainer import train; "
+        f"train(load_settings(TrainingSettings, {str(tmp_path / 'config.yaml')!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+    log = killed.output / "loss.csv"
+    while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 12):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed.output / "network").exists()
+    train(killed)
+    assert figures(run.output) == figures(killed.output)
+
+
+def test_a_batch_does_not_depend_on_the_cache(settings) -> None:
+    """Otherwise a continued run, which finds more in the cache, would draw other conditions."""
+    cache = LatentCache(settings.cache, settings.vae)
+    source = PuppetSource(clips=3, cache=cache)
+    run = replace(settings, video_share=1.0, conditions={"zoom": 0.4})
+    trainer = Trainer(run)
+    cold = [Batches(run, source)[number] for number in range(8)]
+    losses = [trainer.loss(batch, number).item() for number, batch in enumerate(cold)]
+    warm = [Batches(run, source)[number] for number in range(8)]
+    assert [trainer.loss(batch, number).item() for number, batch in enumerate(warm)] == losses
+    assert any(batch.latents[0] is not None for batch in warm)
+    for first, second in zip(cold, warm, strict=True):
+        assert torch.equal(first.reference, second.reference) and torch.equal(first.mask, second.mask)
+        assert first.plan == second.plan and torch.equal(first.weights, second.weights)
+        if first.pose is not None:
+            assert second.pose is not None and torch.equal(first.pose, second.pose)
+
+
+def test_the_network_sees_a_masked_reference_and_no_pose_where_it_is_dropped(settings) -> None:
+    source = PuppetSource()
+    for dropped, has_pose in (("drop_pose", False), ("drop_both", False), ("drop_reference", True)):
+        conditions = {"drop_pose": 0.0, "drop_both": 0.0, "drop_reference": 0.0, dropped: 1.0, "mask": 1.0}
+        batch = Batches(replace(settings, conditions=conditions), source)[0]
+        assert (batch.pose is not None) == has_pose == (batch.reference_pose is not None)
+        unknown = batch.mask[:, :, 0]
+        assert 0.1 < unknown.float().mean() < 1
+        assert (batch.reference[unknown] == 0).all()
+        if batch.reference_pose is not None:
+            assert (batch.reference_pose[unknown] == 0).all()
+
+
+def test_the_reference_is_another_frame_unless_the_stage_wants_the_first(settings) -> None:
+    source = PuppetSource()
+    options = {"width": 32, "height": 48, "frames": 5, "rng": np.random.default_rng(0)}
+    same = source.clip(4, first_frame=True, **options)
+    assert np.array_equal(same.reference, same.frames[0])
+    np.testing.assert_array_equal(same.reference_pose.keypoints[0], same.motion.keypoints[0])
+    other = source.clip(4, first_frame=False, **options)
+    assert not any(np.array_equal(other.reference, frame) for frame in other.frames)
+
+
+def test_zooming_moves_pictures_and_keypoints_alike() -> None:
+    source = PuppetSource()
+    clip = source.clip(8, width=128, height=192, frames=1, rng=np.random.default_rng(0), first_frame=False)
+    mark = clip.reference.copy()
+    x, y = 60, 70
+    mark[y, x] = (255, 0, 255)
+    pose = clip.reference_pose.keypoints.copy()
+    pose[0, 0, 0] = (x + 0.5, y + 0.5, 1.0)
+    marked = replace(clip, reference=mark, reference_pose=replace(clip.reference_pose, keypoints=pose), key="k")
+    near = zoomed(marked, np.random.default_rng(3))
+    assert near.key is None and near.reference.shape == clip.reference.shape
+    place = near.reference_pose.keypoints[0, 0, 0]
+    likeness = (near.reference.astype(int) - (255, 0, 255)).__abs__().sum(axis=2)
+    found = np.unravel_index(likeness.argmin(), likeness.shape)
+    assert abs(found[1] + 0.5 - place[0]) <= 1 and abs(found[0] + 0.5 - place[1]) <= 1
+
+
+def test_keypoints_moved_out_of_the_picture_are_not_seen() -> None:
+    poses = PuppetSource().clip(1, width=32, height=48, frames=1, rng=np.random.default_rng(0), first_frame=True).motion
+    assert (moved(poses, 1.0, (100.0, 0.0)).keypoints[..., 2] == 0).all()
+
+
+def test_real_motions_can_be_performed(tmp_path) -> None:
+    from onetoall_cli.pose import PoseSequence
+    from onetoall_cli.training.sources import load_motions
+
+    path = Path(__file__).parents[1] / "data" / "poses_real.npz"
+    with np.load(path) as data:
+        width, height = data["dance_full_size"]
+        PoseSequence(data["dance_full"][:, None], int(width), int(height), 16.0).save(tmp_path / "dance.json")
+    source = PuppetSource(motions=load_motions(tmp_path), motion_share=1.0)
+    clip = source.clip(2, width=64, height=96, frames=13, rng=np.random.default_rng(0), first_frame=False)
+    assert clip.frames.shape == (13, 96, 64, 3)
+    assert np.abs(np.diff(clip.motion.keypoints[:, 0, :17, 0], axis=0)).max() > 0.2
+    with pytest.raises(BadInput, match="no pose files"):
+        load_motions(tmp_path / "..")
+
+
+def test_mistakes_of_the_user_are_named(settings, tmp_path) -> None:
+    train(replace(settings, steps=2))
+    with pytest.raises(BadInput, match="trains other parameters"):
+        train(replace(settings, stage=1))
+    with pytest.raises(BadInput, match="beyond"):
+        train(replace(settings, steps=1))
+    with pytest.raises(BadInput, match="empty prompt"):
+        train(replace(settings, output=tmp_path / "other", prompt_embeds=tmp_path / "none.safetensors"))
+    store = PromptStore(tmp_path / "prompts.safetensors")
+    store.put("", torch.ones(2, 5))
+    with pytest.raises(BadInput, match="5 channels"):
+        train(replace(settings, output=tmp_path / "other", prompt_embeds=store.path))
+
+
+def test_sample_sheets_are_written_and_leave_the_weights_alone(settings) -> None:
+    run = replace(settings, steps=1, sample_every=1, sample_count=2, sample_steps=1, sample_frames=5)
+    without = replace(run, output=run.output.parent / "without", sample_every=0)
+    first, second = (OneToAllTransformer3DModel.from_pretrained(train(each)).state_dict() for each in (run, without))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    from PIL import Image
+
+    sheet = Image.open(run.output / "samples" / "step-0000001.png")
+    assert sheet.size == (32 * 10, 48 * 2)
+
+
+def test_gradient_checkpointing_and_accumulation_train_too(settings) -> None:
+    run = replace(settings, steps=1, accumulate=2, gradient_checkpointing=True, bf16=True, trained="all")
+    network = OneToAllTransformer3DModel.from_pretrained(train(run))
+    fresh = OneToAllTransformer3DModel(**run.model)
+    assert set(network.state_dict()) == set(fresh.state_dict())
+    assert len(figures(run.output)) == 2
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_continue_exactly(settings, tmp_path) -> None:
+    def launch(run: TrainingSettings) -> list[str]:
+        config = tmp_path / f"{run.output.name}-{run.steps}.yaml"
+        config.write_text(dump_settings(run))
+        program = tmp_path / "train.py"
+        program.write_text(f"from onetoall_cli.training.runs import run_config\nrun_config({str(config)!r})\n")
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(program)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, env=environment)
+        assert (run.output / "network" / "config.json").is_file()
+        return figures(run.output)
+
+    whole = launch(settings)
+    assert [row.split(",")[0] for row in whole] == ["step", "0", "1", "2", "3"]
+    launch(replace(settings, output=tmp_path / "parts", steps=2))
+    assert launch(replace(settings, output=tmp_path / "parts")) == whole
