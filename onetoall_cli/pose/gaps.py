@@ -31,9 +31,9 @@ def fill_gaps(sequence: PoseSequence, longest: float = LONGEST_GAP) -> PoseSeque
     """Bridge gaps of up to `longest` seconds, of single keypoints and of whole people.
 
     Between two sightings a keypoint moves in a straight line, with the lower of the two scores; points of a hand do so
-    about its wrist, and of the face about the nose, so that they stay on a body that is seen moving. A person missing for
-    no longer than that at the very start or end holds their nearest pose. Longer gaps stay empty: the pose picture is
-    black there. (`missing_frames` before and after tells which are which.)
+    about its wrist, and of the face about the nose, so that they stay on a body that is seen moving. A person missing
+    for no longer than that at the very start or end holds their nearest pose. Longer gaps stay empty: the pose picture
+    is black there. (`missing_frames` before and after tells which are which.)
     """
     clock = sequence.clock()
     keypoints = sequence.keypoints.copy()
