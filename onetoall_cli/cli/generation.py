@@ -25,9 +25,13 @@ def wanted_model(options: GenerationOptions, report: Report) -> ModelLocation:
     Raises:
         ModelMissing: it is not installed and may not be fetched.
     """
+    from onetoall_cli.cli.fetched import byte_progress
     from onetoall_cli.hub import ensure_model
 
-    return ensure_model(options.model, auto_fetch=options.auto_fetch, note=report.note)
+    if not options.auto_fetch:
+        return ensure_model(options.model, note=report.note)
+    with byte_progress(report, "Fetching") as progress:
+        return ensure_model(options.model, auto_fetch=True, note=report.note, progress=progress)
 
 
 def resolve(options: GenerationOptions, location: ModelLocation) -> GenerationOptions:
@@ -128,7 +132,7 @@ def generated_frames(
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)
     report.note(f"Model {location.name} on {device} in {str(dtype).removeprefix('torch.')}.")
-    embeds = prompt_embeddings(location, [options.prompt, options.negative_prompt], device=device)
+    embeds = prompt_embeddings(location, [options.prompt, options.negative_prompt], device=device, note=report.note)
     pipeline = load_pipeline(location, device, dtype)
     settings = SamplingSettings(
         num_inference_steps=options.steps,

@@ -137,7 +137,9 @@ class GenerationOptions:
         Literal["auto", "bfloat16", "float16", "float32"],
         Option(help="Number format."),
     ] = "auto"
-    auto_fetch: Annotated[bool, Option("--auto-fetch", help="Fetch a missing model without asking.")] = False
+    auto_fetch: Annotated[
+        bool, Option("--auto-fetch", envvar="ONETOALL_AUTO_FETCH", help="Fetch a missing model without asking.")
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler
 
-from onetoall_cli.errors import ModelMissing
-from onetoall_cli.hub import GenerationDefaults, ModelLocation, load_network
+from onetoall_cli.hub import GenerationDefaults, ModelLocation, load_network, load_vae
 from onetoall_cli.sampling.pipeline import OneToAllPipeline
 
 
@@ -16,19 +15,11 @@ def load_pipeline(location: ModelLocation, device: torch.device, dtype: torch.dt
     Raises:
         ModelMissing: a file is missing, truncated or foreign; the message names it.
     """
-    transformer = load_network(location, dtype)
-    try:
-        vae = AutoencoderKLWan.from_pretrained(
-            location.vae, torch_dtype=dtype, use_safetensors=True, local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelMissing(
-            f"{location.vae} cannot be loaded: {str(error).strip().splitlines()[0]}",
-            "Run `onetoall fetch --verify`, or copy the folder again.",
-        ) from error
     # the shift is the model's generation setting; a checkpoint's own scheduler folder may be Wan's (UniPC, shift 3)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=location.defaults.shift)
-    pipeline = OneToAllPipeline(vae=vae.eval(), transformer=transformer, scheduler=scheduler)
+    pipeline = OneToAllPipeline(
+        vae=load_vae(location, dtype), transformer=load_network(location, dtype), scheduler=scheduler
+    )
     return pipeline.to(device)
 
 

@@ -182,6 +182,7 @@ class FakeHub:
 class Handler(BaseHTTPRequestHandler):
     hub: FakeHub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: without this every answer waits 40 ms
     cut_after: float | None = None  # share of the body after which the connection breaks
     pause_after: tuple[float, float, threading.Event] | None = None
 

@@ -115,6 +115,12 @@ def test_in_a_short_clip_everyone_counts():
     assert track([[(someone(200), None), (someone(700), None)]]).shape == (1, 2, 133, 3)
 
 
+def test_a_ghost_in_one_frame_of_a_second_is_left_out():
+    """A detector may read the same person twice in the first frame."""
+    frames = [[(someone(200), None)] + ([(someone(230), None)] if i == 0 else []) for i in range(24)]
+    assert track(frames).shape[1] == 1
+
+
 def test_a_clip_without_people_has_one_person_who_is_never_there():
     keypoints = track([[], [], []])
     assert keypoints.shape == (3, 1, 133, 3) and (keypoints == 0).all()
@@ -126,11 +132,11 @@ def test_everyone_seen_ends_in_exactly_one_place(data):
     """Whatever comes: no sighting is lost, doubled or moved to another frame."""
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
     frames = []
-    for _ in range(data.draw(st.integers(1, 12))):
+    for _ in range(data.draw(st.integers(1, 10))):  # in so short a clip nobody counts as seen for a moment only
         count = data.draw(st.integers(0, 4))
         looks = [data.draw(st.sampled_from([None, RED, BLUE])) for _ in range(count)]
         frames.append([(someone(*rng.uniform(0, 1000, 2), rng.uniform(1, 90)), look) for look in looks])
-    cuts = data.draw(st.sets(st.integers(0, 11)))
+    cuts = data.draw(st.sets(st.integers(0, 9)))
     keypoints = track(frames, cuts)
     for frame, row in zip(frames, keypoints, strict=True):
         given_people = sorted(person.tobytes() for person, _ in frame)

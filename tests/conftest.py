@@ -1,0 +1,18 @@
+"""What holds for all tests."""
+
+import logging
+import warnings
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """A command run in a test routes the process's logging and warnings to its own console: take that back."""
+    root, ours = logging.getLogger(), logging.getLogger("onetoall_cli")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    with warnings.catch_warnings():
+        yield
+    root.handlers = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
