@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/onetoall
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_onetoall_subparsers=(animate transfer extend pose align info fetch prompt-embeds doctor completion)
+_shtab_onetoall_subparsers=(animate transfer extend pose align info fetch prompt-embeds doctor train completion)
 
 _shtab_onetoall_animate_option_strings=(-h --help --from --quiet -q --verbose -v --json --start --duration --fps --detector --person --smooth --no-smooth --align --anchor --fit --face --head --ref-pose --model --seed --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --device --dtype --auto-fetch --short-side --width --height --crf --audio --no-audio --frames --compare --output -o --overwrite --dry-run)
 _shtab_onetoall_transfer_option_strings=(-h --help --pose --pose-frame --detector --align --anchor --fit --face --head --ref-pose --model --seed --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --device --dtype --auto-fetch --short-side --width --height --output -o --overwrite --dry-run --quiet -q --verbose -v --json)
@@ -16,6 +16,7 @@ _shtab_onetoall_info_option_strings=(-h --help --quiet -q --verbose -v --json)
 _shtab_onetoall_fetch_option_strings=(-h --help --yes -y --dry-run --revision --without-text-encoder --quantize --keep-original --no-keep-original --overwrite --list --verify --repair --remove --path --quiet -q --verbose -v --json)
 _shtab_onetoall_prompt_embeds_option_strings=(-h --help --model --prompt --overwrite --quiet -q --verbose -v --json)
 _shtab_onetoall_doctor_option_strings=(-h --help --quiet -q --verbose -v --json)
+_shtab_onetoall_train_option_strings=(-h --help --quiet -q --verbose -v --json)
 _shtab_onetoall_completion_option_strings=(-h --help)
 _shtab_onetoall_option_strings=(-h --help --version)
 
@@ -52,6 +53,7 @@ _shtab_onetoall_align___output_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_align__o_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_info_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_prompt_embeds_pos_1_COMPGEN=_shtab_compgen_files
+_shtab_onetoall_train_pos_0_COMPGEN=_shtab_compgen_files
 
 _shtab_onetoall_animate___detector_choices=(auto vitpose dwpose mediapipe)
 _shtab_onetoall_animate___align_choices=(auto pose ref none)
@@ -78,7 +80,7 @@ _shtab_onetoall_align___head_choices=(auto full light)
 _shtab_onetoall_fetch___quantize_choices=(int8 nf4)
 _shtab_onetoall_prompt_embeds_pos_0_choices=(list export import)
 _shtab_onetoall_completion_pos_0_choices=(bash zsh fish)
-_shtab_onetoall_pos_0_choices=(animate transfer extend pose align info fetch prompt-embeds doctor completion)
+_shtab_onetoall_pos_0_choices=(animate transfer extend pose align info fetch prompt-embeds doctor train completion)
 
 _shtab_onetoall_animate__h_nargs=0
 _shtab_onetoall_animate___help_nargs=0
@@ -182,6 +184,13 @@ _shtab_onetoall_doctor__q_nargs=0
 _shtab_onetoall_doctor___verbose_nargs=0
 _shtab_onetoall_doctor__v_nargs=0
 _shtab_onetoall_doctor___json_nargs=0
+_shtab_onetoall_train__h_nargs=0
+_shtab_onetoall_train___help_nargs=0
+_shtab_onetoall_train___quiet_nargs=0
+_shtab_onetoall_train__q_nargs=0
+_shtab_onetoall_train___verbose_nargs=0
+_shtab_onetoall_train__v_nargs=0
+_shtab_onetoall_train___json_nargs=0
 _shtab_onetoall_completion__h_nargs=0
 _shtab_onetoall_completion___help_nargs=0
 _shtab_onetoall_pos_0_nargs=A...

@@ -50,7 +50,7 @@ function _shtab_onetoall_using
   test "$_shtab_onetoall_cmdpath" = "$argv"
 end
 
-set -g _shtab_onetoall_commands animate transfer extend pose align info fetch prompt-embeds doctor completion
+set -g _shtab_onetoall_commands animate transfer extend pose align info fetch prompt-embeds doctor train completion
 set -g _shtab_onetoall_opts_with_value --align --anchor --clip-pose --crf --detector --device --dtype --duration --face --fit --fps --frames --from --head --height --model --negative-prompt --openpose --output --person --pose --pose-frame --pose-guidance --preview --preview-video --prompt --quantize --ref-guidance --ref-pose --reference --revision --seed --segment-frames --short-side --start --steps --width -o
 
 complete -c onetoall -e
@@ -249,6 +249,12 @@ complete -c onetoall -n '_shtab_onetoall_using doctor' -s h -l help -d 'Show the
 complete -c onetoall -n '_shtab_onetoall_using doctor' -l quiet -s q -d 'No notes, no progress.'
 complete -c onetoall -n '_shtab_onetoall_using doctor' -l verbose -s v -d 'Details and library logs.'
 complete -c onetoall -n '_shtab_onetoall_using doctor' -l json -d 'One JSON line on stdout as result; progress on stderr.'
+complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a train -d 'Train a network stage or a VAE, or continue it.'
+complete -c onetoall -n '_shtab_onetoall_using train' -s h -l help -d 'Show the manual.'
+complete -c onetoall -n '_shtab_onetoall_using train' -l quiet -s q -d 'No notes, no progress.'
+complete -c onetoall -n '_shtab_onetoall_using train' -l verbose -s v -d 'Details and library logs.'
+complete -c onetoall -n '_shtab_onetoall_using train' -l json -d 'One JSON line on stdout as result; progress on stderr.'
+complete -c onetoall -n '_shtab_onetoall_using train; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'YAML: a VAE (`phases`) or a stage of the network (`stage`).'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a completion -d 'Print a completion script.'
 complete -c onetoall -n '_shtab_onetoall_using completion' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using completion; and test $_shtab_onetoall_npos -eq 0' -ka "bash zsh fish" -d 'The shell to complete in.'

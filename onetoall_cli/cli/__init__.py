@@ -10,6 +10,7 @@ from onetoall_cli.cli import (
     info,
     pose,
     prompt_embeds,
+    train,
     transfer,
 )
 from onetoall_cli.cli.app import app, main
@@ -25,6 +26,7 @@ for _command in (
     fetch.fetch,
     prompt_embeds.prompt_embeds,
     doctor.doctor,
+    train.train,
     completion.completion,
 ):
     app.command()(_command)

@@ -12,7 +12,7 @@ MARKS = {"good": "ok  ", "note": "note", "problem": "BAD "}
 
 @subcommand
 def doctor(report: Report) -> None:
-    """Look at Python, torch, GPU, memory, video libraries, detectors, models, cache and disk.
+    """Check this machine: Python, torch, GPU, memory, video libraries, detectors, models, cache and disk.
 
     Each problem comes with a line of advice. Nothing is changed, and nothing is fetched.
 

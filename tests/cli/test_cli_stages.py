@@ -131,9 +131,28 @@ def test_help_starts_without_torch_and_fast():
     assert time.perf_counter() - begin < 5
 
 
-@pytest.mark.parametrize("command", ["animate", "transfer", "extend", "pose", "align", "info", "completion"])
+@pytest.mark.parametrize(
+    "command", ["animate", "transfer", "extend", "pose", "align", "info", "completion", "fetch", "train"]
+)
 def test_every_help_fits_80_columns(command, onetoall, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = onetoall(command, "--help")
     assert result.exit_code == 0
     assert max(len(line) for line in result.out.splitlines()) <= 80
+
+
+def test_train_refuses_a_config_that_describes_nothing(onetoall, tmp_path):
+    (tmp_path / "config.yaml").write_text("output: run\n")
+    result = onetoall("train", "config.yaml")
+    assert (result.exit_code, "neither a VAE" in result.err) == (2, True)
+    assert onetoall("train", "missing.yaml").exit_code == 2
+
+
+def test_train_makes_a_vae_of_a_few_steps_and_says_where(onetoall, tmp_path):
+    (tmp_path / "vae.yaml").write_text(
+        "output: run\nmodel: {base_dim: 8, num_res_blocks: 1, dim_mult: [1, 1, 1, 1]}\n"
+        "phases:\n  - {steps: 2, batch: 1, crop: 32}\ncheckpoint_every: 2\nsample_every: 100\nthreads: 1\n"
+    )
+    result = onetoall("train", "vae.yaml", "--json")
+    assert result.exit_code == 0, result.err
+    assert (tmp_path / result.json["output"] / "config.json").is_file()
