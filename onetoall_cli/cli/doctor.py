@@ -12,9 +12,11 @@ MARKS = {"good": "ok  ", "note": "note", "problem": "BAD "}
 
 @subcommand
 def doctor(report: Report) -> None:
-    """Check this machine: Python, torch, GPU, memory, video libraries, detectors, models, cache and disk.
+    """Check this machine, with a line of advice for each problem.
 
-    Each problem comes with a line of advice. Nothing is changed, and nothing is fetched.
+    Looked at: Python, torch, GPU, memory, video libraries, detectors, models, cache and disk.
+
+    Nothing is changed, and nothing is fetched.
 
     Example: onetoall doctor
     """
