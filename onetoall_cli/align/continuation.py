@@ -6,6 +6,7 @@ import numpy as np
 
 from onetoall_cli.align.anchor import choose_anchor
 from onetoall_cli.align.translation import body_scale, lay_over
+from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 
 
@@ -22,11 +23,18 @@ def continue_motion(tail: PoseSequence, motion: PoseSequence, *, frames: int, fp
         `frames` poses of the clip and then the motion, on the clip's canvas.
 
     Raises:
-        BadInput: the tail's last pose and the motion's first share no point to be laid over each other.
+        BadInput: the tail's last pose and the motion's first seen share no point to be laid over each other.
     """
     motion = motion.resampled(fps)
-    last, first = tail.keypoints[-1, 0], motion.keypoints[0, 0]
-    pin = choose_anchor(last, motion, wanted=0).pin
+    beginning = int(motion.present()[:, 0].argmax())  # the first frame that shows the person
+    last, first = tail.keypoints[-1, 0], motion.keypoints[beginning, 0]
+    try:
+        pin = choose_anchor(last, motion, wanted=beginning).pin
+    except BadInput as error:
+        raise BadInput(
+            "The clip's end and the motion's beginning share no shoulder, hip or nose to be joined at.",
+            "Begin the motion elsewhere with --start, or give the clip's poses with --clip-pose FILE.",
+        ) from error
     onto = lay_over(first, last, pin, body_scale(first, last).ratio)
     held = np.repeat(tail.keypoints[:1], max(0, frames - len(tail)), axis=0)
     keypoints = np.concatenate([held, tail.keypoints[-frames:], onto.keypoints(motion.keypoints)])
