@@ -244,7 +244,7 @@ complete -c onetoall -n '_shtab_onetoall_using prompt-embeds' -l verbose -s v -d
 complete -c onetoall -n '_shtab_onetoall_using prompt-embeds' -l json -d 'One JSON line on stdout as result; progress on stderr.'
 complete -c onetoall -n '_shtab_onetoall_using prompt-embeds; and test $_shtab_onetoall_npos -eq 0' -ka "list export import" -d 'list: what is stored; export: write FILE; import: take FILE in.'
 complete -c onetoall -n '_shtab_onetoall_using prompt-embeds; and test $_shtab_onetoall_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'A prompt_embeds.safetensors.'
-complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a doctor -d 'Look at Python, torch, GPU, memory, video libraries, detectors, models, cache and disk.'
+complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a doctor -d 'Check this machine, with a line of advice for each problem.'
 complete -c onetoall -n '_shtab_onetoall_using doctor' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using doctor' -l quiet -s q -d 'No notes, no progress.'
 complete -c onetoall -n '_shtab_onetoall_using doctor' -l verbose -s v -d 'Details and library logs.'
