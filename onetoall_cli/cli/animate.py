@@ -8,6 +8,7 @@ from typer import Argument, Option
 from onetoall_cli.cli.alignment import Job, align_values, decided, load_aligned, read_inputs
 from onetoall_cli.cli.generation import (
     generated_frames,
+    get_ready,
     output_size,
     plan_fields,
     plan_prose,
@@ -61,6 +62,7 @@ def animate(
         plan = _plan(inputs, motion, size, generation, location.defaults.short_side)
         report.result(plan_prose(plan), **plan)
         return
+    ready = get_ready(report, location, generation)
     if len(inputs) == 1:
         job = load_aligned(inputs[0], report)
     else:
@@ -82,7 +84,7 @@ def animate(
     count = write_video(
         targets,
         zip(
-            generated_frames(report, location, generation, conditioning),
+            generated_frames(report, ready, conditioning),
             map(float, conditioning.motion.clock()),
             strict=True,
         ),

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from onetoall_cli.cli.alignment import align_values
-from onetoall_cli.cli.generation import SIZE_MULTIPLE, generated_frames, plan_fields, plan_prose, resolve, wanted_model
+from onetoall_cli.cli.generation import (
+    SIZE_MULTIPLE,
+    generated_frames,
+    get_ready,
+    plan_fields,
+    plan_prose,
+    resolve,
+    wanted_model,
+)
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import Eyes, count_frames, read_driving, read_reference
 from onetoall_cli.cli.options import (
@@ -73,6 +81,7 @@ def extend(
         plan = plan_fields(generation, frames, existing.width, existing.height, has_context=True)
         report.result(plan_prose(plan), **plan)
         return
+    ready = get_ready(report, location, generation)
     tail = _last_frames(existing)
     with Eyes(motion.detector, generation.device, report) as eyes:
         image, reference_pose = read_reference(reference, ref_pose, eyes)
@@ -88,9 +97,7 @@ def extend(
     arguments += [part for group in (motion, generation, video) for part in as_arguments(group)]
     count = write_video(
         targets,
-        _joined_frames(
-            existing, generated_frames(report, location, generation, conditioning, context_frames=tail), joined.fps
-        ),
+        _joined_frames(existing, generated_frames(report, ready, conditioning, context_frames=tail), joined.fps),
         conditioning,
         audio=_joined_sound(existing, source.audio) if video.audio else [],
         crf=video.crf,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from onetoall_cli.cli.options import GenerationOptions, SizeOptions
@@ -12,6 +12,7 @@ from onetoall_cli.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from onetoall_cli.align import Conditioning
     from onetoall_cli.hub import ModelLocation
@@ -103,10 +104,44 @@ def plan_prose(plan: dict[str, Any]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Readiness:
+    """What a run needs besides its input, made before anything is detected, so that a mistake shows at once."""
+
+    location: ModelLocation
+    options: GenerationOptions
+    device: torch.device
+    dtype: torch.dtype
+    embeds: list[torch.Tensor]  # prompt, negative prompt: (1, L, C) each
+
+
+def get_ready(report: Report, location: ModelLocation, options: GenerationOptions) -> Readiness:
+    """Choose device and dtype, and have the prompts' embeddings.
+
+    Args:
+        report: Told what was chosen.
+        location: The model.
+        options: Resolved.
+
+    Raises:
+        BadInput: the device is not here.
+        ModelMissing: a prompt's embedding is not stored and the text encoder not installed.
+    """
+    from onetoall_cli.hub import prompt_embeddings
+    from onetoall_cli.runtime import pick_device, pick_dtype
+
+    assert options.negative_prompt is not None
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
+    report.note(f"Model {location.name} on {device} in {str(dtype).removeprefix('torch.')}.")
+    prompts = [options.prompt, options.negative_prompt]
+    embeds = prompt_embeddings(location, prompts, device=device, note=report.note)
+    return Readiness(location, options, device, dtype, embeds)
+
+
 def generated_frames(
     report: Report,
-    location: ModelLocation,
-    options: GenerationOptions,
+    ready: Readiness,
     conditioning: Conditioning,
     *,
     context_frames: list[np.ndarray] | None = None,
@@ -114,26 +149,20 @@ def generated_frames(
     """Load the model and generate, with a progress bar over all steps of all segments.
 
     Args:
-        report: For progress and notes.
-        location: The model.
-        options: Resolved.
+        report: For progress.
+        ready: From `get_ready`.
         conditioning: Aligned input.
         context_frames: 5 frames, uint8 (H, W, 3) each, of a clip to continue; see `sampling.animate`.
 
     Yields:
         uint8 (H, W, 3).
     """
-    from onetoall_cli.hub import prompt_embeddings
-    from onetoall_cli.runtime import pick_device, pick_dtype
     from onetoall_cli.sampling import SamplingSettings, animate, load_pipeline, plan_segments
 
+    options = ready.options
     assert options.steps and options.segment_frames and options.ref_guidance is not None
-    assert options.pose_guidance is not None and options.negative_prompt is not None
-    device = pick_device(options.device)
-    dtype = pick_dtype(options.dtype, device)
-    report.note(f"Model {location.name} on {device} in {str(dtype).removeprefix('torch.')}.")
-    embeds = prompt_embeddings(location, [options.prompt, options.negative_prompt], device=device, note=report.note)
-    pipeline = load_pipeline(location, device, dtype)
+    assert options.pose_guidance is not None
+    pipeline = load_pipeline(ready.location, ready.device, ready.dtype)
     settings = SamplingSettings(
         num_inference_steps=options.steps,
         image_guidance_scale=options.ref_guidance,
@@ -141,21 +170,19 @@ def generated_frames(
         max_segment_frames=options.segment_frames,
         seed=options.seed,
     )
-    segments = len(
-        plan_segments(len(conditioning.motion), options.segment_frames, has_context=context_frames is not None)
-    )
+    frames, has_context = len(conditioning.motion), context_frames is not None
+    segments = len(plan_segments(frames, options.segment_frames, has_context=has_context))
     existing = 0 if context_frames is None else len(context_frames)
     with report.progress() as progress:
         steps = progress.add_task("Denoising", total=segments * options.steps)
-        written = progress.add_task("Writing frames", total=len(conditioning.motion) - existing)
+        written = progress.add_task("Writing frames", total=frames - existing)
 
         def on_step(segment: int, step: int) -> None:
-            progress.update(
-                steps,
-                completed=segment * (options.steps or 0) + step,
-                description=f"Denoising {segment + 1}/{segments}",
-            )
+            done = segment * settings.num_inference_steps + step
+            progress.update(steps, completed=done, description=f"Denoising {segment + 1}/{segments}")
 
-        for frame in animate(pipeline, conditioning, settings, *embeds, context_frames=context_frames, on_step=on_step):
+        for frame in animate(
+            pipeline, conditioning, settings, *ready.embeds, context_frames=context_frames, on_step=on_step
+        ):
             yield frame
             progress.advance(written)

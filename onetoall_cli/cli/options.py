@@ -130,7 +130,7 @@ class GenerationOptions:
         str | None, Option(metavar="TEXT", help="What to steer away from; default: the model's.")
     ] = None
     segment_frames: Annotated[
-        int | None, Option(min=1, metavar="FRAMES", help="Longest piece generated at once, 4k+1.")
+        int | None, Option(min=9, metavar="FRAMES", help="Longest piece generated at once, 4k+1.")
     ] = None
     device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto"
     dtype: Annotated[

@@ -8,6 +8,7 @@ import errno
 import functools
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from onetoall_cli.errors import OnetoallError, OutOfResources
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
 BUG = 1
 
 
@@ -85,6 +87,10 @@ def reported(function: Function) -> Function:
             return function(*args, **kwargs)
         except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:
+            # whoever read our output (`| head`) has seen enough; Python must not write to it again on its way out
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = BROKEN_PIPE
         except KeyboardInterrupt:
             code = _complain("Interrupted; no unfinished output was kept.", "", INTERRUPTED, kwargs)
         except Exception as error:

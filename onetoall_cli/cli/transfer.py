@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from onetoall_cli.cli.alignment import align_values, decided
-from onetoall_cli.cli.generation import generated_frames, output_size, plan_fields, plan_prose, resolve, wanted_model
+from onetoall_cli.cli.generation import (
+    generated_frames,
+    get_ready,
+    output_size,
+    plan_fields,
+    plan_prose,
+    resolve,
+    wanted_model,
+)
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import Eyes, is_pose_file, read_reference
 from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, Target, subcommand
@@ -53,6 +61,7 @@ def transfer(
         plan = plan_fields(generation, 1, *output_size(size, width, height, location.defaults.short_side))
         report.result(plan_prose(plan), **plan)
         return
+    ready = get_ready(report, location, generation)
     with Eyes(detector, generation.device, report) as eyes:
         image, reference_pose = read_reference(reference, alignment.ref_pose, eyes)
         wanted = _wanted_pose(pose, pose_frame, eyes)
@@ -66,7 +75,7 @@ def transfer(
         model={"name": location.name, "revision": location.revision},
         result=plan,
     )
-    (picture,) = generated_frames(report, location, generation, conditioning)
+    (picture,) = generated_frames(report, ready, conditioning)
     write_picture(output, picture, metadata=record)
     report.result(
         f"{output}  {conditioning.width} x {conditioning.height}",

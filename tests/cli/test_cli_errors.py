@@ -118,3 +118,27 @@ def test_an_interrupted_run_leaves_nothing(model, reference, ref_pose, dance_pos
     assert process.returncode == code
     assert "Traceback" not in err
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "word"),
+    [
+        (("--device", "banana"), 2, "banana"),
+        (("--prompt", "a new prompt"), 3, "a new prompt"),
+        (("--steps", "0"), 2, "--steps"),
+    ],
+)
+def test_a_mistake_shows_before_anything_is_detected(
+    onetoall, model, reference, dance, seeing, tmp_path, option, code, word
+):
+    result = onetoall("animate", reference, dance, "--model", model, *option)
+    assert_refused(result, tmp_path, word, code=code)
+    assert "Detecting" not in result.err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, "-m", "onetoall_cli", "completion", "fish"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=30) == 141
