@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onetoall_cli.cli.generation import output_size
-from onetoall_cli.cli.inputs import Driving, Eyes, is_pose_file, read_driving, read_reference
+from onetoall_cli.cli.inputs import Driving, Eyes, is_pose_file, open_driving, read_driving, read_reference
 from onetoall_cli.cli.options import AlignOptions, MotionOptions, SizeOptions
 from onetoall_cli.cli.report import Report
 
@@ -112,7 +112,5 @@ def _audio_fields(audio: Audio | None) -> dict[str, Any] | None:
 
 def driving_pictures(driving: Path, motion: MotionOptions) -> Iterator[np.ndarray]:
     """The driving video's pictures, one for each frame of the motion; none for a pose file or a resampled motion."""
-    from onetoall_cli.media import open_video
-
-    if not is_pose_file(driving) and motion.fps is None:
-        yield from (frame.image for frame in open_video(driving, start=motion.start, duration=motion.duration))
+    if not is_pose_file(driving) and (motion.fps is None or driving.is_dir()):
+        yield from (frame.image for frame in open_driving(driving, motion))

@@ -109,12 +109,18 @@ def read_driving(path: Path, options: MotionOptions, report: Report, eyes: Eyes)
 
 def read_people(path: Path, options: MotionOptions, eyes: Eyes) -> tuple[PoseSequence, Audio | None]:
     """Everyone in the asked-for part of `path`, as detected or as in the pose file, and the part's sound."""
-    from onetoall_cli.media import open_video
-
     if is_pose_file(path):
         return read_pose_part(path, options), None
-    video = open_video(path, start=options.start, duration=options.duration)
+    video = open_driving(path, options)
     return eyes.people_in_video(video), video.audio
+
+
+def open_driving(path: Path, options: MotionOptions) -> Video:
+    """The asked-for part of a video. A folder of pictures has no rate of its own: `--fps` is the folder's."""
+    from onetoall_cli.media import open_video
+
+    rate = options.fps if path.is_dir() else None
+    return open_video(path, start=options.start, duration=options.duration, fps=rate)
 
 
 def read_pose_part(path: Path, options: MotionOptions) -> PoseSequence:
@@ -127,12 +133,10 @@ def read_pose_part(path: Path, options: MotionOptions) -> PoseSequence:
 
 def count_frames(driving: Path, motion: MotionOptions) -> int:
     """How many frames the motion will have, without detecting anything."""
-    from onetoall_cli.media import open_video
-
     if is_pose_file(driving):
         sequence = read_pose_part(driving, motion)
         return len(sequence.resampled(motion.fps) if motion.fps else sequence)
-    video = open_video(driving, start=motion.start, duration=motion.duration)
+    video = open_driving(driving, motion)
     if motion.fps:
         return max(1, round(video.duration * motion.fps))
     return video.frames_estimate or sum(1 for _ in video)

@@ -50,7 +50,7 @@ class MotionOptions:
     )
     fps: Annotated[
         float | None,
-        Option(min=0.1, metavar="FPS", help="Resample the motion to this frame rate (same speed)."),
+        Option(min=0.1, metavar="FPS", help="Resample the motion to this rate (same speed); of a folder: its rate."),
     ] = None
     detector: Annotated[
         Literal["auto", "vitpose", "dwpose", "mediapipe"],

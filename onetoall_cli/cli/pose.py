@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.inputs import Eyes, count_frames, is_pose_file, read_people, steadied
+from onetoall_cli.cli.inputs import Eyes, count_frames, is_pose_file, open_driving, read_people, steadied
 from onetoall_cli.cli.options import MotionOptions, Target, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
@@ -85,10 +85,10 @@ def chosen_people(source: Path, motion: MotionOptions, report: Report, eyes: Eye
 
 def _write_preview(path: Path, source: Path, people: PoseSequence, motion: MotionOptions, report: Report) -> None:
     """The source's frames with their skeletons."""
-    from onetoall_cli.media import VideoWriter, open_video
+    from onetoall_cli.media import VideoWriter
     from onetoall_cli.pose import overlay_pose
 
-    video = open_video(source, start=motion.start, duration=motion.duration)
+    video = open_driving(source, motion)
     sounds = [video.audio] if video.audio else []
     with (
         VideoWriter(path, video.width, video.height, fps=video.fps, audio=sounds) as writer,

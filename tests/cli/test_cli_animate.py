@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onetoall_cli.media import open_video, read_metadata, read_picture
+from onetoall_cli.media import open_video, read_metadata, read_picture, write_picture
 
 
 def test_a_picture_and_a_video_become_a_video_with_the_same_clock_and_sound(
@@ -94,3 +94,14 @@ def test_a_plan_from_a_dry_run_is_the_plan_of_the_run(onetoall, model, reference
     assert {key: done[key] for key in ("frames", "segments", "width", "height")} == {
         key: planned[key] for key in ("frames", "segments", "width", "height")
     }
+
+
+def test_fps_is_the_rate_of_a_folder_of_pictures(onetoall, model, reference, seeing, tmp_path):
+    (tmp_path / "dance").mkdir()
+    for index in range(6):
+        write_picture(tmp_path / "dance" / f"{index}.png", np.full((192, 108, 3), 30 * index, np.uint8))
+    common = ("animate", reference, "dance", "--model", model, "--fps", 12, "-o", "out.mp4")
+    assert onetoall(*common, "--dry-run", "--json").json["frames"] == 6
+    assert onetoall(*common).exit_code == 0
+    video = open_video(tmp_path / "out.mp4")
+    assert (len(list(video)), video.duration) == (6, pytest.approx(0.5, abs=0.01))
