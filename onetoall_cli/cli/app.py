@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from onetoall_cli import __version__
+from onetoall_cli.cli.report import stop_on_signal
 
 app = typer.Typer(
     name="onetoall",
@@ -37,11 +38,8 @@ def _root(
 
 def main() -> NoReturn:
     """Entry point of the `onetoall` script."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, stop_on_signal)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and background jobs of scripts ignore it
+        signal.signal(signal.SIGINT, stop_on_signal)
     app()
     sys.exit(0)
-
-
-def _terminated(signum: int, frame: object) -> None:
-    # an exception rather than the default death, so that temporary outputs are removed
-    sys.exit(128 + signum)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from onetoall_cli.cli.options import GenerationOptions, SizeOptions
-from onetoall_cli.cli.report import Report
+from onetoall_cli.cli.report import Report, raise_if_stopped
 from onetoall_cli.errors import BadInput
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def generated_frames(
         written = progress.add_task("Writing frames", total=frames - existing)
 
         def on_step(segment: int, step: int) -> None:
+            raise_if_stopped()
             done = segment * settings.num_inference_steps + step
             progress.update(steps, completed=done, description=f"Denoising {segment + 1}/{segments}")
 

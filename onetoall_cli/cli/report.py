@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -24,6 +25,24 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 BUG = 1
+
+
+_stop_signal: int | None = None  # the SIGINT or SIGTERM that came, if one did
+
+
+def stop_on_signal(signum: int, frame: object) -> None:
+    """Signal handler: end the run by an exception, so that unfinished outputs are removed."""
+    global _stop_signal
+    _stop_signal = signum
+    raise_if_stopped()
+
+
+def raise_if_stopped() -> None:
+    """Raise again if a signal came: some libraries swallow what is raised while they are being imported."""
+    if _stop_signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if _stop_signal is not None:
+        sys.exit(128 + _stop_signal)
 
 
 class Report:

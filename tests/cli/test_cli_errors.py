@@ -104,10 +104,11 @@ def test_an_unexpected_error_is_a_bug_message_without_traceback(onetoall, model,
 def test_an_interrupted_run_leaves_nothing(model, reference, ref_pose, dance_poses, tmp_path, signum, code):
     command = [sys.executable, "-m", "onetoall_cli", "animate", reference, dance_poses, "--ref-pose", ref_pose]
     process = subprocess.Popen(
-        [*map(str, command), "--model", str(model), "--steps", "500", "-o", "out.mp4", "--verbose"],
+        [*map(str, command), "--model", str(model), "--steps", "5000", "-o", "out.mp4", "--verbose"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whatever runs these tests may ignore it
     )
     deadline = time.monotonic() + 60
     while not any(name.startswith(".out") for name in os.listdir(tmp_path)):  # the encoder has begun
@@ -142,3 +143,18 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=30) == 141
+
+
+def test_a_swallowed_interrupt_comes_again_at_the_next_step(monkeypatch):
+    from onetoall_cli.cli import report
+
+    monkeypatch.setattr(report, "_stop_signal", None)
+    report.raise_if_stopped()
+    with pytest.raises(KeyboardInterrupt):
+        report.stop_on_signal(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        report.raise_if_stopped()
+    monkeypatch.setattr(report, "_stop_signal", None)
+    with pytest.raises(SystemExit) as error:
+        report.stop_on_signal(signal.SIGTERM, None)
+    assert error.value.code == 143
