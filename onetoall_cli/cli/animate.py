@@ -78,7 +78,7 @@ def animate(
     options = [generation, video] if len(inputs) == 1 else [motion, alignment, generation, size, video]
     record = settings_record(
         ["animate", *_input_arguments(inputs), *(each for group in options for each in as_arguments(group))],
-        model={"name": location.name, "revision": location.revision},
+        model=location,
         result={**plan, "fps": conditioning.motion.fps},
     )
     count = write_video(

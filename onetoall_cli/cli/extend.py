@@ -103,7 +103,7 @@ def extend(
         crf=video.crf,
         metadata=settings_record(
             ["extend", str(clip), str(driving), *arguments],
-            model={"name": location.name, "revision": location.revision},
+            model=location,
             result=plan,
         ),
     )

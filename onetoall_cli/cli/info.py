@@ -7,7 +7,7 @@ where the arguments hold every option as it was resolved, so that they give the 
 import shlex
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from typer import Argument
 from typer.models import OptionInfo
@@ -16,6 +16,9 @@ from onetoall_cli import __version__
 from onetoall_cli.cli.options import declared_names, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    from onetoall_cli.hub import ModelLocation
 
 RECORDED_LIBRARIES = ("torch", "diffusers", "transformers", "av")
 
@@ -55,12 +58,12 @@ def _prose(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def settings_record(arguments: list[str], *, model: dict[str, Any] | None, result: dict[str, Any]) -> dict[str, Any]:
+def settings_record(arguments: list[str], *, model: "ModelLocation | None", result: dict[str, Any]) -> dict[str, Any]:
     """What is stored in an output.
 
     Args:
         arguments: The command line after `onetoall`, every option resolved.
-        model: Name and revision of the model, or None where none was used.
+        model: The model, of which name and revision are kept, or None where none was used.
         result: What came out: size, frames, what was decided.
     """
     from importlib.metadata import version
@@ -68,7 +71,7 @@ def settings_record(arguments: list[str], *, model: dict[str, Any] | None, resul
     return {
         "onetoall": __version__,
         "arguments": arguments,
-        "model": model or {},
+        "model": {"name": model.name, "revision": model.revision} if model else {},
         "result": result,
         "versions": {name: version(name) for name in RECORDED_LIBRARIES},
     }

@@ -72,7 +72,7 @@ def transfer(
     arguments = ["transfer", str(reference), "--pose", str(pose), "--pose-frame", str(pose_frame), *options]
     record = settings_record(
         [*arguments, "--detector", detector],
-        model={"name": location.name, "revision": location.revision},
+        model=location,
         result=plan,
     )
     (picture,) = generated_frames(report, ready, conditioning)
