@@ -37,16 +37,28 @@ class Sweep:
 Chunks = list[torch.Tensor] | Sweep
 
 
+class CausalConv3d(nn.Conv3d):
+    """A convolution over padded frames; one frame alone stands for a first frame and the two replicas before it."""
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """(B, C, frames, H + 2, W + 2), three frames at least or one, to (B, C', frames', H', W')."""
+        if frames.shape[2] > 1:
+            return super().forward(frames)
+        # the three time slices see the same picture, so that their sum sees it for all of them, in a third of the work
+        still = F.conv2d(frames.squeeze(2), self.weight.sum(dim=2), self.bias, self.stride[1:])
+        return still.unsqueeze(2)
+
+
 class PoseStage(nn.Module):
     """A residual layer, then a convolution that halves height and width, and time where `temporal_stride` is 2."""
 
     def __init__(self, channels: int, temporal_stride: int) -> None:
         super().__init__()
         self.norm1 = WideGroupNorm(NORM_GROUPS, channels, NORM_EPS)
-        self.conv1 = nn.Conv3d(channels, channels, 3)
+        self.conv1 = CausalConv3d(channels, channels, 3)
         self.norm2 = WideGroupNorm(NORM_GROUPS, channels, NORM_EPS)
-        self.conv2 = nn.Conv3d(channels, channels, 3)
-        self.downsample = nn.Conv3d(channels, channels, 3, stride=(temporal_stride, 2, 2))
+        self.conv2 = CausalConv3d(channels, channels, 3)
+        self.downsample = CausalConv3d(channels, channels, 3, stride=(temporal_stride, 2, 2))
 
     def forward(self, chunks: Chunks) -> list[torch.Tensor]:
         """A video in chunks to its downsampled features in chunks."""
@@ -71,9 +83,9 @@ class PoseEncoder(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.conv_in = nn.Conv3d(3, channels, 3)
+        self.conv_in = CausalConv3d(3, channels, 3)
         self.stages = nn.ModuleList([PoseStage(channels, stride) for stride in TEMPORAL_STRIDES])
-        self.conv_out = nn.Conv3d(channels, width, 3)
+        self.conv_out = CausalConv3d(channels, width, 3)
         self.gradient_checkpointing = False
 
     def forward(self, video: torch.Tensor) -> torch.Tensor:
@@ -114,7 +126,7 @@ class PoseRefiner(nn.Module):
         return tuple(residuals)
 
 
-def causal(conv: nn.Conv3d, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+def causal(conv: CausalConv3d, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
     """Convolve a video chunk by chunk, carrying over the frames that later outputs still look at.
 
     Chunks may have any number of frames; where none can be completed yet, none is yielded.
@@ -122,6 +134,11 @@ def causal(conv: nn.Conv3d, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Te
     stride = conv.stride[0]
     carried: torch.Tensor | None = None
     for chunk in chunks:
+        if carried is None and chunk.shape[2] == 1:
+            padded = F.pad(chunk.squeeze(2), (1, 1, 1, 1), mode="replicate")
+            carried = padded.unsqueeze(2).expand(-1, -1, 3 - stride, -1, -1)
+            yield conv(padded.unsqueeze(2))
+            continue
         if carried is None:
             frames = F.pad(chunk, (1, 1, 1, 1, 2, 0), mode="replicate")
         else:

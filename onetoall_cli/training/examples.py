@@ -17,7 +17,7 @@ from onetoall_cli.pose.drawing import Face, Head, draw_pose
 from onetoall_cli.training.enhancement import enhance
 from onetoall_cli.training.losses import region_weights
 from onetoall_cli.training.masks import face_box, reference_mask
-from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, plan_batch
+from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, draw_frames, plan_batch
 from onetoall_cli.training.sources import ClipSource, TrainingClip
 from onetoall_cli.training.stages import Stage
 
@@ -82,8 +82,9 @@ class Batches(Dataset):
     def __getitem__(self, number: int) -> Batch:
         settings = self.settings
         rng = np.random.default_rng([settings.seed, number])
-        clips, aspect = self.source.draw(rng, settings.batch)
-        plan = plan_batch(settings, rng, aspect)
+        frames = draw_frames(settings, rng)
+        clips, aspect = self.source.draw(rng, settings.samples(frames))
+        plan = plan_batch(settings, rng, frames, aspect)
         stage = settings.conditions_of_stage
         return collate(plan, [self._example(clip, plan, stage, rng) for clip in clips])
 

@@ -63,6 +63,7 @@ class TrainingSettings:
         trained: "stage" trains what the stage names; "all" every parameter (for networks that start from nothing).
         conditions: overrides of the stage's table, such as {mask: 0.6}.
         batch, accumulate: samples a process takes a micro-step, and micro-steps an optimiser step.
+        picture_batch: samples of a micro-step on single pictures, which are so much lighter; None takes `batch`.
         frames: of a video sample, 4k + 1.
         fps: of the clips.
         video_share: of the batches; the rest are single pictures (released: video : image about 6 : 1).
@@ -87,6 +88,7 @@ class TrainingSettings:
     conditions: dict = field(default_factory=dict)
     batch: int = 1
     accumulate: int = 1
+    picture_batch: int | None = None
     frames: int = 29
     fps: float = 16.0
     video_share: float = 6 / 7
@@ -134,6 +136,10 @@ class TrainingSettings:
         base = {name: getattr(STAGES[self.stage], name) for name in Stage.__dataclass_fields__}
         return read_settings(Stage, {**base, **self.conditions}, "conditions")
 
+    def samples(self, frames: int) -> int:
+        """How many samples a micro-batch of `frames` frames holds."""
+        return self.picture_batch if frames == 1 and self.picture_batch else self.batch
+
     @property
     def cache(self) -> Path:
         """Folder for detected poses and encoded latents."""
@@ -170,10 +176,16 @@ class BatchPlan:
         return (self.frames - 1) // 4 + 1, self.height // 8, self.width // 8
 
 
-def plan_batch(settings: TrainingSettings, rng: np.random.Generator, aspect: float | None = None) -> BatchPlan:
+def draw_frames(settings: TrainingSettings, rng: np.random.Generator) -> int:
+    """Draw whether a micro-batch is of clips or of pictures: its number of frames."""
+    return settings.frames if rng.random() < settings.video_share else 1
+
+
+def plan_batch(
+    settings: TrainingSettings, rng: np.random.Generator, frames: int, aspect: float | None = None
+) -> BatchPlan:
     """Draw a micro-batch's plan; `aspect` (width / height) is given where the clip fixes it."""
     stage = settings.conditions_of_stage
-    frames = settings.frames if rng.random() < settings.video_share else 1
     shares = np.array([resolution.share for resolution in settings.resolutions])
     short = settings.resolutions[int(rng.choice(len(shares), p=shares / shares.sum()))].short_side
     drawn = settings.aspects[int(rng.integers(len(settings.aspects)))]

@@ -57,6 +57,13 @@ def test_chunks_of_any_length_give_what_the_whole_video_gives(encoder, monkeypat
 
 
 @torch.no_grad()
+def test_one_frame_alone_is_convolved_as_three_equal_ones(encoder):
+    for convolution in (encoder.conv_in, encoder.stages[1].downsample):
+        frame = torch.randn(2, convolution.in_channels, 1, 10, 12)
+        torch.testing.assert_close(convolution(frame), convolution(frame.expand(-1, -1, 3, -1, -1)))
+
+
+@torch.no_grad()
 def test_each_sample_of_a_batch_has_its_own_statistics(encoder, monkeypatch):
     video = torch.cat([torch.rand(1, 3, 9, 32, 32) * 2 - 1, torch.full((1, 3, 9, 32, 32), 0.25)])
     in_chunks_of(2, video, monkeypatch)

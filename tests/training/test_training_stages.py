@@ -14,6 +14,7 @@ from onetoall_cli.training.recipe import (
     TrainingSettings,
     bucket_size,
     nearest_aspect,
+    draw_frames,
     plan_batch,
 )
 from onetoall_cli.training.settings import dump_settings, load_settings
@@ -70,7 +71,7 @@ def test_a_pattern_that_matches_nothing_is_refused(network) -> None:
 )
 def test_conditions_are_dropped_as_often_as_the_recipe_says(stage, both, reference, pose, token_replace) -> None:
     rng = np.random.default_rng(0)
-    plans = [plan_batch(settings(stage, video_share=1.0), rng) for _ in range(4000)]
+    plans = [plan_batch(settings(stage), rng, 29) for _ in range(4000)]
     dropped = Counter(plan.dropped for plan in plans)
     for name, share in {"both": both, "reference": reference, "pose": pose}.items():
         assert dropped[name] / 4000 == pytest.approx(share, abs=0.025)
@@ -79,19 +80,25 @@ def test_conditions_are_dropped_as_often_as_the_recipe_says(stage, both, referen
 
 def test_pictures_and_videos_are_mixed_six_to_one_and_pictures_never_have_context() -> None:
     rng = np.random.default_rng(0)
-    plans = [plan_batch(settings(3), rng) for _ in range(4000)]
+    plans = [plan_batch(settings(3), rng, draw_frames(settings(3), rng)) for _ in range(4000)]
     videos = [plan for plan in plans if plan.frames == 29]
     assert len(videos) / len(plans) == pytest.approx(6 / 7, abs=0.02)
     assert not any(plan.token_replace for plan in plans if plan.frames == 1)
 
 
+def test_pictures_can_come_more_at_a_time_than_clips() -> None:
+    mixed = settings(batch=2, picture_batch=8)
+    assert (mixed.samples(1), mixed.samples(29)) == (8, 2)
+    assert settings(batch=2).samples(1) == 2
+
+
 def test_buckets_follow_shares_and_the_clips_aspect() -> None:
     rng = np.random.default_rng(0)
     mixed = settings(resolutions=(Resolution(512, 0.2), Resolution(768, 0.8)), aspects=(9 / 16, 1.0, 16 / 9))
-    plans = [plan_batch(mixed, rng, aspect=0.6) for _ in range(2000)]
+    plans = [plan_batch(mixed, rng, 29, aspect=0.6) for _ in range(2000)]
     assert {(plan.width, plan.height) for plan in plans} == {(512, 912), (768, 1360)}
     assert np.mean([plan.width == 768 for plan in plans]) == pytest.approx(0.8, abs=0.03)
-    free = {(plan.width, plan.height) for plan in (plan_batch(mixed, rng) for _ in range(300))}
+    free = {(plan.width, plan.height) for plan in (plan_batch(mixed, rng, 29) for _ in range(300))}
     assert len(free) == 6
     assert all(width % 16 == 0 and height % 16 == 0 for width, height in free)
 
