@@ -13,8 +13,8 @@ from onetoall_cli.training.recipe import (
     Resolution,
     TrainingSettings,
     bucket_size,
-    nearest_aspect,
     draw_frames,
+    nearest_aspect,
     plan_batch,
 )
 from onetoall_cli.training.settings import dump_settings, load_settings
