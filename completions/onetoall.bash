@@ -5,8 +5,9 @@
 #    source ~/.local/share/bash_completion/onetoall
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_onetoall_subparsers=(animate transfer extend pose align info fetch prompt-embeds doctor train completion)
+_shtab_onetoall_subparsers=(demo animate transfer extend pose align info fetch prompt-embeds doctor train completion)
 
+_shtab_onetoall_demo_option_strings=(-h --help --output -o --overwrite --model --seed --device --quiet -q --verbose -v --json)
 _shtab_onetoall_animate_option_strings=(-h --help --from --quiet -q --verbose -v --json --start --duration --fps --detector --person --smooth --no-smooth --align --anchor --fit --face --head --ref-pose --model --seed --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --device --dtype --auto-fetch --short-side --width --height --crf --audio --no-audio --frames --compare --output -o --overwrite --dry-run)
 _shtab_onetoall_transfer_option_strings=(-h --help --pose --pose-frame --detector --align --anchor --fit --face --head --ref-pose --model --seed --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --device --dtype --auto-fetch --short-side --width --height --output -o --overwrite --dry-run --quiet -q --verbose -v --json)
 _shtab_onetoall_extend_option_strings=(-h --help --reference --ref-pose --clip-pose --face --head --start --duration --fps --detector --person --smooth --no-smooth --model --seed --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --device --dtype --auto-fetch --crf --audio --no-audio --output -o --overwrite --dry-run --quiet -q --verbose -v --json)
@@ -20,6 +21,8 @@ _shtab_onetoall_train_option_strings=(-h --help --quiet -q --verbose -v --json)
 _shtab_onetoall_completion_option_strings=(-h --help)
 _shtab_onetoall_option_strings=(-h --help --version)
 
+_shtab_onetoall_demo___output_COMPGEN=_shtab_compgen_files
+_shtab_onetoall_demo__o_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_animate_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_animate_pos_1_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_animate___from_COMPGEN=_shtab_compgen_files
@@ -80,8 +83,16 @@ _shtab_onetoall_align___head_choices=(auto full light)
 _shtab_onetoall_fetch___quantize_choices=(int8 nf4)
 _shtab_onetoall_prompt_embeds_pos_0_choices=(list export import)
 _shtab_onetoall_completion_pos_0_choices=(bash zsh fish)
-_shtab_onetoall_pos_0_choices=(animate transfer extend pose align info fetch prompt-embeds doctor train completion)
+_shtab_onetoall_pos_0_choices=(demo animate transfer extend pose align info fetch prompt-embeds doctor train completion)
 
+_shtab_onetoall_demo__h_nargs=0
+_shtab_onetoall_demo___help_nargs=0
+_shtab_onetoall_demo___overwrite_nargs=0
+_shtab_onetoall_demo___quiet_nargs=0
+_shtab_onetoall_demo__q_nargs=0
+_shtab_onetoall_demo___verbose_nargs=0
+_shtab_onetoall_demo__v_nargs=0
+_shtab_onetoall_demo___json_nargs=0
 _shtab_onetoall_animate__h_nargs=0
 _shtab_onetoall_animate___help_nargs=0
 _shtab_onetoall_animate___quiet_nargs=0

@@ -50,7 +50,7 @@ function _shtab_onetoall_using
   test "$_shtab_onetoall_cmdpath" = "$argv"
 end
 
-set -g _shtab_onetoall_commands animate transfer extend pose align info fetch prompt-embeds doctor train completion
+set -g _shtab_onetoall_commands demo animate transfer extend pose align info fetch prompt-embeds doctor train completion
 set -g _shtab_onetoall_opts_with_value --align --anchor --clip-pose --crf --detector --device --dtype --duration --face --fit --fps --frames --from --head --height --model --negative-prompt --openpose --output --person --pose --pose-frame --pose-guidance --preview --preview-video --prompt --quantize --ref-guidance --ref-pose --reference --revision --seed --segment-frames --short-side --start --steps --width -o
 
 complete -c onetoall -e
@@ -58,6 +58,16 @@ complete -c onetoall -f
 
 complete -c onetoall -n _shtab_onetoall_using -s h -l help -d 'Show the manual.'
 complete -c onetoall -n _shtab_onetoall_using -l version -d 'Print the version.'
+complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a demo -d 'Animate a bundled character, with no input, no download and no GPU.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -s h -l help -d 'Show the manual.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l output -s o -xka "(__fish_complete_path (commandline -ct))" -d 'Folder to write.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l overwrite -d 'Replace an existing folder.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l model -x -d 'Model; tiny is inside the package.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l seed -x -d 'Same seed, same result.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l device -x -d 'auto, cpu, cuda, cuda:N, mps.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l quiet -s q -d 'No notes, no progress.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l verbose -s v -d 'Details and library logs.'
+complete -c onetoall -n '_shtab_onetoall_using demo' -l json -d 'One JSON line on stdout as result; progress on stderr.'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a animate -d 'Animate the character of a picture with a video'"'"'s motion.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l from -xka "(__fish_complete_path (commandline -ct))" -d 'Continue from a folder that `onetoall align` wrote, instead of both.'

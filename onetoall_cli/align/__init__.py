@@ -6,7 +6,7 @@ from onetoall_cli.align.canvas import FITS, Fit, working_size
 from onetoall_cli.align.conditioning import Conditioning
 from onetoall_cli.align.continuation import continue_motion
 from onetoall_cli.align.decision import Decision, decide
-from onetoall_cli.align.preview import anchor_frame, preview_frames, preview_picture
+from onetoall_cli.align.preview import anchor_frame, hatched, preview_frames, preview_picture
 from onetoall_cli.align.retargeting import retarget
 from onetoall_cli.align.translation import BodyScale, body_scale
 
@@ -24,6 +24,7 @@ __all__ = [
     "choose_anchor",
     "continue_motion",
     "decide",
+    "hatched",
     "preview_frames",
     "preview_picture",
     "retarget",

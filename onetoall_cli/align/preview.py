@@ -150,13 +150,10 @@ class _Stage:
         scale = PANEL_HEIGHT / (height + 2 * margin)
         self._to_stage = Similarity(scale, scale * margin, scale * margin)
         self._background = np.full((PANEL_HEIGHT, round(scale * (width + 2 * margin)), 3), BACKGROUND, np.uint8)
-        size = (round(scale * width), round(scale * height))
-        picture = cv2.resize(conditioning.reference, size, interpolation=cv2.INTER_AREA)
-        unknown = cv2.resize(conditioning.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        picture[unknown] = _hatching(size)[unknown]
+        picture = hatched(conditioning, round(scale * height))
         corner = round(scale * margin)
-        self._background[corner : corner + size[1], corner : corner + size[0]] = picture
-        far = (corner + size[0], corner + size[1])
+        far = (corner + picture.shape[1], corner + picture.shape[0])
+        self._background[corner : far[1], corner : far[0]] = picture
         cv2.rectangle(self._background, (corner - 1, corner - 1), far, BORDER, 1)
 
     def show(self, keys: Sequence[_Key]) -> Image8:
@@ -165,6 +162,14 @@ class _Stage:
         for key in keys:
             _draw_skeleton(picture, self._to_stage.keypoints(key.keypoints.astype(np.float64)), key.colour)
         return picture
+
+
+def hatched(conditioning: Conditioning, height: int) -> Image8:
+    """The adjusted reference, uint8 (height, width, 3) at a height of choice, hatched where nothing is known."""
+    size = (round(conditioning.width * height / conditioning.height), height)
+    picture = cv2.resize(conditioning.reference, size, interpolation=cv2.INTER_AREA)
+    unknown = cv2.resize(conditioning.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return np.where(unknown[..., None], _hatching(size), picture).astype(np.uint8)
 
 
 def _hatching(size: tuple[int, int]) -> Image8:

@@ -4,6 +4,7 @@ from onetoall_cli.cli import (
     align,
     animate,
     completion,
+    demo,
     doctor,
     extend,
     fetch,
@@ -17,6 +18,7 @@ from onetoall_cli.cli.app import app, main
 
 # in the order of `onetoall --help`
 for _command in (
+    demo.demo,
     animate.animate,
     transfer.transfer,
     extend.extend,

@@ -16,7 +16,7 @@ from onetoall_cli.hub.weights import read_tensors, weight_files
 
 PROMPT_EMBEDS = "prompt_embeds.safetensors"
 NETWORK_CLASS = "OneToAllTransformer3DModel"
-SHIPPED = Path(__file__).parent.parent / "assets" / "models"  # model folders that the package ships
+SHIPPED = Path(__file__).parent.parent / "assets"  # where the package ships models, a folder each
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from onetoall_cli.media.folders import FrameFolderWriter
 from onetoall_cli.media.pictures import read_picture, side_by_side, write_picture
 from onetoall_cli.media.probe import MediaInfo, probe, read_metadata
 from onetoall_cli.media.reader import open_video
+from onetoall_cli.media.sheet import contact_sheet
 from onetoall_cli.media.video import Frame, Video
 from onetoall_cli.media.writer import VideoWriter
 
@@ -16,6 +17,7 @@ __all__ = [
     "MediaInfo",
     "Video",
     "VideoWriter",
+    "contact_sheet",
     "open_video",
     "output_format",
     "probe",

@@ -1,0 +1,138 @@
+"""`onetoall demo`: the whole method on bundled inputs with the model inside the package. No download, no detector."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from onetoall_cli.cli.alignment import align_values
+from onetoall_cli.cli.generation import generated_frames, get_ready, plan_fields, plan_prose, resolve, wanted_model
+from onetoall_cli.cli.info import as_arguments, settings_record
+from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, subcommand
+from onetoall_cli.cli.outputs import frame_rate
+from onetoall_cli.cli.report import Report
+from onetoall_cli.files import check_output, whole_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from onetoall_cli.align import Conditioning
+    from onetoall_cli.pose import PoseSequence
+
+EXAMPLE = Path(__file__).parent.parent / "assets" / "example"
+REFERENCE, REFERENCE_POSE, MOTION = "reference.png", "reference.json", "dance.json"
+RESULT, COMPARISON, SHEET = "result.mp4", "compare.mp4", "sheet.png"
+PANEL_HEIGHT = 384  # px in the comparison: the small model's own frames would be lost on a screen
+SHEET_HEIGHT, SHEET_FRAMES = 192, 8
+
+
+@subcommand
+def demo(
+    report: Report,
+    output: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write.")] = Path("onetoall-demo"),
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
+    model: Annotated[str, Option(metavar="NAME|DIR", help="Model; tiny is inside the package.")] = "tiny",
+    seed: Annotated[int, Option(min=0, metavar="N", help="Same seed, same result.")] = 42,
+    device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto",
+) -> None:
+    """Animate a bundled character, with no input, no download and no GPU.
+
+    Writes the reference, its motion, the result, all of it side by side, and a contact sheet.
+
+    Example: onetoall demo
+    """
+    from onetoall_cli.media import read_picture
+    from onetoall_cli.pose import PoseSequence
+
+    check_output(output, overwrite=overwrite)
+    options = GenerationOptions(model=model, seed=seed, device=device)
+    location = wanted_model(options, report)
+    options = resolve(options, location)
+    ready = get_ready(report, location, options)
+    reference = read_picture(EXAMPLE / REFERENCE)
+    reference_pose, motion = PoseSequence.load(EXAMPLE / REFERENCE_POSE), PoseSequence.load(EXAMPLE / MOTION)
+    alignment, size = AlignOptions(), SizeOptions()
+    conditioning = align_values(reference, reference_pose, motion, alignment, size, location.defaults, report)
+    plan = plan_fields(options, len(motion), conditioning.width, conditioning.height)
+    report.note(plan_prose(plan))
+    places = [str(output / name) for name in (REFERENCE, MOTION)]
+    alignment = AlignOptions(ref_pose=output / REFERENCE_POSE)
+    arguments = ["animate", *places, *(each for group in (alignment, options) for each in as_arguments(group))]
+    record = settings_record(arguments, model=location, result={**plan, "fps": motion.fps})
+    with whole_folder(output) as folder:
+        for name in (REFERENCE, REFERENCE_POSE, MOTION):
+            shutil.copyfile(EXAMPLE / name, folder / name)
+        _write_video(folder / "dance.mp4", motion, drawn(motion))
+        frames = list(generated_frames(report, ready, conditioning))
+        _write_video(folder / RESULT, motion, frames, record)
+        _write_comparison(folder, reference, conditioning, frames)
+    report.result(
+        _prose(output, plan, location.name),
+        output=output,
+        result=output / RESULT,
+        compare=output / COMPARISON,
+        sheet=output / SHEET,
+        **{name: plan[name] for name in ("width", "height", "frames", "segments", "steps", "model")},
+    )
+
+
+def drawn(motion: PoseSequence) -> Iterable[np.ndarray]:
+    """The poses of one person, drawn on their own canvas."""
+    from onetoall_cli.pose.drawing import draw_pose
+
+    for keypoints in motion.keypoints[:, 0]:
+        yield draw_pose(keypoints, (motion.width, motion.height), (motion.height, motion.width))
+
+
+def _write_video(
+    path: Path, motion: PoseSequence, frames: Iterable[np.ndarray], record: dict[str, Any] | None = None
+) -> None:
+    """Frames of one size, shown when the motion's are."""
+    from onetoall_cli.media import VideoWriter
+
+    waiting = iter(frames)
+    first = next(waiting)
+    with VideoWriter(path, first.shape[1], first.shape[0], fps=frame_rate(motion.fps), metadata=record) as video:
+        video.write(first)
+        for frame in waiting:
+            video.write(frame)
+
+
+def _write_comparison(
+    folder: Path, reference: np.ndarray, conditioning: Conditioning, frames: list[np.ndarray]
+) -> None:
+    """The side-by-side video, and the contact sheet: what was given above, what was made below."""
+    from onetoall_cli.align import hatched
+    from onetoall_cli.media import contact_sheet, side_by_side, write_picture
+
+    poses = conditioning.pose_frames(0, len(frames))
+    known = hatched(conditioning, PANEL_HEIGHT)
+    panels = (
+        side_by_side([reference, known, pose, frame], PANEL_HEIGHT) for pose, frame in zip(poses, frames, strict=True)
+    )
+    _write_video(folder / COMPARISON, conditioning.motion, panels)
+    shown = [round(index * (len(frames) - 1) / (SHEET_FRAMES - 1)) for index in range(SHEET_FRAMES)]
+    times = [f"{conditioning.motion.clock()[index]:.1f} s" for index in shown]
+    rows = [
+        [("reference", reference), *zip(times, (poses[index] for index in shown), strict=True)],
+        [("adjusted: hatched is unknown", known), *(("", frames[index]) for index in shown)],
+    ]
+    write_picture(folder / SHEET, contact_sheet(rows, SHEET_HEIGHT))
+
+
+def _prose(output: Path, plan: dict[str, Any], model: str) -> str:
+    """What was written, and what to do next."""
+    return f"""\
+{output}/{RESULT}   {plan["frames"]} frames, {plan["width"]} x {plan["height"]}
+{output}/{COMPARISON}  reference, what is known of it, motion, result
+{output}/{SHEET}    the same at a glance
+
+Next, with a picture and a dance of your own:
+  onetoall fetch 1.3b                            the released model
+  onetoall animate ref.png dance.mp4 -o out.mp4
+The model {model} knows nothing but puppets:
+  onetoall animate {output}/{REFERENCE} dance.mp4 --ref-pose {output}/{REFERENCE_POSE} --model {model}"""
