@@ -27,7 +27,8 @@ def test_the_result_of_the_demo_can_be_made_again_by_the_command_it_remembers(on
     assert command[:3] == ["animate", "d/reference.png", "d/dance.json"]
     again = onetoall(*command, "-o", "again.mp4", "--quiet")
     assert again.exit_code == 0, again.err
-    frames = [np.stack([frame.image for frame in open_video(tmp_path / name)]) for name in ("d/result.mp4", "again.mp4")]
+    results = (open_video(tmp_path / name) for name in ("d/result.mp4", "again.mp4"))
+    frames = [np.stack([frame.image for frame in video]) for video in results]
     assert np.array_equal(*frames)
 
 
