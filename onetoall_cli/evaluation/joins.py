@@ -1,0 +1,46 @@
+"""Token replace, measured: what changes where a segment meets the next, with the carried frames and without them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from onetoall_cli.align import Conditioning
+from onetoall_cli.evaluation.cases import Case
+from onetoall_cli.evaluation.metrics import border_ratio
+from onetoall_cli.evaluation.scores import Scores
+from onetoall_cli.evaluation.subjects import Subject
+from onetoall_cli.sampling import CONTEXT_FRAMES, plan_segments
+
+SEGMENTS = 3
+
+
+def joined_length(segment_frames: int) -> int:
+    """Frames of a motion that takes SEGMENTS whole segments."""
+    return segment_frames + (SEGMENTS - 1) * (segment_frames - CONTEXT_FRAMES)
+
+
+def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: int) -> Scores:
+    """Generate a case's motion in segments and compare the changes at their borders with those inside.
+
+    Returns:
+        `token_replace` and `independent`: the border ratio (see `metrics.border_ratio`) with segments that continue
+        each other, and with segments that know nothing of each other. `truth`: that of the true pictures, in which a
+        border is nothing special; it tells what the motion alone does.
+    """
+    plan = plan_segments(len(case.truth), segment_frames)
+    borders = [segment.start + segment.context for segment in plan[1:]]
+    carried = subject.animate(case.conditioning, seed=seed, segment_frames=segment_frames)
+    alone = []
+    for number, (start, stop) in enumerate(zip([0, *borders], [*borders, len(case.truth)], strict=True)):
+        part = cut(case.conditioning, start, stop)
+        alone.append(subject.animate(part, seed=seed + 1000 * number, segment_frames=segment_frames))
+    return {
+        "token_replace": border_ratio(carried, borders),
+        "independent": border_ratio(np.concatenate(alone), borders),
+        "truth": border_ratio(case.truth.frames, borders),
+    }
+
+
+def cut(conditioning: Conditioning, start: int, stop: int) -> Conditioning:
+    """The same with some frames of the motion only."""
+    return replace(conditioning, motion=conditioning.motion[start:stop])
