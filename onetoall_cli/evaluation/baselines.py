@@ -26,7 +26,7 @@ def copied_reference(conditioning: Conditioning, frames: int) -> NDArray[np.uint
     known = (~conditioning.mask).astype(np.uint8)
     picture = conditioning.reference.copy()
     if conditioning.mask.any():
-        edge = (known - cv2.erode(known, np.ones((3, 3), np.uint8), borderValue=1)).astype(bool)
+        edge = cv2.morphologyEx(known, cv2.MORPH_ERODE, np.ones((3, 3), np.uint8)) < known
         picture[conditioning.mask] = np.median(picture[edge], axis=0).astype(np.uint8)
     return np.repeat(picture[None], frames, axis=0)
 

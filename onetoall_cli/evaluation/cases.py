@@ -1,4 +1,4 @@
-"""What is measured on: held-out puppets with everything that is known about them, made ready as a user's input would be.
+"""What is measured on: held-out puppets with all that is known about them, made ready as a user's input would be.
 
 The pose comes from the world instead of a detector; from there on it is the product's own path, `align` included.
 """
@@ -125,7 +125,7 @@ def region_maps(scene: Scene) -> dict[str, NDArray[np.bool_]]:
     """
     black = {name: _BLACK for names in REGIONS.values() for name in names}
     without = _film_with(scene, black)
-    maps = {}
+    maps: dict[str, NDArray[np.bool_]] = {}
     names = list(REGIONS)
     for start in range(0, len(names), 3):  # three at a time, one a channel
         asked = names[start : start + 3]

@@ -1,6 +1,6 @@
 """The evaluation from end to end: subjects and baselines on held-out puppets, for every task, summed up.
 
-The puppets are numbers 0 to count - 1 of a split; their identities and motions occur in no training (`training.puppets`).
+The puppets are numbers 0 to count - 1 of a split, whose identities and motions occur in no training.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -86,8 +86,8 @@ def _open_model(name: str, device: torch.device, dtype: torch.dtype) -> Subject:
         pose_guidance_scale=defaults.pose_guidance_scale,
         max_segment_frames=defaults.max_segment_frames,
     )
-    embeds = prompt_embeddings(location, ["", defaults.negative_prompt], device=device)
-    return Subject(Path(location.name).name, pipeline, sampling, defaults, *embeds)
+    prompt, negative = prompt_embeddings(location, ["", defaults.negative_prompt], device=device)
+    return Subject(Path(location.name).name, pipeline, sampling, defaults, prompt, negative)
 
 
 def _open_run(run: Path, checkpoint: Path | None, device: torch.device, dtype: torch.dtype) -> Subject:

@@ -30,16 +30,17 @@ MEASURES = {
     "own_face": ("own dB", "nearer to own face dB", 2),
 }
 JOINS = {"token_replace": "with token replace", "independent": "without", "truth": "in the truth"}
-LEGEND = (
-    "joint: px, and % of the height; shown, unseen: colour error of clothes and hair that the reference shows, "
-    "or does not;\nface: PSNR in its box; own: how much nearer it is to the puppet's own face than to the driver's."
-)
+LEGEND = """\
+joint: mean joint error in px, and in % of the puppet's height; shown%, unsee%:
+colour error of clothes and hair that the reference shows, or does not; facedB:
+PSNR in the face's box; own dB: by how much that is nearer to the puppet's own
+face than to the driver's."""
 MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something issue-level that a model should reach: `value` at least (or at most) `wanted`."""
+    """What the small model should reach: `value` at least (or at most) `wanted`."""
 
     name: str
     value: float
@@ -61,10 +62,10 @@ def targets(evaluation: Evaluation, subject: str) -> list[Target]:
         found.append(Target("misaligned: foreground IoU", table[subject]["iou"].mean, 0.80))
     for task, rows in evaluation.tasks.items():
         colour = rows[subject]["shown_colour"].mean
-        found.append(Target(f"{task}: colour error of what the reference shows, %", colour, 10.0, at_most=True))
+        found.append(Target(f"{task}: colour error, shown, %", colour, 10.0, at_most=True))
     if subject in evaluation.joins:
         ratio = evaluation.joins[subject]["token_replace"].mean
-        found.append(Target("segment border: change over the median within", ratio, 1.25, at_most=True))
+        found.append(Target("segment border over the median within", ratio, 1.25, at_most=True))
     return found
 
 
@@ -78,7 +79,7 @@ def as_text(evaluation: Evaluation) -> str:
                                         MEASURES.items())
             for name, row in table.items()
         ]  # fmt: skip
-        parts.append("\n".join([TITLES[task], head, *rows]))
+        parts.append("\n".join([TITLES[task].partition(" (")[0], head, *rows]))
     if evaluation.tasks:
         parts.append(LEGEND)
     if evaluation.joins:
@@ -102,8 +103,8 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
     """The same for a model card, with the command that prints it again."""
     plan = evaluation.plan
     lines = [
-        f"{plan.count} held-out puppets of the {plan.split} split a task (no identity and no motion of theirs occurs in "
-        f"training), {plan.width} x {plan.height} px, {plan.frames} frames an animation; mean and standard error.",
+        f"{plan.count} puppets of the {plan.split} split a task, none of whose identities and motions occurs in "
+        f"training; {plan.width} x {plan.height} px, {plan.frames} frames an animation; mean and standard error.",
         "",
         f"Printed by `{command}`.",
     ]

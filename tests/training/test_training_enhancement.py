@@ -126,6 +126,11 @@ def test_without_a_pool_or_probability_the_motion_is_untouched(motion, pool) -> 
         assert result.face in ("full", "off")
 
 
+def test_no_face_is_hidden_where_hiding_is_off(motion, pool) -> None:
+    rng = np.random.default_rng(0)
+    assert {enhance(motion, pool, rng, probability=0.0, hide=0.0).face for _ in range(60)} == {"full"}
+
+
 def test_the_pool_prefers_its_motions_orientation_and_fits_the_size(motion) -> None:
     class First:
         def integers(self, count: int) -> int:
