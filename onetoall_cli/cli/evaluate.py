@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
@@ -13,6 +13,9 @@ from onetoall_cli.cli.options import subcommand
 from onetoall_cli.cli.report import Report, raise_if_stopped
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
+
+if TYPE_CHECKING:
+    from onetoall_cli.evaluation import Plan, Subject
 
 
 @dataclass(frozen=True)
@@ -78,31 +81,61 @@ def measure(
     """Evaluate and report; what `evaluate` and `train --evaluate` share."""
     if options.frames % 4 != 1:
         raise BadInput(f"--frames is {options.frames}, not 4k+1.", "Take 9, 13, 17, 21 ...")
-    from onetoall_cli.evaluation import Plan, as_markdown, as_text, open_subject, targets, write_examples
-    from onetoall_cli.evaluation import evaluate as run
-    from onetoall_cli.evaluation.protocol import ASPECT
-    from onetoall_cli.evaluation.tables import check_marks, write_markdown
-    from onetoall_cli.runtime import pick_device, pick_dtype
-
     for path in (markdown, sheet):
         if path:
             check_output(path, overwrite=True)
+    from onetoall_cli.evaluation import as_markdown, as_text, evaluate, targets, write_examples, write_markdown
+    from onetoall_cli.evaluation.tables import check_marks
+
     if markdown:
         check_marks(markdown)
+    subjects = _open(models, options, report)
+    with report.progress() as progress:
+        bar = progress.add_task("Evaluating", total=None)
+
+        def show(done: int, total: int | None) -> None:
+            raise_if_stopped()
+            progress.update(bar, completed=done, total=total)
+
+        plan = _plan(options, subjects[0])
+        evaluation = evaluate(subjects, plan, examples=examples if sheet else 0, progress=show)
+    if markdown:
+        write_markdown(markdown, as_markdown(evaluation, _command(models, options)))
+    if sheet:
+        write_examples(sheet, evaluation.examples)
+    reached = {
+        subject.name: [{**asdict(each), "met": each.met} for each in targets(evaluation, subject.name)]
+        for subject in subjects
+    }
+    report.result(as_text(evaluation), **evaluation.as_json(), targets=reached, sheet=sheet, markdown=markdown)
+
+
+def _open(models: list[str], options: EvaluationOptions, report: Report) -> list[Subject]:
+    """The models, loaded, with the options' settings instead of their own where there are any."""
+    from onetoall_cli.evaluation import open_subject
+    from onetoall_cli.runtime import pick_device, pick_dtype
+
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)
-    subjects = []
-    for name in models:
-        subject = open_subject(name, device, dtype)
-        sampling = subject.sampling
-        subjects.append(replace(subject, sampling=replace(
-            sampling,
-            num_inference_steps=options.steps or sampling.num_inference_steps,
-            image_guidance_scale=_or(options.ref_guidance, sampling.image_guidance_scale),
-            pose_guidance_scale=_or(options.pose_guidance, sampling.pose_guidance_scale),
-        )))  # fmt: skip
-    width = subjects[0].defaults.short_side // 16 * 16
-    plan = Plan(
+    report.note(f"{len(models)} model(s) on {device} in {str(dtype).removeprefix('torch.')}.")
+    wanted = {
+        "num_inference_steps": options.steps,
+        "image_guidance_scale": options.ref_guidance,
+        "pose_guidance_scale": options.pose_guidance,
+    }
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    subjects = [open_subject(name, device, dtype) for name in models]
+    if len({subject.name for subject in subjects}) < len(subjects):  # folders of one name: rows need their paths
+        subjects = [replace(subject, name=name) for subject, name in zip(subjects, models, strict=True)]
+    return [replace(subject, sampling=replace(subject.sampling, **changes)) for subject in subjects]
+
+
+def _plan(options: EvaluationOptions, subject: Subject) -> Plan:
+    from onetoall_cli.evaluation import Plan
+    from onetoall_cli.evaluation.protocol import ASPECT
+
+    width = subject.defaults.short_side // 16 * 16
+    return Plan(
         tasks=Plan.tasks if options.task == "all" else (options.task,),
         split=options.split,
         count=options.count,
@@ -112,27 +145,6 @@ def measure(
         frames=options.frames,
         seed=options.seed,
     )
-    report.note(f"{len(subjects)} model(s) on {device} in {str(dtype).removeprefix('torch.')}.")
-    with report.progress() as progress:
-        bar = progress.add_task("Evaluating", total=None)
-
-        def show(done: int, total: int | None) -> None:
-            raise_if_stopped()
-            progress.update(bar, completed=done, total=total)
-
-        evaluation = run(subjects, plan, examples=examples if sheet else 0, progress=show)
-    if markdown:
-        write_markdown(markdown, as_markdown(evaluation, _command(models, options)))
-    if sheet:
-        write_examples(sheet, evaluation.examples)
-    met = {
-        subject.name: [
-            {"target": each.name, "value": each.value, "wanted": each.wanted, "met": each.met}
-            for each in targets(evaluation, subject.name)
-        ]
-        for subject in subjects
-    }
-    report.result(as_text(evaluation), **evaluation.as_json(), targets=met, sheet=sheet, markdown=markdown)
 
 
 def _command(models: list[str], options: EvaluationOptions) -> str:
@@ -143,7 +155,3 @@ def _command(models: list[str], options: EvaluationOptions) -> str:
         if value != field.default:
             words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value

@@ -121,7 +121,7 @@ def test_train_evaluate_prints_the_tables_as_json(model, monkeypatch) -> None:
     assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
     assert set(values["tasks"]) == {"transfer"}
-    assert values["targets"][model.name][0]["target"].startswith("transfer: colour")
+    assert values["targets"][model.name][0]["name"].startswith("transfer: colour")
 
 
 def _small():
