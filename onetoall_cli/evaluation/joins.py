@@ -25,7 +25,7 @@ def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: in
     Returns:
         `token_replace` and `independent`: the border ratio (see `metrics.border_ratio`) with segments that continue
         each other, and with segments that know nothing of each other. `truth`: that of the true pictures, in which a
-        border is nothing special; it tells what the motion alone does.
+        border is nothing special: what the motion alone does. `relative`: the first over that.
     """
     plan = plan_segments(len(case.truth), segment_frames)
     borders = [segment.start + segment.context for segment in plan[1:]]
@@ -34,10 +34,12 @@ def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: in
     for number, (start, stop) in enumerate(zip([0, *borders], [*borders, len(case.truth)], strict=True)):
         part = cut(case.conditioning, start, stop)
         alone.append(subject.animate(part, seed=seed + 1000 * number, segment_frames=segment_frames))
+    ratio, true_ratio = border_ratio(carried, borders), border_ratio(case.truth.frames, borders)
     return {
-        "token_replace": border_ratio(carried, borders),
+        "token_replace": ratio,
         "independent": border_ratio(np.concatenate(alone), borders),
-        "truth": border_ratio(case.truth.frames, borders),
+        "truth": true_ratio,
+        "relative": ratio / true_ratio,
     }
 
 

@@ -97,7 +97,7 @@ def _open_run(run: Path, checkpoint: Path | None, device: torch.device, dtype: t
         subject = _open_model(str(model), device, dtype)
     return replace(
         subject,
-        name=f"{run.name} {checkpoint.name}" if checkpoint else run.name,
+        name=f"{run.name} @ {int(checkpoint.name[5:])}" if checkpoint else run.name,
         face="auto" if stage.change_pose > 0 else "full",
         reference_pose=stage.reference_pose,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation.protocol import COPY, Evaluation, Example, Figure, Table
 from onetoall_cli.files import whole_file
-from onetoall_cli.training.pictures import write_sheet
+from onetoall_cli.media import contact_sheet, write_picture
 
 TITLES = {
     "aligned": "Aligned animation",
@@ -29,7 +29,10 @@ MEASURES = {
     "face_psnr": ("facedB", "face PSNR dB", 2),
     "own_face": ("own dB", "nearer to own face dB", 2),
 }
-JOINS = {"token_replace": "with token replace", "independent": "without", "truth": "in the truth"}
+JOINS = {
+    "token_replace": "token replace", "independent": "without", "truth": "in the truth",
+    "relative": "over the truth",
+}  # fmt: skip
 LEGEND = """\
 joint: mean joint error in px, and in % of the puppet's height; shown%, unsee%:
 colour error of clothes and hair that the reference shows, or does not; facedB:
@@ -83,9 +86,9 @@ def as_text(evaluation: Evaluation) -> str:
     if evaluation.tasks:
         parts.append(LEGEND)
     if evaluation.joins:
-        head = f"{'':17}" + "".join(f"{heading:>21}" for heading in JOINS.values())
+        head = f"{'':17}" + "".join(f"{heading:>15}" for heading in JOINS.values())
         rows = [
-            f"{name[:17]:17}" + "".join(f"{_number(row[each], 2):>21}" for each in JOINS)
+            f"{name[:17]:17}" + "".join(f"{_number(row[each], 2):>15}" for each in JOINS)
             for name, row in evaluation.joins.items()
         ]
         parts.append("\n".join(["Change across segment borders, over the median change within", head, *rows]))
@@ -103,8 +106,8 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
     """The same for a model card, with the command that prints it again."""
     plan = evaluation.plan
     lines = [
-        f"{plan.count} puppets of the {plan.split} split a task, none of whose identities and motions occurs in "
-        f"training; {plan.width} x {plan.height} px, {plan.frames} frames an animation; mean and standard error.",
+        f"Puppets 0 to {plan.count - 1} of the {plan.split} split in each task; none of their identities and motions "
+        f"occurs in training. {plan.width} x {plan.height} px, {plan.frames} frames an animation; mean and standard error.",
         "",
         f"Printed by `{command}`.",
     ]
@@ -155,10 +158,14 @@ def write_examples(path: Path, examples: list[Example]) -> None:
     for example in examples:
         case = example.case
         last, unknown = len(case.truth) - 1, case.conditioning.mask[..., None]
-        adjusted = np.where(unknown, np.uint8(255), case.conditioning.reference)
-        pose = case.conditioning.pose_frames(last, last + 1)[0]
-        rows.append([case.reference, adjusted, pose, case.truth.frames[last], *example.results.values()])
-    write_sheet(path, rows)
+        rows.append([
+            (f"{case.task} {case.number}", case.reference),
+            ("adjusted", np.where(unknown, np.uint8(255), case.conditioning.reference)),
+            ("pose", case.conditioning.pose_frames(last, last + 1)[0]),
+            ("truth", case.truth.frames[last]),
+            *example.results.items(),
+        ])  # fmt: skip
+    write_picture(path, contact_sheet(rows, height=examples[0].case.reference.shape[0]))
 
 
 def _markdown_table(table: Table) -> list[str]:

@@ -55,7 +55,7 @@ def test_a_run_without_the_references_pose_is_measured_without_it(run) -> None:
     subject = open_subject(str(run.output), CPU, torch.float32)
     assert (subject.name, subject.face, subject.reference_pose) == ("arm", "full", False)
     named = open_subject(str(run.output / "checkpoints" / "step-0000002"), CPU, torch.float32)
-    assert named.name == "arm step-0000002"
+    assert named.name == "arm @ 2"
 
 
 def test_a_run_that_moved_is_found_where_it_is(run, tmp_path) -> None:
