@@ -12,6 +12,7 @@ from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.sampling import CONTEXT_FRAMES, plan_segments
 
 SEGMENTS = 3
+GENERATED = 2 * SEGMENTS - 1  # segments a puppet takes, with and without carried frames
 
 
 def joined_length(segment_frames: int) -> int:
@@ -30,10 +31,10 @@ def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: in
     plan = plan_segments(len(case.truth), segment_frames)
     borders = [segment.start + segment.context for segment in plan[1:]]
     carried = subject.animate(case.conditioning, seed=seed, segment_frames=segment_frames)
-    alone = []
-    for number, (start, stop) in enumerate(zip([0, *borders], [*borders, len(case.truth)], strict=True)):
-        part = cut(case.conditioning, start, stop)
-        alone.append(subject.animate(part, seed=seed + 1000 * number, segment_frames=segment_frames))
+    alone = [carried[: borders[0]]]  # the first segment continues nothing in either case
+    for number, (start, stop) in enumerate(zip(borders, [*borders[1:], len(case.truth)], strict=True)):
+        part = _part(case.conditioning, start, stop)
+        alone.append(subject.animate(part, seed=seed + 1000 * (number + 1), segment_frames=segment_frames))
     ratio, true_ratio = border_ratio(carried, borders), border_ratio(case.truth.frames, borders)
     return {
         "token_replace": ratio,
@@ -43,6 +44,6 @@ def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: in
     }
 
 
-def cut(conditioning: Conditioning, start: int, stop: int) -> Conditioning:
+def _part(conditioning: Conditioning, start: int, stop: int) -> Conditioning:
     """The same with some frames of the motion only."""
     return replace(conditioning, motion=conditioning.motion[start:stop])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, through_vae
 from onetoall_cli.evaluation.cases import TASKS, Case, make_case
-from onetoall_cli.evaluation.joins import SEGMENTS, joined_length, measure_joins
+from onetoall_cli.evaluation.joins import GENERATED, joined_length, measure_joins
 from onetoall_cli.evaluation.scores import Scores, score
 from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.training.puppets import PairKind, Split
@@ -50,7 +50,7 @@ class Plan:
 
     def steps(self, subjects: int) -> int:
         """How many results are made: what progress counts."""
-        return subjects * (len(self.tasks) * self.count + 2 * SEGMENTS * self.joins)
+        return subjects * (len(self.tasks) * self.count + GENERATED * self.joins)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _joins(subject: Subject, plan: Plan, tick: Callable[[], None]) -> Iterator[S
     for number in range(plan.joins):
         case = _case(subject, plan, "misaligned", number, joined_length(plan.frames))
         yield measure_joins(subject, case, seed=plan.seed + number, segment_frames=plan.frames)
-        for _ in range(2 * SEGMENTS):
+        for _ in range(GENERATED):
             tick()
 
 
