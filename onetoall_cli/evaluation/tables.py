@@ -107,8 +107,8 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
     plan = evaluation.plan
     lines = [
         f"Puppets 0 to {plan.count - 1} of the {plan.split} split in each task; none of their identities and motions "
-        f"occurs in training. {plan.width} x {plan.height} px, {plan.frames} frames an animation. Means and their standard "
-        "errors.",
+        f"occurs in training. {plan.width} x {plan.height} px, {plan.frames} frames an animation; means and their "
+        "standard errors.",
         "",
         f"Printed by `{command}`.",
     ]
