@@ -6,6 +6,7 @@ from onetoall_cli.cli import (
     completion,
     demo,
     doctor,
+    evaluate,
     extend,
     fetch,
     info,
@@ -29,6 +30,7 @@ for _command in (
     prompt_embeds.prompt_embeds,
     doctor.doctor,
     train.train,
+    evaluate.evaluate,
     completion.completion,
 ):
     app.command()(_command)

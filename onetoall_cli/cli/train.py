@@ -5,16 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument
+from typer import Argument, Option
 
+from onetoall_cli.cli.evaluate import EvaluationOptions, measure
 from onetoall_cli.cli.options import subcommand
 from onetoall_cli.cli.report import Report
+from onetoall_cli.errors import BadInput
 
 
 @subcommand
 def train(
-    config: Annotated[Path, Argument(help="YAML: a VAE (`phases`) or a stage of the network (`stage`).")],
     report: Report,
+    config: Annotated[
+        Path | None, Argument(help="YAML: a VAE (`phases`), a stage of the network (`stage`), or an ablation (`arms`).")
+    ] = None,
+    evaluate: Annotated[
+        str | None, Option(metavar="MODEL", help="Measure a model instead, as `onetoall evaluate MODEL` does.")
+    ] = None,
 ) -> None:
     """Train a network stage or a VAE, or continue it.
 
@@ -25,6 +32,13 @@ def train(
 
     Example: onetoall train tiny-stage1.yaml
     """
+    if config is None:
+        if evaluate is None:
+            raise BadInput("A config is needed.", "For example: onetoall train config.yaml")
+        measure([evaluate], report, EvaluationOptions())
+        return
+    if evaluate is not None:
+        raise BadInput("--evaluate takes the place of a config.", "Train first, then evaluate the run's folder.")
     from onetoall_cli.training.runs import run_config
 
     with report.progress() as progress:

@@ -19,7 +19,6 @@ Keypoints = NDArray[np.floating]
 
 FACE_PROBABILITY = 0.7  # given that the pose is changed at all
 HEAD_PROBABILITY = 0.4
-HIDE_PROBABILITY = 0.2  # of all samples: no face is drawn
 FACE_STRENGTH = (0.5, 1.0)
 HEAD_STRENGTH = (0.0, 0.8)
 HEAD_LIMITS = (0.5, 2.0)
@@ -43,13 +42,16 @@ class Enhanced:
     head: Head
 
 
-def enhance(motion: PoseSequence, pool: "PosePool | None", rng: np.random.Generator, *, probability: float) -> Enhanced:
-    """Change the face of a motion (one person) with the given probability.
+def enhance(
+    motion: PoseSequence, pool: "PosePool | None", rng: np.random.Generator, *, probability: float, hide: float
+) -> Enhanced:  # fmt: skip
+    """Change, or hide, the face of a motion (one person) with the given probabilities.
 
     Args:
         motion: the clip's own driving pose.
-        pool: where other people's faces come from; None changes nothing (faces are still hidden now and then).
+        pool: where other people's faces come from; None changes nothing.
         probability: of changing the pose, the stage's `change_pose`.
+        hide: of drawing no face, the stage's `hide_face`.
     """
     face: Face = "full"
     head: Head = "full"
@@ -64,7 +66,7 @@ def enhance(motion: PoseSequence, pool: "PosePool | None", rng: np.random.Genera
         if change_head:
             keypoints = with_head(keypoints, other, rng.uniform(*HEAD_STRENGTH))
             face = head = "light"
-    if rng.random() < HIDE_PROBABILITY:
+    if rng.random() < hide:
         face = "off"
     return Enhanced(replace(motion, keypoints=keypoints), face, head)
 

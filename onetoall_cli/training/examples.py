@@ -109,12 +109,12 @@ def make_example(
     face_centred = bool(rng.random() < stage.mask)
     mask = reference_mask(own, plan.width, plan.height, rng, face_centred=face_centred, room=settings.face_room)
     known = ~mask[..., None]
-    enhanced = enhance(clip.motion, source.pool, rng, probability=stage.change_pose)
+    enhanced = enhance(clip.motion, source.pool, rng, probability=stage.change_pose, hide=stage.hide_face)
     pose = reference_pose = None
     if plan.dropped in ("nothing", "reference"):
         short = settings.pose_canvas_short_side
         pose = draw_motion(enhanced.motion, enhanced.face, enhanced.head, short)
-        reference_pose = draw_motion(clip.reference_pose, "off", "full", short)[0] * known
+        reference_pose = draw_motion(clip.reference_pose, "off", "full", short)[0] * (known & stage.reference_pose)
     weights = region_weights(clip.motion.keypoints[:, 0], plan.height, plan.width, stage.region_weight)
     return Example(clip, clip.reference * known, mask, pose, reference_pose, weights)
 

@@ -18,8 +18,8 @@ from onetoall_cli.training.pictures import to_pixels, write_sheet
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, bucket_size, nearest_aspect
 from onetoall_cli.training.sources import ClipSource, PuppetSource
 
-_SHIFT = 7.0  # of the sampling times: released inference setting
-_GUIDANCE = 1.5  # both scales: the paper's inference setting
+SHIFT = 7.0  # of the sampling times: released inference setting
+GUIDANCE = 1.5  # both scales: the paper's inference setting
 
 
 def write_sample_sheet(
@@ -74,7 +74,7 @@ def generate(
     from onetoall_cli.sampling import OneToAllPipeline  # a peer of this package, needed for pictures only
 
     assert example.pose is not None and example.reference_pose is not None
-    pipeline = OneToAllPipeline(vae=vae, transformer=network, scheduler=FlowMatchEulerDiscreteScheduler(shift=_SHIFT))
+    pipeline = OneToAllPipeline(vae=vae, transformer=network, scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT))
     pipeline.set_progress_bar_config(disable=True)
     with torch.no_grad():
         (frames,) = pipeline(
@@ -85,8 +85,8 @@ def generate(
             prompt_embeds=text,
             negative_prompt_embeds=text,
             num_inference_steps=settings.sample_steps,
-            image_guidance_scale=_GUIDANCE,
-            pose_guidance_scale=_GUIDANCE,
+            image_guidance_scale=GUIDANCE,
+            pose_guidance_scale=GUIDANCE,
             generator=torch.Generator().manual_seed(seed),
             output_type="pt",
             return_dict=False,

@@ -25,8 +25,11 @@ class Stage:
         mask: that only a box round the face of the reference is known.
         zoom: that the clip is seen from nearer (our reading of the recipe's "zoom", which it does not explain).
         change_pose: that the driving face gets another person's proportions.
+        hide_face: that no driving face is drawn at all.
         token_replace: that the first two latent frames are clean context.
         region_weight: how much more an error in faces and hands counts.
+        reference_pose: whether the reference's pose is given beside the driving one (False, a black picture, is for
+            ablations: then nothing tells how the two relate).
     """
 
     name: str
@@ -38,8 +41,10 @@ class Stage:
     mask: float
     zoom: float
     change_pose: float
+    hide_face: float
     token_replace: float
     region_weight: float
+    reference_pose: bool = True
 
     def __post_init__(self) -> None:
         if self.drop_both + self.drop_reference + self.drop_pose > 1 + 1e-9:
@@ -59,17 +64,17 @@ STAGES: dict[int, Stage] = {
     1: Stage(
         "reference extractor", (r"reference_extractor\.", _HRFA_ADDITIONS),
         drop_both=0.2, drop_reference=0.0, drop_pose=0.8, first_frame=0.2, mask=0.5, zoom=0.0, change_pose=0.0,
-        token_replace=0.0, region_weight=3.0,
+        hide_face=0.2, token_replace=0.0, region_weight=3.0,
     ),
     2: Stage(
         "pose control", _POSE_CONTROL,
         drop_both=0.1, drop_reference=0.1, drop_pose=0.2, first_frame=0.0, mask=0.5, zoom=0.1, change_pose=0.7,
-        token_replace=0.0, region_weight=3.0,
+        hide_face=0.2, token_replace=0.0, region_weight=3.0,
     ),
     3: Stage(
         "token replace", _POSE_CONTROL,
         drop_both=0.1, drop_reference=0.1, drop_pose=0.3, first_frame=0.0, mask=0.3, zoom=0.1, change_pose=0.5,
-        token_replace=0.2, region_weight=1.0,
+        hide_face=0.2, token_replace=0.2, region_weight=1.0,
     ),
 }  # fmt: skip
 

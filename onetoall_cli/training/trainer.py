@@ -105,7 +105,7 @@ class Trainer:
         self.cache = LatentCache(settings.cache, settings.vae)
         network = build_network(settings.model, settings.init_from, settings.seed)
         _check_sizes(network.config, self.vae.config)
-        self.text = _text(settings, network.config["text_dim"]).to(device)
+        self.text = empty_prompt(settings, network.config["text_dim"]).to(device)
         stage = settings.conditions_of_stage
         freeze_but(network, trained_names(network, stage) if settings.trained == "stage" else
                    [name for name, _ in network.named_parameters()])  # fmt: skip
@@ -259,7 +259,7 @@ def _noise_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number, 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _text(settings: TrainingSettings, channels: int) -> Tensor:
+def empty_prompt(settings: TrainingSettings, channels: int) -> Tensor:
     """The embedding of the empty prompt (1, rows, channels): text is always empty in training."""
     if settings.prompt_embeds is None:
         return torch.zeros(1, 1, channels)

@@ -102,7 +102,7 @@ def test_styles_and_changes_occur_as_often_as_the_recipe_says(motion, pool) -> N
     rng = np.random.default_rng(0)
     count, changed, face_light, head_light, off = 1200, 0, 0, 0, 0
     for _ in range(count):
-        result = enhance(motion, pool, rng, probability=0.7)
+        result = enhance(motion, pool, rng, probability=0.7, hide=0.2)
         moved = not np.array_equal(result.motion.keypoints, motion.keypoints)
         np.testing.assert_array_equal(result.motion.keypoints[:, :, BODY], motion.keypoints[:, :, BODY])
         if result.face == "full":
@@ -121,9 +121,14 @@ def test_styles_and_changes_occur_as_often_as_the_recipe_says(motion, pool) -> N
 def test_without_a_pool_or_probability_the_motion_is_untouched(motion, pool) -> None:
     rng = np.random.default_rng(0)
     for options in ((None, 1.0), (pool, 0.0)):
-        result = enhance(motion, options[0], rng, probability=options[1])
+        result = enhance(motion, options[0], rng, probability=options[1], hide=0.2)
         assert result.motion.keypoints is motion.keypoints or np.array_equal(result.motion.keypoints, motion.keypoints)
         assert result.face in ("full", "off")
+
+
+def test_no_face_is_hidden_where_hiding_is_off(motion, pool) -> None:
+    rng = np.random.default_rng(0)
+    assert {enhance(motion, pool, rng, probability=0.0, hide=0.0).face for _ in range(60)} == {"full"}
 
 
 def test_the_pool_prefers_its_motions_orientation_and_fits_the_size(motion) -> None:

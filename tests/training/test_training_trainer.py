@@ -210,6 +210,17 @@ def test_gradient_checkpointing_and_accumulation_train_too(settings) -> None:
     assert len(figures(run.output)) == 2
 
 
+def test_an_ablation_can_leave_out_the_references_pose(settings) -> None:
+    given = {"drop_pose": 0.0, "drop_both": 0.0, "drop_reference": 0.0, "mask": 0.0}
+    with_it, without = (
+        Batches(replace(settings, conditions={**given, "reference_pose": shown}), PuppetSource())[0]
+        for shown in (True, False)
+    )
+    assert with_it.reference_pose is not None and with_it.reference_pose.any()
+    assert without.reference_pose is not None and not without.reference_pose.any()
+    assert torch.equal(with_it.pose, without.pose) and torch.equal(with_it.reference, without.reference)
+
+
 @pytest.mark.slow
 def test_two_processes_train_together_and_continue_exactly(settings, tmp_path) -> None:
     def launch(run: TrainingSettings) -> list[str]:

@@ -1,0 +1,157 @@
+"""`onetoall evaluate`: how good a model is, on held-out puppets whose true pictures are known."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from typer import Argument, Option
+
+from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.report import Report, raise_if_stopped
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import check_output
+
+if TYPE_CHECKING:
+    from onetoall_cli.evaluation import Plan, Subject
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How much is measured, and with which settings."""
+
+    count: Annotated[int, Option(min=1, metavar="N", help="Puppets a task.")] = 64
+    task: Annotated[Literal["all", "aligned", "misaligned", "transfer"], Option(help="What is measured.")] = "all"
+    joins: Annotated[
+        int | None, Option(min=0, metavar="N", help="Puppets for the segment borders; default: an eighth, 0: none.")
+    ] = None
+    split: Annotated[
+        Literal["test", "validation"], Option(help="validation: to choose settings by, so that test stays unseen.")
+    ] = "test"
+    frames: Annotated[int, Option(min=9, metavar="N", help="Frames of an animation, 4k+1.")] = 13
+    seed: Annotated[int, Option(min=0, metavar="N", help="Of the noise.")] = 0
+    steps: Annotated[int | None, Option(min=1, metavar="N", help="Denoising steps; default: the model's.")] = None
+    ref_guidance: Annotated[
+        float | None, Option(min=0, metavar="SCALE", help="Reference guidance; default: the model's.")
+    ] = None
+    pose_guidance: Annotated[
+        float | None, Option(min=0, metavar="SCALE", help="Pose guidance; default: the model's.")
+    ] = None
+    device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto"
+    dtype: Annotated[
+        Literal["auto", "bfloat16", "float16", "float32"],
+        Option(help="Number format."),
+    ] = "auto"
+
+
+@subcommand
+def evaluate(
+    models: Annotated[
+        list[str], Argument(metavar="MODEL...", help="Model names or folders, or folders of training runs.")
+    ],
+    report: Report,
+    options: EvaluationOptions,
+    markdown: Annotated[
+        Path | None, Option(metavar="FILE", help="Also write the tables here, between the marks of a model card.")
+    ] = None,
+    sheet: Annotated[Path | None, Option(metavar="FILE", help="Also write a PNG with examples.")] = None,
+    examples: Annotated[int, Option(min=1, metavar="N", help="Examples a task on the sheet.")] = 4,
+) -> None:
+    """Measure models on held-out puppets.
+
+    Three tasks: aligned animation, misaligned animation (bust reference, full-body motion, another face driving) and
+    pose transfer; beside each, a copy of the reference, the nearest training picture, and what the VAE alone loses.
+
+    Example: onetoall evaluate tiny --count 8 --sheet examples.png
+    """
+    measure(models, report, options, markdown=markdown, sheet=sheet, examples=examples)
+
+
+def measure(
+    models: list[str],
+    report: Report,
+    options: EvaluationOptions,
+    *,
+    markdown: Path | None = None,
+    sheet: Path | None = None,
+    examples: int = 4,
+) -> None:
+    """Evaluate and report; what `evaluate` and `train --evaluate` share."""
+    if options.frames % 4 != 1:
+        raise BadInput(f"--frames is {options.frames}, not 4k+1.", "Take 9, 13, 17, 21 ...")
+    for path in (markdown, sheet):
+        if path:
+            check_output(path, overwrite=True)
+    from onetoall_cli.evaluation import as_markdown, as_text, evaluate, targets, write_examples, write_markdown
+    from onetoall_cli.evaluation.tables import check_marks
+
+    if markdown:
+        check_marks(markdown)
+    subjects = _open(models, options, report)
+    with report.progress() as progress:
+        bar = progress.add_task("Evaluating", total=None)
+
+        def show(done: int, total: int | None) -> None:
+            raise_if_stopped()
+            progress.update(bar, completed=done, total=total)
+
+        plan = _plan(options, subjects[0])
+        evaluation = evaluate(subjects, plan, examples=examples if sheet else 0, progress=show)
+    if markdown:
+        write_markdown(markdown, as_markdown(evaluation, _command(models, options)))
+    if sheet:
+        write_examples(sheet, evaluation.examples)
+    reached = {
+        subject.name: [{**asdict(each), "met": each.met} for each in targets(evaluation, subject.name)]
+        for subject in subjects
+    }
+    report.result(as_text(evaluation), **evaluation.as_json(), targets=reached, sheet=sheet, markdown=markdown)
+
+
+def _open(models: list[str], options: EvaluationOptions, report: Report) -> list[Subject]:
+    """The models, loaded, with the options' settings instead of their own where there are any."""
+    from onetoall_cli.evaluation import open_subject
+    from onetoall_cli.runtime import pick_device, pick_dtype
+
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
+    report.note(f"{len(models)} model(s) on {device} in {str(dtype).removeprefix('torch.')}.")
+    wanted = {
+        "num_inference_steps": options.steps,
+        "image_guidance_scale": options.ref_guidance,
+        "pose_guidance_scale": options.pose_guidance,
+    }
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    subjects = [open_subject(name, device, dtype) for name in models]
+    if len({subject.name for subject in subjects}) < len(subjects):  # folders of one name: rows need their paths
+        subjects = [replace(subject, name=name) for subject, name in zip(subjects, models, strict=True)]
+    return [replace(subject, sampling=replace(subject.sampling, **changes)) for subject in subjects]
+
+
+def _plan(options: EvaluationOptions, subject: Subject) -> Plan:
+    from onetoall_cli.evaluation import Plan
+    from onetoall_cli.evaluation.protocol import ASPECT
+
+    width = subject.defaults.short_side // 16 * 16
+    return Plan(
+        tasks=Plan.tasks if options.task == "all" else (options.task,),
+        split=options.split,
+        count=options.count,
+        joins=-(-options.count // 8) if options.joins is None else options.joins,
+        width=width,
+        height=round(width * ASPECT / 16) * 16,
+        frames=options.frames,
+        seed=options.seed,
+    )
+
+
+def _command(models: list[str], options: EvaluationOptions) -> str:
+    """The command line that measures the same again, without what is left at its default."""
+    words = ["onetoall", "evaluate", *models]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

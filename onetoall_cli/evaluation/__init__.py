@@ -1,0 +1,21 @@
+"""Evaluation: a model measured on held-out puppets, whose true pictures are known, beside baselines and a ceiling.
+
+Begin with `protocol.evaluate`; `scores` says what is measured and `metrics` how.
+"""
+
+from onetoall_cli.evaluation.protocol import Evaluation, Plan, evaluate
+from onetoall_cli.evaluation.subjects import Subject, open_subject
+from onetoall_cli.evaluation.tables import as_markdown, as_text, targets, write_examples, write_markdown
+
+__all__ = [
+    "Evaluation",
+    "Plan",
+    "Subject",
+    "as_markdown",
+    "as_text",
+    "evaluate",
+    "open_subject",
+    "targets",
+    "write_examples",
+    "write_markdown",
+]

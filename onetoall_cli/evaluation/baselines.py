@@ -1,0 +1,57 @@
+"""What results are compared with: a copy of the reference, the nearest training picture, and what the VAE lets through.
+
+The first two need no network at all; no network can be better than the third, whose pictures are the truth, encoded and
+decoded.
+"""
+
+import cv2
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from numpy.typing import NDArray
+
+from onetoall_cli.align import Conditioning
+from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.training.pictures import to_pixels
+from onetoall_cli.training.puppets import sample_scene
+
+POOL = 512  # training puppets among which the nearest is looked for
+
+
+def copied_reference(conditioning: Conditioning, frames: int) -> NDArray[np.uint8]:
+    """The adjusted reference, standing still: (frames, H, W, 3).
+
+    What is unknown gets the median colour of the known pixels beside it, mostly the backdrop's: black would be unfair.
+    """
+    known = (~conditioning.mask).astype(np.uint8)
+    picture = conditioning.reference.copy()
+    if conditioning.mask.any():
+        edge = cv2.morphologyEx(known, cv2.MORPH_ERODE, np.ones((3, 3), np.uint8)) < known
+        picture[conditioning.mask] = np.median(picture[edge], axis=0).astype(np.uint8)
+    return np.repeat(picture[None], frames, axis=0)
+
+
+class TrainingPictures:
+    """One picture each of `count` training puppets, to find the one whose pose is nearest."""
+
+    def __init__(self, width: int, height: int, count: int = POOL) -> None:
+        clips = [
+            sample_scene("train", seed, width=width, height=height, frames=1).film(supersample=2)
+            for seed in range(count)
+        ]
+        self.frames = np.concatenate([clip.frames for clip in clips])
+        self.bodies = np.stack([clip.poses.keypoints[0, 0, kp.BODY] for clip in clips])  # (count, 17, 3)
+
+    def nearest(self, conditioning: Conditioning) -> NDArray[np.uint8]:
+        """For each frame of the motion the picture whose 17 body joints are nearest on average, (T, H, W, 3)."""
+        motion = conditioning.motion.keypoints[:, 0, kp.BODY]
+        apart = np.linalg.norm(motion[:, None, :, :2] - self.bodies[None, ..., :2], axis=-1).mean(axis=-1)
+        return self.frames[apart.argmin(axis=1)]
+
+
+@torch.no_grad()
+def through_vae(frames: NDArray[np.uint8], vae: AutoencoderKLWan) -> NDArray[np.uint8]:
+    """Pictures (T, H, W, 3), T = 4k + 1, encoded and decoded."""
+    video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].to(vae.device, vae.dtype) / 127.5 - 1
+    latents = vae.encode(video).latent_dist.mode()
+    return to_pixels(vae.decode(latents, return_dict=False)[0][0].transpose(0, 1))

@@ -1,0 +1,153 @@
+"""What is measured on: held-out puppets with all that is known about them, made ready as a user's input would be.
+
+The pose comes from the world instead of a detector; from there on it is the product's own path, `align` included.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.align import Conditioning, align
+from onetoall_cli.pose.drawing import Face
+from onetoall_cli.training.puppets import Clip, Pair, PairKind, Scene, Split, sample_pair
+from onetoall_cli.training.puppets.backdrop import paint_backdrop
+from onetoall_cli.training.puppets.identity import Colour
+
+TASKS: tuple[PairKind, ...] = get_args(PairKind)
+# How the commands would be told to align: aligned pairs share a camera, so nothing has to be moved; the others get the
+# reference moved onto the motion, for which the world knows the answer to the pixel.
+MODES: dict[PairKind, Literal["none", "pose"]] = {"aligned": "none", "misaligned": "pose", "transfer": "pose"}
+
+# Clothes and hair: which colours of a puppet's look make them.
+REGIONS = {
+    "hair": ("hair",),
+    "hat": ("hat_colour",),
+    "top": ("top_colour", "pattern_colour"),
+    "bottom": ("bottom_colour",),
+    "shoes": ("shoe_colour",),
+}
+_BLACK: Colour = (0, 0, 0)
+# Outlines and shadows are darker than what they belong to, edges are mixed with what lies behind.
+_WHOLLY = 0.85
+MIN_SHOWN = 12  # px on the canvas: so much of a region tells its colour
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One test puppet with a task.
+
+    Attributes:
+        task: "aligned", "misaligned" or "transfer".
+        number: of the pair in its split.
+        reference: uint8 (H, W, 3), the picture as it is given.
+        conditioning: what `align` made of reference and driver.
+        truth: the answer: pictures, keypoints, masks.
+        backdrop: uint8 (H, W, 3), what is behind the puppet in the answer.
+        backdrop_shown: bool (H, W), where the adjusted reference shows that backdrop.
+        regions: for each of REGIONS bool (T, H, W): pixels of the answer wholly of that cloth or hair.
+        shown: the regions whose colour the adjusted reference tells.
+        with_driver_face: uint8 (T, H, W, 3), the answer if the puppet had the driver's face; None if it has.
+        height: of the standing puppet, px.
+    """
+
+    task: PairKind
+    number: int
+    reference: NDArray[np.uint8]
+    conditioning: Conditioning
+    truth: Clip
+    backdrop: NDArray[np.uint8]
+    backdrop_shown: NDArray[np.bool_]
+    regions: dict[str, NDArray[np.bool_]]
+    shown: frozenset[str]
+    with_driver_face: NDArray[np.uint8] | None
+    height: float
+
+
+def make_case(
+    task: PairKind, split: Split, number: int, *, width: int, height: int, frames: int, canvas_short_side: int,
+    face: Literal["auto"] | Face = "auto",
+) -> Case:  # fmt: skip
+    """Sample a pair, align it and film the answer.
+
+    Args:
+        width, height: px, multiples of 16.
+        frames: of the motion; "transfer" has one.
+        canvas_short_side: of the canvas poses are drawn on, the model's.
+        face: how the driver's face is drawn; "auto" is what `align` chooses.
+    """
+    pair = sample_pair(task, split, number, width=width, height=height, frames=1 if task == "transfer" else frames)
+    reference = pair.reference.film()
+    performed = driver_film(pair)
+    conditioning = align(
+        reference.frames[0], reference.poses, performed.poses, width=width, height=height, mode=MODES[task],
+        face=face, canvas_short_side=canvas_short_side,
+    )  # fmt: skip
+    meta = conditioning.meta
+    place = (float(meta["scale"]), *(float(each) for each in meta["shift"]))
+    camera = pair.reference.camera.then(*place)
+    other = pair.driver_face != pair.target.identity.face
+    regions_there = region_maps(pair.reference)
+    return Case(
+        task=task,
+        number=number,
+        reference=reference.frames[0],
+        conditioning=conditioning,
+        truth=pair.truth(place),
+        backdrop=paint_backdrop(pair.target.backdrop, camera, width, height),
+        backdrop_shown=_moved(reference.masks[0] == 0, place, conditioning.mask),
+        regions=region_maps(pair.target),
+        shown=frozenset(
+            name for name, pixels in regions_there.items()
+            if _moved(pixels[0], place, conditioning.mask).sum() >= MIN_SHOWN
+        ),
+        with_driver_face=driver_film(pair, place).frames if other else None,
+        height=pair.target.camera.scale * (1 + pair.target.identity.body.neck + pair.target.identity.body.head),
+    )  # fmt: skip
+
+
+def driver_film(pair: Pair, place: tuple[float, ...] | None = None) -> Clip:
+    """The driving performer: the pair's puppet with the driver's face. What it hides has the score of the hidden.
+
+    Args:
+        place: where the reference lies (scale, shift x, shift y), which its backdrop then continues.
+    """
+    performer = replace(pair.target, identity=replace(pair.target.identity, face=pair.driver_face))
+    return performer.film(backdrop_camera=pair.reference.camera.then(*place) if place else None)
+
+
+def region_maps(scene: Scene) -> dict[str, NDArray[np.bool_]]:
+    """For each of REGIONS the pixels that are wholly of it, bool (frames, height, width).
+
+    Found by asking which pixels follow when its colour changes from black to a pure red, green or blue.
+    """
+    black = {name: _BLACK for names in REGIONS.values() for name in names}
+    without = _film_with(scene, black)
+    maps: dict[str, NDArray[np.bool_]] = {}
+    names = list(REGIONS)
+    for start in range(0, len(names), 3):  # three at a time, one a channel
+        asked = names[start : start + 3]
+        keys: dict[str, Colour] = {}
+        for channel, name in enumerate(asked):
+            pure: Colour = ((255, 0, 0), (0, 255, 0), (0, 0, 255))[channel]
+            keys |= {colour: pure for colour in REGIONS[name]}
+        share = (_film_with(scene, black | keys).astype(np.float32) - without) / 255
+        maps |= {name: share[..., channel] >= _WHOLLY for channel, name in enumerate(asked)}
+    return maps
+
+
+def _film_with(scene: Scene, colours: dict[str, Colour]) -> NDArray[np.uint8]:
+    look = replace(scene.identity.look, **colours)  # type: ignore[arg-type]
+    return replace(scene, identity=replace(scene.identity, look=look)).film().frames
+
+
+def _moved(pixels: NDArray[np.bool_], place: tuple[float, ...], unknown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of the reference picture on the canvas: those that are wholly of the set, once it is at `place`."""
+    scale, x, y = place
+    centre = (scale - 1) / 2  # OpenCV counts from pixel centres
+    matrix = np.array([[scale, 0, x + centre], [0, scale, y + centre]])
+    size = (unknown.shape[1], unknown.shape[0])
+    moved = cv2.warpAffine(pixels.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR)
+    return (moved > 0.99) & ~unknown

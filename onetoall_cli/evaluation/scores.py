@@ -1,0 +1,74 @@
+"""All measures of one result for one test puppet."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.evaluation import metrics
+from onetoall_cli.evaluation.cases import Case
+from onetoall_cli.evaluation.foreground import found_figure, true_figure
+from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.training.puppets.render import SEEN
+
+Scores = dict[str, float]
+
+# The ends and bends of the limbs, and the nose for the head.
+JOINTS = (kp.NOSE, *range(kp.LEFT_ELBOW, kp.RIGHT_WRIST + 1), *range(kp.LEFT_KNEE, kp.RIGHT_ANKLE + 1))
+# Of the puppet's height: what is looked for, and how far around it is searched.
+_PATCH, _REACH = 0.05, 0.075
+_SMALLEST_FACE = 6  # px
+
+
+def score(result: NDArray[np.uint8], case: Case) -> Scores:
+    """Measure a result (T, H, W, 3) against the case's truth.
+
+    Returns:
+        `psnr` dB; `ssim`; `iou` of the puppet's outline; `joint_px` and `joint_percent` (of the puppet's height), the
+        mean error of the joints seen in the truth; `shown_colour` and `unseen_colour`, percent of the range, over
+        clothes and hair whose colour the reference tells and does not tell; `face_psnr` dB inside the face's box;
+        `own_face` dB, how much nearer that box is to the puppet with its own face than with the driver's. NaN where
+        there is nothing to measure.
+    """
+    truth = case.truth.frames
+    boxes = face_boxes(case.truth.poses.keypoints[:, 0])
+    joints = _joint_errors(result, case)
+    return {
+        "psnr": metrics.psnr(result, truth),
+        "ssim": metrics.ssim(result, truth),
+        "iou": metrics.overlap(found_figure(result, case), true_figure(case)),
+        "joint_px": joints,
+        "joint_percent": joints / case.height * 100,
+        "shown_colour": _colour_error(result, case, shown=True),
+        "unseen_colour": _colour_error(result, case, shown=False),
+        "face_psnr": metrics.psnr_within(result, truth, boxes),
+        "own_face": float("nan") if case.with_driver_face is None else
+                    metrics.nearer_by(result, truth, case.with_driver_face, boxes),
+    }  # fmt: skip
+
+
+def face_boxes(keypoints: NDArray) -> list[metrics.Box | None]:
+    """For each of keypoints (T, 133, 3) the box round the face's landmarks; None if it is not seen, or too small."""
+    boxes: list[metrics.Box | None] = []
+    for face in keypoints[:, kp.FACE]:
+        (left, top), (right, bottom) = np.floor(face[:, :2].min(axis=0)), np.ceil(face[:, :2].max(axis=0))
+        large = min(right - left, bottom - top) >= _SMALLEST_FACE
+        seen = (face[:, 2] >= SEEN).mean() > 0.5 and (face[:, 2] > 0).all()  # more than half of it, none outside
+        boxes.append((int(left), int(top), int(right), int(bottom)) if large and seen else None)
+    return boxes
+
+
+def _joint_errors(result: NDArray[np.uint8], case: Case) -> float:
+    radius, reach = round(_PATCH * case.height), round(_REACH * case.height)
+    errors = []
+    for made, true, points in zip(result, case.truth.frames, case.truth.poses.keypoints[:, 0], strict=True):
+        seen = points[list(JOINTS)]
+        seen = seen[seen[:, 2] >= SEEN, :2]
+        errors += list(metrics.joint_errors(made, true, seen, radius, reach))
+    return float(np.mean(errors)) if errors else float("nan")
+
+
+def _colour_error(result: NDArray[np.uint8], case: Case, *, shown: bool) -> float:
+    """The mean over the regions whose colour the reference tells, or does not tell."""
+    regions = [pixels for name, pixels in case.regions.items() if (name in case.shown) == shown]
+    errors = np.array([metrics.colour_error(result, case.truth.frames, pixels) for pixels in regions])
+    errors = errors[~np.isnan(errors)]
+    return float(errors.mean()) if len(errors) else float("nan")

@@ -1,0 +1,190 @@
+"""An evaluation for people: tables as text or Markdown, the targets, and a sheet of pictures."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.evaluation.protocol import COPY, Evaluation, Example, Figure, Table
+from onetoall_cli.files import whole_file
+from onetoall_cli.media import contact_sheet, write_picture
+
+TITLES = {
+    "aligned": "Aligned animation",
+    "misaligned": "Misaligned animation (bust or half-length reference, full-body motion, another face driving)",
+    "transfer": "Pose transfer",
+}
+# measure: heading in text (at most 6 characters), heading in Markdown, decimals
+MEASURES = {
+    "psnr": ("PSNR", "PSNR dB", 2),
+    "ssim": ("SSIM", "SSIM", 3),
+    "iou": ("IoU", "foreground IoU", 3),
+    "joint_px": ("joint", "joint error px", 2),
+    "joint_percent": ("joint%", "joint error % of height", 2),
+    "shown_colour": ("shown%", "colour error % shown", 1),
+    "unseen_colour": ("unsee%", "colour error % unseen", 1),
+    "face_psnr": ("facedB", "face PSNR dB", 2),
+    "own_face": ("own dB", "nearer to own face dB", 2),
+}
+JOINS = {
+    "token_replace": "token replace", "independent": "without", "truth": "in the truth",
+    "relative": "over the truth",
+}  # fmt: skip
+LEGEND = """\
+joint: mean joint error in px, and in % of the puppet's height; shown%, unsee%:
+colour error of clothes and hair that the reference shows, or does not; facedB:
+PSNR in the face's box; own dB: by how much that is nearer to the puppet's own
+face than to the driver's."""
+MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the small model should reach: `value` at least (or at most) `wanted`."""
+
+    name: str
+    value: float
+    wanted: float
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.wanted if self.at_most else self.value >= self.wanted
+
+
+def targets(evaluation: Evaluation, subject: str) -> list[Target]:
+    """The targets of the small model that the plan measured, for one subject."""
+    found = []
+    table = evaluation.tasks.get("misaligned")
+    if table:
+        gain = table[subject]["psnr"].mean - table[COPY]["psnr"].mean
+        found.append(Target("misaligned: dB PSNR over the copied reference", gain, 5.0))
+        found.append(Target("misaligned: foreground IoU", table[subject]["iou"].mean, 0.80))
+    for task, rows in evaluation.tasks.items():
+        colour = rows[subject]["shown_colour"].mean
+        found.append(Target(f"{task}: colour error, shown, %", colour, 10.0, at_most=True))
+    if subject in evaluation.joins:
+        ratio = evaluation.joins[subject]["token_replace"].mean
+        found.append(Target("segment border over the median within", ratio, 1.25, at_most=True))
+    return found
+
+
+def as_text(evaluation: Evaluation) -> str:
+    """Tables of 80 columns for a terminal."""
+    parts = []
+    for task, table in evaluation.tasks.items():
+        head = " " * 17 + "".join(f"{heading:>7}" for heading, _, _ in MEASURES.values())
+        rows = [
+            f"{name[:17]:17}" + "".join(f"{_number(row[each], decimals):>7}" for each, (_, _, decimals) in
+                                        MEASURES.items())
+            for name, row in table.items()
+        ]  # fmt: skip
+        parts.append("\n".join([TITLES[task].partition(" (")[0], head, *rows]))
+    if evaluation.tasks:
+        parts.append(LEGEND)
+    if evaluation.joins:
+        head = f"{'':17}" + "".join(f"{heading:>15}" for heading in JOINS.values())
+        rows = [
+            f"{name[:17]:17}" + "".join(f"{_number(row[each], 2):>15}" for each in JOINS)
+            for name, row in evaluation.joins.items()
+        ]
+        parts.append("\n".join(["Change across segment borders, over the median change within", head, *rows]))
+    for subject in evaluation.sampling:
+        lines = [
+            f"{'met' if each.met else 'MISSED':7}{each.name}: {each.value:.2f} "
+            f"(wanted: {'at most' if each.at_most else 'at least'} {each.wanted:g})"
+            for each in targets(evaluation, subject)
+        ]
+        parts.append("\n".join([f"Targets, {subject}", *lines]))
+    return "\n\n".join(parts)
+
+
+def as_markdown(evaluation: Evaluation, command: str) -> str:
+    """The same for a model card, with the command that prints it again."""
+    plan = evaluation.plan
+    lines = [
+        f"Puppets 0 to {plan.count - 1} of the {plan.split} split in each task; none of their identities and motions "
+        f"occurs in training. {plan.width} x {plan.height} px, {plan.frames} frames an animation; means and their "
+        "standard errors.",
+        "",
+        f"Printed by `{command}`.",
+    ]
+    for task, table in evaluation.tasks.items():
+        lines += ["", f"### {TITLES[task]}", "", *_markdown_table(table)]
+    if evaluation.joins:
+        lines += ["", "### Change across segment borders, over the median change within segments", ""]
+        lines += ["| | " + " | ".join(JOINS.values()) + " |", "|---|" + "---:|" * len(JOINS)]
+        for name, row in evaluation.joins.items():
+            lines.append(f"| {name} | " + " | ".join(_with_error(row[each], 2) for each in JOINS) + " |")
+    for subject in evaluation.sampling:
+        lines += ["", f"### Targets, {subject}", "", "| target | wanted | measured | |", "|---|---:|---:|---|"]
+        for each in targets(evaluation, subject):
+            wanted = f"{'≤' if each.at_most else '≥'} {each.wanted:g}"
+            lines.append(f"| {each.name} | {wanted} | {each.value:.2f} | {'met' if each.met else '**missed**'} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_markdown(path: Path, text: str) -> None:
+    """Put `text` between the marks of a file that exists, or write a new file that has them.
+
+    Raises:
+        BadInput: the file has no marks.
+    """
+    check_marks(path)
+    block = f"{MARKS[0]}\n{text}{MARKS[1]}"
+    present = path.read_text(encoding="utf-8") if path.exists() else f"{MARKS[0]}{MARKS[1]}\n"
+    between = re.compile(re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1]), re.DOTALL)
+    with whole_file(path) as temporary:
+        temporary.write_text(between.sub(lambda _: block, present, count=1), encoding="utf-8")
+
+
+def check_marks(path: Path) -> None:
+    """Fail early if a file that exists has no place for the tables.
+
+    Raises:
+        BadInput: it has not.
+    """
+    if path.exists():
+        _, mark, after = path.read_text(encoding="utf-8").partition(MARKS[0])
+        if not mark or MARKS[1] not in after:
+            raise BadInput(f"{path} has no place for the tables.", f"Give it a line {MARKS[0]} and a line {MARKS[1]}.")
+
+
+def write_examples(path: Path, examples: list[Example]) -> None:
+    """A PNG with a row for each example: reference, adjusted reference (unknown: white), pose, truth, results."""
+    rows = []
+    for example in examples:
+        case = example.case
+        last, unknown = len(case.truth) - 1, case.conditioning.mask[..., None]
+        rows.append([
+            (f"{case.task} {case.number}", case.reference),
+            ("adjusted", np.where(unknown, np.uint8(255), case.conditioning.reference)),
+            ("pose", case.conditioning.pose_frames(last, last + 1)[0]),
+            ("truth", case.truth.frames[last]),
+            *example.results.items(),
+        ])  # fmt: skip
+    write_picture(path, contact_sheet(rows, height=examples[0].case.reference.shape[0]))
+
+
+def _markdown_table(table: Table) -> list[str]:
+    head = "| | " + " | ".join(heading for _, heading, _ in MEASURES.values()) + " |"
+    rows = [
+        f"| {name} | " + " | ".join(_with_error(row[each], decimals) for each, (_, _, decimals) in MEASURES.items())
+        + " |"
+        for name, row in table.items()
+    ]  # fmt: skip
+    return [head, "|---|" + "---:|" * len(MEASURES), *rows]
+
+
+def _number(figure: Figure, decimals: int) -> str:
+    return f"{figure.mean:.{decimals}f}" if figure.count else "-"
+
+
+def _with_error(figure: Figure, decimals: int) -> str:
+    if not figure.count:
+        return "–"
+    error = "" if math.isnan(figure.error) else f" ± {figure.error:.{decimals}f}"
+    return f"{figure.mean:.{decimals}f}{error}"

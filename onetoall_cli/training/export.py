@@ -1,0 +1,71 @@
+"""From a training run to a model directory that every command takes: network, VAE, settings and the empty prompt."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import whole_folder
+from onetoall_cli.hub import GenerationDefaults, PromptStore
+from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.training.checkpoints import latest_checkpoint, load_checkpoint
+from onetoall_cli.training.initial import build_network
+from onetoall_cli.training.latents import load_vae
+from onetoall_cli.training.recipe import TrainingSettings
+from onetoall_cli.training.settings import dump_settings, load_settings
+from onetoall_cli.training.sheets import GUIDANCE, SHIFT
+from onetoall_cli.training.trainer import empty_prompt
+
+
+def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:
+    """Write a run of the network as the model directory `folder`, whole or not at all; an existing one is replaced.
+
+    The text is always empty in training, so the empty prompt and the negative one have the same embedding. The
+    configuration that it was trained with is kept beside it, as `training.yaml`.
+
+    Args:
+        run: the run's folder.
+        checkpoint: a checkpoint of it; by default the finished network, or the newest checkpoint until there is one.
+
+    Returns:
+        What the run was trained with.
+
+    Raises:
+        BadInput: it is no run of the network, or has no checkpoint yet.
+        ModelMissing: its VAE is gone.
+    """
+    from onetoall_cli.sampling import OneToAllPipeline, save_model  # a peer of this package
+
+    settings = replace(load_settings(TrainingSettings, run / "settings.yaml"), output=run)  # it may have moved
+    network = trained_network(settings, checkpoint)
+    pipeline = OneToAllPipeline(
+        vae=load_vae(settings.vae, torch.float32), transformer=network,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+    )  # fmt: skip
+    empty = empty_prompt(settings, network.config["text_dim"])[0]
+    defaults = GenerationDefaults(
+        short_side=settings.resolutions[0].short_side, num_inference_steps=settings.sample_steps,
+        image_guidance_scale=GUIDANCE, pose_guidance_scale=GUIDANCE, shift=SHIFT, max_segment_frames=settings.frames,
+        pose_canvas_short_side=settings.pose_canvas_short_side, max_text_tokens=len(empty),
+    )  # fmt: skip
+    with whole_folder(folder) as temporary:
+        save_model(pipeline, defaults, temporary)
+        prompts = {"": empty, defaults.negative_prompt: empty.clone()}
+        PromptStore(temporary / "prompt_embeds.safetensors").put_all(prompts)
+        (temporary / "training.yaml").write_text(dump_settings(settings), encoding="utf-8")
+    return settings
+
+
+def trained_network(settings: TrainingSettings, checkpoint: Path | None = None) -> OneToAllTransformer3DModel:
+    """The averaged network of a run: of a checkpoint, or else finished, or else of the newest checkpoint."""
+    if checkpoint is None and (settings.output / "network" / "config.json").is_file():
+        return build_network(None, settings.output, settings.seed).eval()
+    found = checkpoint or latest_checkpoint(settings.output)
+    if found is None:
+        raise BadInput(f"The run {settings.output} has no checkpoint yet.", "Wait for its first one.")
+    network = build_network(settings.model, settings.init_from, settings.seed)
+    # What is not trained is in no checkpoint: it is as the run started.
+    network.load_state_dict(load_checkpoint(found).parts["average"]["values"], strict=False)
+    return network.eval()

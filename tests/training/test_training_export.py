@@ -1,0 +1,75 @@
+"""From a run to a model directory: the averaged weights, the settings, the empty prompt."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.evaluation import open_subject
+from onetoall_cli.hub import locate_model, prompt_embeddings
+from onetoall_cli.hub.loading import load_network
+from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.training.checkpoints import load_checkpoint
+from onetoall_cli.training.export import export_run
+from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
+from onetoall_cli.training.trainer import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, micro_vae, micro_network) -> TrainingSettings:
+    settings = TrainingSettings(
+        output=tmp_path_factory.mktemp("runs") / "arm", stage=2, vae=micro_vae, steps=2, model=micro_network, frames=13,
+        batch=1, resolutions=(Resolution(32),), aspects=(2 / 3,), pose_canvas_short_side=64, lr=1e-2, warmup=1,
+        bf16=False, checkpoint_every=1, sample_every=0, workers=0, threads=1, video_share=0.0, data=DataSettings(),
+        conditions={"change_pose": 0.0, "hide_face": 0.0, "reference_pose": False},
+    )  # fmt: skip
+    train(settings)
+    return settings
+
+
+def test_an_exported_run_is_a_model_for_every_command(run, tmp_path) -> None:
+    assert export_run(run.output, tmp_path / "model") == run
+    location = locate_model(str(tmp_path / "model"))
+    network = load_network(location, torch.float32)
+    finished = OneToAllTransformer3DModel.from_pretrained(run.output / "network").state_dict()
+    assert all(torch.equal(value, finished[name]) for name, value in network.state_dict().items())
+    assert (location.defaults.short_side, location.defaults.pose_canvas_short_side) == (32, 64)
+    prompts = prompt_embeddings(location, ["", location.defaults.negative_prompt])
+    assert [tuple(rows.shape) for rows in prompts] == [(1, 1, 8)] * 2 and not any(rows.any() for rows in prompts)
+
+
+def test_a_checkpoint_gives_its_averaged_weights(run, tmp_path) -> None:
+    first = run.output / "checkpoints" / "step-0000001"
+    export_run(run.output, tmp_path / "model", checkpoint=first)
+    network = load_network(locate_model(str(tmp_path / "model")), torch.float32).state_dict()
+    averaged = load_checkpoint(first).parts["average"]["values"]
+    assert averaged and all(torch.equal(network[name], value) for name, value in averaged.items())
+    finished = OneToAllTransformer3DModel.from_pretrained(run.output / "network").state_dict()
+    assert any(not torch.equal(value, finished[name]) for name, value in network.items())
+
+
+def test_a_run_without_the_references_pose_is_measured_without_it(run) -> None:
+    subject = open_subject(str(run.output), CPU, torch.float32)
+    assert (subject.name, subject.face, subject.reference_pose) == ("arm", "full", False)
+    named = open_subject(str(run.output / "checkpoints" / "step-0000002"), CPU, torch.float32)
+    assert named.name == "arm @ 2"
+
+
+def test_a_run_that_moved_is_found_where_it_is(run, tmp_path) -> None:
+    run.output.rename(tmp_path / "moved")
+    try:
+        assert export_run(tmp_path / "moved", tmp_path / "model").output == tmp_path / "moved"
+    finally:
+        (tmp_path / "moved").rename(run.output)
+
+
+def test_a_run_before_its_first_checkpoint_is_refused(run, tmp_path) -> None:
+    from onetoall_cli.training.settings import dump_settings
+
+    (tmp_path / "settings.yaml").write_text(dump_settings(replace(run, output=tmp_path)))
+    with pytest.raises(BadInput, match="no checkpoint"):
+        export_run(tmp_path, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
