@@ -11,6 +11,7 @@ from onetoall_cli.cli.evaluate import EvaluationOptions, measure
 from onetoall_cli.cli.options import subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files import check_output
 
 
 @subcommand
@@ -19,6 +20,10 @@ def train(
     config: Annotated[
         Path | None, Argument(help="YAML: a VAE (`phases`), a stage of the network (`stage`), or an ablation (`arms`).")
     ] = None,
+    export: Annotated[
+        Path | None, Option(metavar="DIR", help="When it is trained, also write it as a model for --model.")
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing model there.")] = False,
     evaluate: Annotated[
         str | None, Option(metavar="MODEL", help="Measure a model instead, as `onetoall evaluate MODEL` does.")
     ] = None,
@@ -30,7 +35,7 @@ def train(
 
     On several devices: accelerate launch -m onetoall_cli train config.yaml
 
-    Example: onetoall train tiny-stage1.yaml
+    Example: onetoall train tiny-stage3.yaml --export my-model/
     """
     if config is None:
         if evaluate is None:
@@ -41,6 +46,8 @@ def train(
         raise BadInput("--evaluate takes the place of a config.", "Train first, then evaluate the run's folder.")
     from onetoall_cli.training.runs import run_config
 
+    if export is not None:
+        check_output(export, overwrite=overwrite)
     with report.progress() as progress:
         poses = progress.add_task("Detecting poses", total=None, visible=False)
         steps = progress.add_task("Training", total=None)
@@ -48,5 +55,6 @@ def train(
             config,
             progress=lambda done, total: progress.update(steps, completed=done, total=total),
             data_progress=lambda done, total: progress.update(poses, completed=done, total=total, visible=True),
+            export=export,
         )
-    report.result(f"{result}", output=result)
+    report.result(f"{export or result}", output=export or result)

@@ -9,6 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
 from onetoall_cli.hub import GenerationDefaults, PromptStore
+from onetoall_cli.hub.network import is_kept_wide
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.checkpoints import latest_checkpoint, load_checkpoint
 from onetoall_cli.training.initial import build_network
@@ -40,15 +41,11 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
 
     settings = replace(load_settings(TrainingSettings, run / "settings.yaml"), output=run)  # it may have moved
     network = trained_network(settings, checkpoint)
-    pipeline = OneToAllPipeline(
-        vae=load_vae(settings.vae, torch.float32), transformer=network,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
-    )  # fmt: skip
     empty = empty_prompt(settings, network.config["text_dim"])[0]
-    defaults = GenerationDefaults(
-        short_side=settings.resolutions[0].short_side, num_inference_steps=settings.sample_steps,
-        image_guidance_scale=GUIDANCE, pose_guidance_scale=GUIDANCE, shift=SHIFT, max_segment_frames=settings.frames,
-        pose_canvas_short_side=settings.pose_canvas_short_side, max_text_tokens=len(empty),
+    defaults = generation_defaults(settings, len(empty))
+    pipeline = OneToAllPipeline(
+        vae=load_vae(settings.vae, torch.bfloat16), transformer=in_bfloat16(network),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=defaults.shift),
     )  # fmt: skip
     with whole_folder(folder) as temporary:
         save_model(pipeline, defaults, temporary)
@@ -56,6 +53,24 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
         PromptStore(temporary / "prompt_embeds.safetensors").put_all(prompts)
         (temporary / "training.yaml").write_text(dump_settings(settings), encoding="utf-8")
     return settings
+
+
+def generation_defaults(settings: TrainingSettings, text_rows: int) -> GenerationDefaults:
+    """How the model of a run samples: as its sample sheets did, or as its config's `generation` says."""
+    as_sheets = {
+        "short_side": settings.resolutions[0].short_side, "num_inference_steps": settings.sample_steps,
+        "image_guidance_scale": GUIDANCE, "pose_guidance_scale": GUIDANCE, "shift": SHIFT,
+        "max_segment_frames": settings.frames, "pose_canvas_short_side": settings.pose_canvas_short_side,
+        "max_text_tokens": text_rows,
+    }  # fmt: skip
+    return GenerationDefaults.from_dict({**as_sheets, **settings.generation}, source="generation")
+
+
+def in_bfloat16(network: OneToAllTransformer3DModel) -> OneToAllTransformer3DModel:
+    """The weights as models are published and run: bfloat16, but what must stay wide."""
+    for name, parameter in network.named_parameters():
+        parameter.data = parameter.data.to(torch.float32 if is_kept_wide(name) else torch.bfloat16)
+    return network
 
 
 def trained_network(settings: TrainingSettings, checkpoint: Path | None = None) -> OneToAllTransformer3DModel:

@@ -73,6 +73,7 @@ class TrainingSettings:
         final_lr: part of the learning rate left at the last step, by a cosine; 1 keeps it constant after warm-up.
         keep_checkpoints: how many of the newest stay; 0 keeps all.
         sample_every: steps between sample sheets; 0 makes none.
+        generation: how an exported model samples (`generation_config.json`) where it differs from the sample sheets.
         workers, threads: data processes, and CPU threads of torch (0 leaves it to torch).
     """
 
@@ -115,6 +116,7 @@ class TrainingSettings:
     sample_count: int = 4
     sample_frames: int = 13
     sample_steps: int = 20
+    generation: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:

@@ -12,7 +12,13 @@ from onetoall_cli.training.settings import load_settings, read_settings
 Progress = Callable[[int, int | None], None]
 
 
-def run_config(path: Path | str, progress: Progress | None = None, data_progress: Progress | None = None) -> Path:
+def run_config(
+    path: Path | str,
+    progress: Progress | None = None,
+    data_progress: Progress | None = None,
+    *,
+    export: Path | None = None,
+) -> Path:
     """Train, or continue, what a config describes.
 
     That is a VAE (it has `phases`), a stage of the network (it has `stage`), or an ablation: a stage with `arms`,
@@ -23,6 +29,7 @@ def run_config(path: Path | str, progress: Progress | None = None, data_progress
     Args:
         progress: called with (steps done, steps) after each step; the arms of an ablation count together.
         data_progress: called with (videos done, videos) while the poses of a folder are detected.
+        export: a folder to write the trained stage to as a model; replaced if it exists.
 
     Returns:
         The folder of the finished VAE or network, or that of the arms.
@@ -33,16 +40,23 @@ def run_config(path: Path | str, progress: Progress | None = None, data_progress
     """
     path = Path(path)
     data = _peek(path)
+    if export is not None and ("phases" in data or "arms" in data):
+        raise BadInput(f"{path} is no single stage of the network.", "Only a trained stage can be exported as a model.")
     if "phases" in data:
         from onetoall_cli.training.vae import train_vae
         from onetoall_cli.training.vae_data import VaeSettings
 
         return train_vae(load_settings(VaeSettings, path), progress)
+    from onetoall_cli.training.export import export_run
     from onetoall_cli.training.recipe import TrainingSettings
     from onetoall_cli.training.trainer import train
 
     if "arms" not in data:
-        return train(load_settings(TrainingSettings, path), progress, data_progress)
+        settings = load_settings(TrainingSettings, path)
+        network = train(settings, progress, data_progress)
+        if export is not None:
+            export_run(settings.output, export)
+        return network
     arms = [read_settings(TrainingSettings, arm, f"{path}: arm {name}") for name, arm in arms_of(data, path).items()]
     steps = sum(arm.steps for arm in arms)
     before = 0

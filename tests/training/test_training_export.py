@@ -9,10 +9,12 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation import open_subject
 from onetoall_cli.hub import locate_model, prompt_embeddings
 from onetoall_cli.hub.loading import load_network
+from onetoall_cli.hub.network import is_kept_wide
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.checkpoints import load_checkpoint
-from onetoall_cli.training.export import export_run
+from onetoall_cli.training.export import export_run, generation_defaults
 from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
+from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.trainer import train
 
 CPU = torch.device("cpu")
@@ -30,12 +32,17 @@ def run(tmp_path_factory, micro_vae, micro_network) -> TrainingSettings:
     return settings
 
 
+def rounded(name: str, value: torch.Tensor) -> torch.Tensor:
+    """A weight as models are published: in bfloat16, but for what must stay wide."""
+    return value if is_kept_wide(name) else value.bfloat16().float()
+
+
 def test_an_exported_run_is_a_model_for_every_command(run, tmp_path) -> None:
     assert export_run(run.output, tmp_path / "model") == run
     location = locate_model(str(tmp_path / "model"))
     network = load_network(location, torch.float32)
     finished = OneToAllTransformer3DModel.from_pretrained(run.output / "network").state_dict()
-    assert all(torch.equal(value, finished[name]) for name, value in network.state_dict().items())
+    assert all(torch.equal(value, rounded(name, finished[name])) for name, value in network.state_dict().items())
     assert (location.defaults.short_side, location.defaults.pose_canvas_short_side) == (32, 64)
     prompts = prompt_embeddings(location, ["", location.defaults.negative_prompt])
     assert [tuple(rows.shape) for rows in prompts] == [(1, 1, 8)] * 2 and not any(rows.any() for rows in prompts)
@@ -46,7 +53,7 @@ def test_a_checkpoint_gives_its_averaged_weights(run, tmp_path) -> None:
     export_run(run.output, tmp_path / "model", checkpoint=first)
     network = load_network(locate_model(str(tmp_path / "model")), torch.float32).state_dict()
     averaged = load_checkpoint(first).parts["average"]["values"]
-    assert averaged and all(torch.equal(network[name], value) for name, value in averaged.items())
+    assert averaged and all(torch.equal(network[name], rounded(name, value)) for name, value in averaged.items())
     finished = OneToAllTransformer3DModel.from_pretrained(run.output / "network").state_dict()
     assert any(not torch.equal(value, finished[name]) for name, value in network.items())
 
@@ -67,9 +74,20 @@ def test_a_run_that_moved_is_found_where_it_is(run, tmp_path) -> None:
 
 
 def test_a_run_before_its_first_checkpoint_is_refused(run, tmp_path) -> None:
-    from onetoall_cli.training.settings import dump_settings
-
     (tmp_path / "settings.yaml").write_text(dump_settings(replace(run, output=tmp_path)))
     with pytest.raises(BadInput, match="no checkpoint"):
         export_run(tmp_path, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_a_config_can_say_how_its_model_samples(run, tmp_path) -> None:
+    wanted = replace(run, generation={"num_inference_steps": 4, "shift": 3.0})
+    (run.output / "settings.yaml").write_text(dump_settings(wanted))
+    try:
+        export_run(run.output, tmp_path / "model")
+    finally:
+        (run.output / "settings.yaml").write_text(dump_settings(run))
+    defaults = locate_model(str(tmp_path / "model")).defaults
+    assert (defaults.num_inference_steps, defaults.shift, defaults.max_segment_frames) == (4, 3.0, 13)
+    with pytest.raises(BadInput, match="no_such"):
+        generation_defaults(replace(run, generation={"no_such": 1}), 1)

@@ -8,6 +8,7 @@ import yaml
 
 import onetoall_cli.training
 from onetoall_cli.errors import BadInput
+from onetoall_cli.hub import locate_model
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.recipe import TrainingSettings
 from onetoall_cli.training.runs import arms_of, run_config
@@ -47,7 +48,8 @@ def test_a_config_with_a_stage_trains_the_network(tmp_path, micro_vae, micro_net
         f"output: {tmp_path / 'run'}\nstage: 1\nvae: {micro_vae}\nsteps: 1\nmodel: {micro_network}\nframes: 13\n"
         "resolutions: [{short_side: 32}]\nsample_every: 0\nworkers: 0\nthreads: 1\nvideo_share: 0\n"
     )
-    assert (run_config(config) / "config.json").is_file()
+    assert (run_config(config, export=tmp_path / "model") / "config.json").is_file()
+    assert locate_model(str(tmp_path / "model")).defaults.short_side == 32
 
 
 def test_the_ablation_takes_one_thing_more_from_arm_to_arm() -> None:
@@ -92,6 +94,13 @@ def test_mistakes_in_arms_are_named(tmp_path, arms) -> None:
     config.write_text("stage: 2\nvae: v\nsteps: 1\nmodel: {}\narms: {a: {}}\n")
     with pytest.raises(BadInput, match="output"):
         run_config(config)
+
+
+def test_only_a_stage_can_be_exported(tmp_path) -> None:
+    config = tmp_path / "vae.yaml"
+    config.write_text("output: o\nphases: []\n")
+    with pytest.raises(BadInput, match="no single stage"):
+        run_config(config, export=tmp_path / "model")
 
 
 def test_other_files_are_refused(tmp_path) -> None:
