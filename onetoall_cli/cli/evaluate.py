@@ -26,7 +26,8 @@ class EvaluationOptions:
     count: Annotated[int, Option(min=1, metavar="N", help="Puppets a task.")] = 64
     task: Annotated[Literal["all", "aligned", "misaligned", "transfer"], Option(help="What is measured.")] = "all"
     joins: Annotated[
-        int | None, Option(min=0, metavar="N", help="Puppets for the segment borders; default: an eighth, 0: none.")
+        int | None,
+        Option(min=0, metavar="N", help="Puppets for the segment borders; default: an eighth of them; 0: none."),
     ] = None
     split: Annotated[
         Literal["test", "validation"], Option(help="validation: to choose settings by, so that test stays unseen.")
@@ -50,7 +51,7 @@ class EvaluationOptions:
 @subcommand
 def evaluate(
     models: Annotated[
-        list[str], Argument(metavar="MODEL...", help="Model names or folders, or folders of training runs.")
+        list[str], Argument(metavar="MODEL", help="Model names or folders, or folders of training runs.")
     ],
     report: Report,
     options: EvaluationOptions,
