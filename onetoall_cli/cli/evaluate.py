@@ -16,6 +16,7 @@ from onetoall_cli.files import check_output
 
 if TYPE_CHECKING:
     from onetoall_cli.evaluation import Plan, Subject
+    from onetoall_cli.sampling import SamplingSettings
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class EvaluationOptions:
     count: Annotated[int, Option(min=1, metavar="N", help="Puppets a task.")] = 64
     task: Annotated[Literal["all", "aligned", "misaligned", "transfer"], Option(help="What is measured.")] = "all"
     joins: Annotated[
-        int | None, Option(min=0, metavar="N", help="Puppets for the segment borders; default: an eighth, 0: none.")
+        int | None,
+        Option(min=0, metavar="N", help="Puppets for the segment borders; default: an eighth of them; 0: none."),
     ] = None
     split: Annotated[
         Literal["test", "validation"], Option(help="validation: to choose settings by, so that test stays unseen.")
@@ -49,7 +51,7 @@ class EvaluationOptions:
 @subcommand
 def evaluate(
     models: Annotated[
-        list[str], Argument(metavar="MODEL...", help="Model names or folders, or folders of training runs.")
+        list[str], Argument(metavar="MODEL", help="Model names or folders, or folders of training runs.")
     ],
     report: Report,
     options: EvaluationOptions,
@@ -118,16 +120,20 @@ def _open(models: list[str], options: EvaluationOptions, report: Report) -> list
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)
     report.note(f"{len(models)} model(s) on {device} in {str(dtype).removeprefix('torch.')}.")
-    wanted = {
-        "num_inference_steps": options.steps,
-        "image_guidance_scale": options.ref_guidance,
-        "pose_guidance_scale": options.pose_guidance,
-    }
-    changes = {name: value for name, value in wanted.items() if value is not None}
     subjects = [open_subject(name, device, dtype) for name in models]
     if len({subject.name for subject in subjects}) < len(subjects):  # folders of one name: rows need their paths
         subjects = [replace(subject, name=name) for subject, name in zip(subjects, models, strict=True)]
-    return [replace(subject, sampling=replace(subject.sampling, **changes)) for subject in subjects]
+    return [replace(subject, sampling=_changed(subject.sampling, options)) for subject in subjects]
+
+
+def _changed(sampling: SamplingSettings, options: EvaluationOptions) -> SamplingSettings:
+    if options.steps is not None:
+        sampling = replace(sampling, num_inference_steps=options.steps)
+    if options.ref_guidance is not None:
+        sampling = replace(sampling, image_guidance_scale=options.ref_guidance)
+    if options.pose_guidance is not None:
+        sampling = replace(sampling, pose_guidance_scale=options.pose_guidance)
+    return sampling
 
 
 def _plan(options: EvaluationOptions, subject: Subject) -> Plan:

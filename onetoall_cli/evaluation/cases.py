@@ -16,6 +16,8 @@ from onetoall_cli.training.puppets import Clip, Pair, PairKind, Scene, Split, sa
 from onetoall_cli.training.puppets.backdrop import paint_backdrop
 from onetoall_cli.training.puppets.identity import Colour
 
+Place = tuple[float, float, float]  # where the reference lies on the canvas: scale, shift x, shift y
+
 TASKS: tuple[PairKind, ...] = get_args(PairKind)
 # How the commands would be told to align: aligned pairs share a camera, so nothing has to be moved; the others get the
 # reference moved onto the motion, for which the world knows the answer to the pixel.
@@ -86,7 +88,7 @@ def make_case(
         face=face, canvas_short_side=canvas_short_side,
     )  # fmt: skip
     meta = conditioning.meta
-    place = (float(meta["scale"]), *(float(each) for each in meta["shift"]))
+    place: Place = (meta["scale"], meta["shift"][0], meta["shift"][1])
     camera = pair.reference.camera.then(*place)
     other = pair.driver_face != pair.target.identity.face
     regions_there = region_maps(pair.reference)
@@ -108,7 +110,7 @@ def make_case(
     )  # fmt: skip
 
 
-def driver_film(pair: Pair, place: tuple[float, ...] | None = None) -> Clip:
+def driver_film(pair: Pair, place: Place | None = None) -> Clip:
     """The driving performer: the pair's puppet with the driver's face. What it hides has the score of the hidden.
 
     Args:
@@ -143,7 +145,7 @@ def _film_with(scene: Scene, colours: dict[str, Colour]) -> NDArray[np.uint8]:
     return replace(scene, identity=replace(scene.identity, look=look)).film().frames
 
 
-def _moved(pixels: NDArray[np.bool_], place: tuple[float, ...], unknown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _moved(pixels: NDArray[np.bool_], place: Place, unknown: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels of the reference picture on the canvas: those that are wholly of the set, once it is at `place`."""
     scale, x, y = place
     centre = (scale - 1) / 2  # OpenCV counts from pixel centres
