@@ -267,7 +267,9 @@ class OneToAllPipeline(DiffusionPipeline):
         features = {}
         for known in sorted({each.reference for each in passes}):
             with network.cache_context(f"extractor {known}"):
-                features[known] = network.extract_reference(conditions.reference_latents[known], timestep, conditions.rotary)
+                features[known] = network.extract_reference(
+                    conditions.reference_latents[known], timestep, conditions.rotary
+                )
         velocities = {}
         for each in passes:
             with network.cache_context(each.title):

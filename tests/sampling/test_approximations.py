@@ -1,4 +1,4 @@
-"""Solvers, guidance that is not always computed, and step caches: exact where they say so, cheaper where they are not."""
+"""Solvers, guidance on some steps only, and step caches: exact where they say so, cheaper where they are not."""
 
 from collections import Counter
 
