@@ -1,6 +1,7 @@
 """The pieces of work that are timed: a denoising step, ours and plain, and what a segment needs besides its steps."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -90,6 +91,11 @@ def _plain_step(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
     return lambda: plain_step(plain, inputs)
 
 
+def _plain_pass(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+    plain, each = PlainNetwork(network), next(iter(inputs.weights))
+    return lambda: plain_step(plain, replace(inputs, weights={each: 1.0}))
+
+
 def _whole(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
     return lambda: our_step(network, inputs, prepare(network, inputs))
 
@@ -107,6 +113,13 @@ def _text(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
     return torch.no_grad()(lambda: [network.encode_text(text) for text in inputs.texts.values()])
 
 
+def _long_video(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+    from onetoall_cli.bench.scaling import long_video
+
+    *_, frames, height, width = inputs.pose_video.shape
+    return long_video(network, width, height, frames)
+
+
 def _extractor(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
     rotary = network.rotary_tables(2, *inputs.latents.shape[3:])
     return torch.no_grad()(lambda: network.extract_reference(inputs.references[True], TIMESTEP, rotary))
@@ -115,9 +128,11 @@ def _extractor(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
 WORKS: dict[str, Callable[[OneToAllTransformer3DModel, Inputs], Work]] = {
     "step": _step,
     "plain step": _plain_step,
+    "plain pass": _plain_pass,
     "preparation and step": _whole,
     "pose encoder": _pose_encoder,
     "plain pose encoder": _plain_pose_encoder,
     "text keys": _text,
     "reference extractor": _extractor,
+    "long video": _long_video,
 }

@@ -176,7 +176,7 @@ class SpeedOptions:
         Option(help="Skip blocks that change little, or extrapolate whole steps."),
     ] = None
     cache_strength: Annotated[
-        float | None, Option(min=0, metavar="N", help="first-block: change ignored (0.05); taylor: 1 step in N (2).")
+        float | None, Option(min=0, metavar="N", help="first-block: change ignored (0.1); taylor: 1 step in N (2).")
     ] = None
     attention: Annotated[
         Literal["auto", "sdpa", "flash", "sage"],

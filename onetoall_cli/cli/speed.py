@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from onetoall_cli.sampling.guidance import Guidance
     from onetoall_cli.sampling.lora import Lora
 
-# What `--fast` stands for; measured by `onetoall bench --quality`, see the table in README.
-FAST: dict[str, dict[str, Any]] = {
-    "off": {},
-    "guidance": {"guidance_every": 3},
-    "steps": {"cache": "taylor", "cache_strength": 2},
-    "both": {"guidance_every": 3, "cache": "taylor", "cache_strength": 2},
-}
-
 # The inference setting of LightX2V's 4-step distillation of Wan2.1 (denoising_step_list, sample_shift, no guidance).
 LIGHTNING_STEPS = 4
 LIGHTNING_SHIFT = 5.0
@@ -59,12 +51,18 @@ def resolve_speed(speed: SpeedOptions, location: ModelLocation) -> SpeedOptions:
     Raises:
         BadInput: an interval or a strength that cannot be.
     """
-    lightning = {"shift": LIGHTNING_SHIFT} if speed.preset == "lightning" else {}
-    exact = {"sampler": "euler", "shift": location.defaults.shift, "guidance_interval": "0-1"}
-    exact |= {"guidance_every": 1, "cache": "none"}
-    wanted = {**exact, **FAST[speed.fast], **lightning}
-    if speed.cache is not None:
-        wanted.pop("cache_strength", None)  # the preset's is its own cache's
+    from onetoall_cli.sampling.presets import FAST
+
+    fast = FAST[speed.fast]
+    wanted: dict[str, Any] = {
+        "sampler": fast.sampler,
+        "shift": LIGHTNING_SHIFT if speed.preset == "lightning" else location.defaults.shift,
+        "guidance_interval": "{:g}-{:g}".format(*fast.guidance_interval),
+        "guidance_every": fast.guidance_every,
+        "cache": fast.cache,
+        # of the preset's own cache, not of another that the user chose
+        "cache_strength": fast.cache_strength if speed.cache is None else None,
+    }
     resolved = replace(speed, **{name: value for name, value in wanted.items() if getattr(speed, name) is None})
     interval_of(resolved)
     if resolved.cache == "taylor" and resolved.cache_strength is not None and resolved.cache_strength < 1:
@@ -129,16 +127,15 @@ def set_up(pipeline: Any, speed: SpeedOptions) -> None:
     Raises:
         BadInput: a kernel or a compiler is not here.
     """
-    from onetoall_cli.sampling.caching import enable_cache
     from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
-    from onetoall_cli.sampling.solvers import make_scheduler
+    from onetoall_cli.sampling.presets import Approximation
 
     assert speed.sampler and speed.shift and speed.cache
-    pipeline.scheduler = make_scheduler(speed.sampler, speed.shift)
     choose_attention(pipeline.transformer, speed.attention)
     if speed.compile:
         compile_blocks(pipeline.transformer)
-    enable_cache(pipeline.transformer, speed.cache, speed.cache_strength)
+    approximation = Approximation(sampler=speed.sampler, cache=speed.cache, cache_strength=speed.cache_strength)
+    approximation.set_up(pipeline, speed.shift)
 
 
 def sigmas_of(options: GenerationOptions, speed: SpeedOptions) -> tuple[float, ...] | None:

@@ -11,7 +11,7 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 CACHES = ("none", "first-block", "taylor")
 
 # The relative change of the first block's output below which the other blocks are skipped.
-FIRST_BLOCK_THRESHOLD = 0.05
+FIRST_BLOCK_THRESHOLD = 0.1
 # A pass is computed at the first steps and then at every n-th; in between, its output is extrapolated linearly.
 TAYLOR_INTERVAL = 2
 TAYLOR_WARM_UP = 3
@@ -28,7 +28,7 @@ def enable_cache(network: OneToAllTransformer3DModel, cache: str, strength: floa
         network: The network; compile its blocks afterwards, not before.
         cache: "first-block" skips a pass's blocks while the first one's output stays nearly the same; "taylor"
             extrapolates a pass's output between computed steps.
-        strength: "first-block": the relative change that is ignored (larger is faster; 0.05). "taylor": how many
+        strength: "first-block": the relative change that is ignored (larger is faster; 0.1). "taylor": how many
             steps one computed step stands for (2).
     """
     if network.is_cache_enabled:
