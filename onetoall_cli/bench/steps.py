@@ -9,6 +9,7 @@ import torch
 from onetoall_cli.bench.networks import Inputs
 from onetoall_cli.bench.plain import PlainNetwork
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.sampling.guidance import FULL
 
 Work = Callable[[], Any]
 TIMESTEP = 500.0
@@ -39,8 +40,8 @@ def prepare(network: OneToAllTransformer3DModel, inputs: Inputs) -> Segment:
 def our_step(network: OneToAllTransformer3DModel, inputs: Inputs, segment: Segment) -> torch.Tensor:
     """One step's guided velocity: the extractor once per reference, then every pass, as in `OneToAllPipeline`."""
     features = {
-        known: network.extract_reference(latents, TIMESTEP, segment.rotary)
-        for known, latents in inputs.references.items()
+        known: network.extract_reference(inputs.references[known], TIMESTEP, segment.rotary)
+        for known in {each.reference for each in inputs.weights}
     }
     velocity = torch.zeros_like(inputs.latents, dtype=torch.float32)
     for each, weight in inputs.weights.items():
@@ -91,9 +92,12 @@ def _plain_step(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
     return lambda: plain_step(plain, inputs)
 
 
+def _pass(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+    return _step(network, replace(inputs, weights={FULL: 1.0}))
+
+
 def _plain_pass(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
-    plain, each = PlainNetwork(network), next(iter(inputs.weights))
-    return lambda: plain_step(plain, replace(inputs, weights={each: 1.0}))
+    return _plain_step(network, replace(inputs, weights={FULL: 1.0}))
 
 
 def _whole(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
@@ -128,6 +132,7 @@ def _extractor(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
 WORKS: dict[str, Callable[[OneToAllTransformer3DModel, Inputs], Work]] = {
     "step": _step,
     "plain step": _plain_step,
+    "pass": _pass,
     "plain pass": _plain_pass,
     "preparation and step": _whole,
     "pose encoder": _pose_encoder,
