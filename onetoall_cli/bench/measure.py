@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from onetoall_cli.errors import OutOfResources
@@ -54,6 +55,7 @@ class Measurement:
 
     Attributes:
         seconds: The median over the repeats.
+        cpu_seconds: What the process's threads computed meanwhile, a run: what to compare by on a busy machine.
         weights: Bytes of the network's weights.
         peak: Most bytes in use at once during the work, weights and inputs included: of the process where the device
             is a CPU, of the device's allocator on CUDA, None elsewhere.
@@ -61,6 +63,7 @@ class Measurement:
     """
 
     seconds: float
+    cpu_seconds: float
     weights: int
     peak: int | None
     working: int | None
@@ -97,18 +100,20 @@ def run(job: Job) -> Measurement:
     inputs = random_inputs(network, job.width, job.height, job.frames, context_frames=job.context_frames)
     action = work(job.work, network, inputs)
     before = start_peak(device)
-    seconds = []
+    seconds: list[float] = []
+    cpu_seconds: list[float] = []
     for attempt in range(job.repeats + (job.repeats > 1)):
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         action()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         if attempt or job.repeats == 1:
             seconds.append(time.perf_counter() - started)
+            cpu_seconds.append(time.process_time() - cpu_started)
     peak = read_peak(device)
     weights = sum(parameter.nbytes for parameter in network.parameters())
     working = None if peak is None or before is None else peak - before
-    return Measurement(sorted(seconds)[len(seconds) // 2], weights, peak, working)
+    return Measurement(median(seconds), median(cpu_seconds), weights, peak, working)
 
 
 def _network(job: Job, device: "torch.device", dtype: "torch.dtype") -> "OneToAllTransformer3DModel":

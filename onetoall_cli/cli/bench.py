@@ -132,7 +132,7 @@ def _steps(report: Report, base: Job, only: list[str] | None) -> tuple[dict[str,
         "ratios": ratios,
     }
     lines = [f"{title}: {base.frames} frames of {base.width} x {base.height}", ""]
-    lines += [f"{'':<24}{'seconds':>9}{'peak':>11}{'beside weights':>16}"]
+    lines += [f"{'':<24}{'seconds':>9}{'CPU s':>9}{'peak':>11}{'beside weights':>16}"]
     lines += [_row(name, each) for name, each in found.items()]
     lines += [f"{name}: {value:.2f}" for name, value in ratios.items()]
     return result, "\n".join(lines)
@@ -148,6 +148,8 @@ def _ratios(found: dict[str, Measurement]) -> dict[str, float]:
     else:
         return {}
     ratios = {f"times faster, {what}": plain.seconds / ours.seconds}
+    if ours.cpu_seconds:
+        ratios[f"times less processor time, {what}"] = plain.cpu_seconds / ours.cpu_seconds
     once = [found[name].seconds for name in ("pose encoder", "text keys") if name in found]
     if len(once) == 2 and what == "a step":  # once a segment
         spread = ours.seconds + sum(once) / SEGMENT_STEPS
@@ -162,7 +164,7 @@ def _ratios(found: dict[str, Measurement]) -> dict[str, float]:
 def _row(name: str, each: Measurement) -> str:
     peak = "-" if each.peak is None else f"{each.peak / 1e9:.2f} GB"
     beside = "-" if each.working is None else f"{each.working / 1e9:.2f} GB"
-    return f"{name:<24}{each.seconds:>9.2f}{peak:>11}{beside:>16}"
+    return f"{name:<24}{each.seconds:>9.2f}{each.cpu_seconds:>9.2f}{peak:>11}{beside:>16}"
 
 
 def _scaling(report: Report, base: Job) -> tuple[dict[str, Any], str]:

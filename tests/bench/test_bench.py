@@ -57,8 +57,7 @@ def test_a_measurement_counts_the_weights():
     assert found.peak > found.weights and found.seconds > 0
 
 
-def test_the_command_prints_a_table_and_writes_the_same_as_json(tmp_path):
-    """In processes of their own, as always."""
+def check_figures(tmp_path):
     size = ("--width", 16, "--height", 16, "--frames", 1)
     only = ("--only", "pass", "--only", "plain pass")
     result = bench("--random", "tiny", *size, *only, "--device", "cpu", "-o", tmp_path / "figures.json")
@@ -67,6 +66,16 @@ def test_the_command_prints_a_table_and_writes_the_same_as_json(tmp_path):
     measured = stored["measured"]
     assert next(iter(stored["ratios"].values())) == measured["plain pass"]["seconds"] / measured["pass"]["seconds"]
     assert "times faster" in result.stdout
+
+
+def test_the_command_prints_a_table_and_writes_the_same_as_json(tmp_path, monkeypatch):
+    monkeypatch.setattr("onetoall_cli.bench.measure.measure", run)
+    check_figures(tmp_path)
+
+
+@pytest.mark.slow
+def test_measurements_run_in_processes_of_their_own(tmp_path):
+    check_figures(tmp_path)
 
 
 @pytest.mark.parametrize(
