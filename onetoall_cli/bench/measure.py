@@ -18,6 +18,7 @@ from onetoall_cli.errors import OutOfResources
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import AutoencoderKLWan
 
     from onetoall_cli.model import OneToAllTransformer3DModel
 
@@ -27,7 +28,7 @@ class Job:
     """One measurement.
 
     Attributes:
-        work: One of `steps.WORKS`.
+        work: One of `steps.WORKS` or `steps.VAE_WORKS`.
         shape: Of random weights, one of `networks.SHAPES`; None with `model`.
         model: Name or folder of an installed model.
         width, height: Of the video in pixels, multiples of 16.
@@ -92,13 +93,17 @@ def run(job: Job) -> Measurement:
     import torch
 
     from onetoall_cli.bench.networks import random_inputs
-    from onetoall_cli.bench.steps import work
+    from onetoall_cli.bench.steps import VAE_WORKS, vae_work, work
     from onetoall_cli.runtime import pick_device, pick_dtype
 
     device = pick_device(job.device)
-    network = _network(job, device, pick_dtype(job.dtype, device))
+    dtype = pick_dtype(job.dtype, device)
+    network = _network(job, device, dtype)
     inputs = random_inputs(network, job.width, job.height, job.frames, context_frames=job.context_frames)
-    action = work(job.work, network, inputs)
+    if job.work in VAE_WORKS:
+        action = vae_work(job.work, _vae(job, device, dtype), inputs)
+    else:
+        action = work(job.work, network, inputs)
     before = start_peak(device)
     seconds: list[float] = []
     cpu_seconds: list[float] = []
@@ -123,6 +128,17 @@ def _network(job: Job, device: "torch.device", dtype: "torch.dtype") -> "OneToAl
     if job.shape is not None:
         return random_network(job.shape, dtype, device)
     return load_network(locate_model(job.model), dtype).to(device)
+
+
+def _vae(job: Job, device: "torch.device", dtype: "torch.dtype") -> "AutoencoderKLWan":
+    """The model's, or one of Wan2.1's shape with random weights."""
+    from diffusers import AutoencoderKLWan
+
+    from onetoall_cli.hub import load_vae, locate_model
+
+    if job.model is None:
+        return AutoencoderKLWan().to(device, dtype)  # diffusers' defaults are Wan2.1's
+    return load_vae(locate_model(job.model), dtype).to(device)
 
 
 def start_peak(device: "torch.device") -> int | None:

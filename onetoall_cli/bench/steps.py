@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
+from diffusers import AutoencoderKLWan
 
 from onetoall_cli.bench.networks import Inputs
 from onetoall_cli.bench.plain import PlainNetwork
@@ -13,6 +14,8 @@ from onetoall_cli.sampling.guidance import FULL
 
 Work = Callable[[], Any]
 TIMESTEP = 500.0
+ENCODED_PICTURES = 3  # reference, mask, black
+VAE_WORKS = ("VAE encode", "VAE decode")
 
 
 class Segment(NamedTuple):
@@ -122,6 +125,15 @@ def _long_video(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
 
     *_, frames, height, width = inputs.pose_video.shape
     return long_video(network, width, height, frames)
+
+
+def vae_work(name: str, vae: AutoencoderKLWan, inputs: Inputs) -> Work:
+    """The piece of work called `name`, one of `VAE_WORKS`: what a segment asks of the VAE, in one go."""
+    if name == "VAE decode":
+        latents = inputs.latents.to(vae.dtype)
+        return torch.no_grad()(lambda: vae.decode(latents))
+    picture = inputs.reference_pose.to(vae.dtype)
+    return torch.no_grad()(lambda: [vae.encode(picture) for _ in range(ENCODED_PICTURES)])
 
 
 def _extractor(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from onetoall_cli.bench.measure import Job, Measurement
 
 SEGMENT_STEPS = 30  # released: over so many steps the work that is done once a segment is spread
-COMPONENTS = ("pose encoder", "plain pose encoder", "text keys", "reference extractor")
+COMPONENTS = ("pose encoder", "plain pose encoder", "text keys", "reference extractor", "VAE encode", "VAE decode")
+ONCE_A_SEGMENT = ("pose encoder", "text keys", "VAE encode", "VAE decode")
 
 
 @subcommand
@@ -112,12 +113,13 @@ def _machine(device: str, dtype: str) -> dict[str, Any]:
 def _steps(report: Report, base: Job, only: list[str] | None) -> tuple[dict[str, Any], str]:
     """Our step, the plain one and the components, and their ratios."""
     from onetoall_cli.bench.measure import measure
-    from onetoall_cli.bench.steps import WORKS
+    from onetoall_cli.bench.steps import VAE_WORKS, WORKS
 
     wanted = only or ["step", "plain step", *COMPONENTS]
     for name in wanted:
-        if name not in WORKS:
-            raise BadInput(f"There is no work '{name}' to measure.", f"Choose from: {', '.join(WORKS)}.")
+        if name not in {*WORKS, *VAE_WORKS}:
+            known = ", ".join([*WORKS, *VAE_WORKS])
+            raise BadInput(f"There is no work '{name}' to measure.", f"Choose from: {known}.")
     found = {}
     for name in wanted:
         report.note(f"Measuring: {name}.")
@@ -150,10 +152,11 @@ def _ratios(found: dict[str, Measurement]) -> dict[str, float]:
     ratios = {f"times faster, {what}": plain.seconds / ours.seconds}
     if ours.cpu_seconds:
         ratios[f"times less processor time, {what}"] = plain.cpu_seconds / ours.cpu_seconds
-    once = [found[name].seconds for name in ("pose encoder", "text keys") if name in found]
-    if len(once) == 2 and what == "a step":  # once a segment
-        spread = ours.seconds + sum(once) / SEGMENT_STEPS
-        ratios[f"times faster, a segment of {SEGMENT_STEPS} steps"] = plain.seconds / spread
+    if what == "a step" and all(name in found for name in ONCE_A_SEGMENT):
+        vae = sum(found[name].seconds for name in ONCE_A_SEGMENT if name.startswith("VAE"))
+        once = sum(found[name].seconds for name in ONCE_A_SEGMENT)
+        whole = (vae + SEGMENT_STEPS * plain.seconds) / (once + SEGMENT_STEPS * ours.seconds)
+        ratios[f"times faster, a segment of {SEGMENT_STEPS} steps, VAE included (from the parts)"] = whole
     encoder = found.get("pose encoder")
     if ours.peak and plain.peak:
         peak = max(ours.peak, encoder.peak or 0) if encoder else ours.peak

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -123,7 +123,7 @@ def _open(models: list[str], options: EvaluationOptions, report: Report) -> list
         "image_guidance_scale": options.ref_guidance,
         "pose_guidance_scale": options.pose_guidance,
     }
-    changes = {name: value for name, value in wanted.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     subjects = [open_subject(name, device, dtype) for name in models]
     if len({subject.name for subject in subjects}) < len(subjects):  # folders of one name: rows need their paths
         subjects = [replace(subject, name=name) for subject, name in zip(subjects, models, strict=True)]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from diffusers import AutoencoderKLWan
 from typer.testing import CliRunner
 from untrained_model import build_untrained_model
 
@@ -11,7 +12,7 @@ from onetoall_cli.bench.measure import Job, read_peak, run, start_peak
 from onetoall_cli.bench.networks import random_inputs, random_network
 from onetoall_cli.bench.quality import EXACT, approximations, compare, held_out_inputs
 from onetoall_cli.bench.scaling import long_video, series
-from onetoall_cli.bench.steps import WORKS, work
+from onetoall_cli.bench.steps import WORKS, vae_work, work
 from onetoall_cli.cli import app
 from onetoall_cli.evaluation.subjects import open_subject
 from onetoall_cli.sampling.presets import Approximation
@@ -41,6 +42,13 @@ def test_every_piece_of_work_runs():
     inputs = random_inputs(network, 32, 32, 5)
     for name in WORKS:
         assert work(name, network, inputs)() is not None
+
+
+def test_the_vae_is_measured_on_the_segment():
+    vae = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 2, 2, 2], num_res_blocks=1)
+    inputs = random_inputs(random_network(SMALL, torch.bfloat16), 32, 32, 5)
+    assert vae_work("VAE decode", vae, inputs)().sample.shape == (1, 3, 5, 32, 32)
+    assert len(vae_work("VAE encode", vae, inputs)()) == 3
 
 
 def test_the_peak_sees_memory_that_is_gone_again():
