@@ -69,6 +69,11 @@ class Measurement:
     peak: int | None
     working: int | None
 
+    @property
+    def needed(self) -> int | None:
+        """Bytes of weights and work: the peak without the libraries, which on a CPU it includes."""
+        return None if self.working is None else self.weights + self.working
+
 
 def measure(job: Job) -> Measurement:
     """Run a job in a fresh process.

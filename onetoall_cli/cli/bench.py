@@ -157,10 +157,10 @@ def _ratios(found: dict[str, Measurement]) -> dict[str, float]:
         once = sum(found[name].seconds for name in ONCE_A_SEGMENT)
         whole = (vae + SEGMENT_STEPS * plain.seconds) / (once + SEGMENT_STEPS * ours.seconds)
         ratios[f"times faster, a segment of {SEGMENT_STEPS} steps, VAE included (from the parts)"] = whole
-    encoder = found.get("pose encoder")
-    if ours.peak and plain.peak:
-        peak = max(ours.peak, encoder.peak or 0) if encoder else ours.peak
-        ratios["part of the plain peak memory"] = peak / plain.peak
+    if ours.needed and plain.needed:
+        encoder = found.get("pose encoder")  # runs before the steps, and may need more than they
+        needed = max(ours.needed, encoder.needed or 0) if encoder else ours.needed
+        ratios["part of the plain path's memory (weights and work)"] = needed / plain.needed
     return ratios
 
 
@@ -179,11 +179,11 @@ def _scaling(report: Report, base: Job) -> tuple[dict[str, Any], str]:
         "machine": _machine(base.device, base.dtype),
         "points": [asdict(point) for point in points],
     }
-    lines = [f"{'':<16}{'seconds':>9}{'peak':>11}{'plain s':>9}{'plain peak':>12}{'faster':>8}{'peak part':>11}"]
+    lines = [f"{'':<16}{'seconds':>9}{'peak':>11}{'plain s':>9}{'plain peak':>12}{'faster':>8}{'memory':>11}"]
     for point in points:
         line = f"{f'{point.series} {point.value}':<16}{point.ours.seconds:>9.2f}{(point.ours.peak or 0) / 1e9:>8.2f} GB"
         if point.plain is not None:
-            part = (point.ours.peak or 0) / (point.plain.peak or 1)
+            part = (point.ours.needed or 0) / (point.plain.needed or 1)
             line += f"{point.plain.seconds:>9.2f}{(point.plain.peak or 0) / 1e9:>9.2f} GB"
             line += f"{point.plain.seconds / point.ours.seconds:>8.2f}{part:>11.2f}"
         lines.append(line)
