@@ -13,11 +13,12 @@ from onetoall_cli.align import Conditioning
 from onetoall_cli.evaluation.cases import make_case
 from onetoall_cli.evaluation.metrics import psnr, ssim
 from onetoall_cli.evaluation.subjects import Subject
-from onetoall_cli.sampling import OneToAllPipeline, animate
+from onetoall_cli.sampling import OneToAllPipeline
 from onetoall_cli.sampling.guidance import Guidance, guidance_weights
 from onetoall_cli.sampling.presets import FAST, Approximation
 
 EXACT = "exact"
+SEED = 42
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ def _sampled(subject: Subject, inputs: Sequence[Conditioning], way: Approximatio
         guidance_interval=way.guidance_interval,
         guidance_every=way.guidance_every,
     )
-    embeds = subject.prompt_embeds, subject.negative_prompt_embeds
-    return [np.stack(list(animate(subject.pipeline, each, settings, *embeds))) for each in inputs]
+    sampler = replace(subject, sampling=settings)
+    return [sampler.animate(each, seed=SEED, segment_frames=settings.max_segment_frames) for each in inputs]
 
 
 def _guidance(subject: Subject, way: Approximation) -> Guidance:

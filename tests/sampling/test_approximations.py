@@ -7,9 +7,11 @@ import torch
 from golden_recipe import tiny_transformer, tiny_vae
 from test_pipeline_golden import call
 
+from onetoall_cli.errors import BadInput
 from onetoall_cli.sampling import OneToAllPipeline
 from onetoall_cli.sampling.caching import enable_cache
 from onetoall_cli.sampling.guidance import FULL, POSE_ONLY, UNCONDITIONAL, Guidance, guidance_weights
+from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
 from onetoall_cli.sampling.solvers import SAMPLERS, even_sigmas, make_scheduler, start
 
 SPREAD = 0.3  # standard deviation of the Gaussian data below
@@ -139,3 +141,30 @@ def test_the_taylor_cache_skips_whole_passes_and_stays_near(pipeline):
     assert 0 < (cached - plain).norm() < 0.3 * plain.norm()  # an untrained network's velocity is not smooth
     enable_cache(pipeline.transformer, "none")
     assert torch.equal(call(pipeline, "animate", "latent", **steps), plain)
+
+
+def test_the_attention_kernel_can_be_named(pipeline):
+    plain = call(pipeline, "image", "latent")
+    choose_attention(pipeline.transformer, "sdpa")
+    assert {module._attention_backend for module in attention_kernels(pipeline.transformer)} == {"native"}
+    assert torch.equal(call(pipeline, "image", "latent"), plain)
+
+
+def attention_kernels(network):
+    return [module.processor for module in network.modules() if hasattr(module, "processor")]
+
+
+@pytest.mark.parametrize("attention", ["flash", "sage"])
+def test_kernels_for_cuda_are_refused_elsewhere(pipeline, attention):
+    with pytest.raises(BadInput, match="CUDA only"):
+        choose_attention(pipeline.transformer, attention)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", ["none", "taylor"])
+def test_compiled_blocks_give_the_same_latents(pipeline, cache):
+    enable_cache(pipeline.transformer, cache, 2)
+    plain = call(pipeline, "animate", "latent")
+    compile_blocks(pipeline.transformer)
+    enable_cache(pipeline.transformer, cache, 2)
+    torch.testing.assert_close(call(pipeline, "animate", "latent"), plain, atol=1e-3, rtol=0)
