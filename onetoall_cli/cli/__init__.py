@@ -3,6 +3,7 @@
 from onetoall_cli.cli import (
     align,
     animate,
+    bench,
     completion,
     demo,
     doctor,
@@ -29,6 +30,7 @@ for _command in (
     fetch.fetch,
     prompt_embeds.prompt_embeds,
     doctor.doctor,
+    bench.bench,
     train.train,
     evaluate.evaluate,
     completion.completion,

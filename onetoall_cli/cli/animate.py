@@ -23,6 +23,7 @@ from onetoall_cli.cli.options import (
     MotionOptions,
     SideOptions,
     SizeOptions,
+    SpeedOptions,
     Target,
     VideoOptions,
     subcommand,
@@ -38,6 +39,7 @@ def animate(
     motion: MotionOptions,
     alignment: AlignOptions,
     generation: GenerationOptions,
+    speed: SpeedOptions,
     size: SizeOptions,
     video: VideoOptions,
     sides: SideOptions,
@@ -56,13 +58,13 @@ def animate(
     """
     inputs = _inputs(reference, driving, from_)
     location = wanted_model(generation, report)
-    generation = resolve(generation, location)
+    generation, speed = resolve(generation, speed, location)
     targets = video_targets(Path(f"{'-'.join(path.stem for path in inputs)}.mp4"), target, sides)
     if target.dry_run:
-        plan = _plan(inputs, motion, size, generation, location.defaults.short_side)
+        plan = _plan(inputs, motion, size, generation, speed, location.defaults.short_side)
         report.result(plan_prose(plan), **plan)
         return
-    ready = get_ready(report, location, generation)
+    ready = get_ready(report, location, generation, speed)
     if len(inputs) == 1:
         job = load_aligned(inputs[0], report)
     else:
@@ -73,9 +75,10 @@ def animate(
         job = Job(conditioning, read.driving.audio)
         alignment = decided(alignment, conditioning)
     conditioning = job.conditioning
-    plan = plan_fields(generation, len(conditioning.motion), conditioning.width, conditioning.height)
+    plan = plan_fields(generation, speed, len(conditioning.motion), conditioning.width, conditioning.height)
     report.detail(plan_prose(plan))
-    options = [generation, video] if len(inputs) == 1 else [motion, alignment, generation, size, video]
+    options = [generation, speed, video]
+    options = options if len(inputs) == 1 else [motion, alignment, size, *options]
     record = settings_record(
         ["animate", *_input_arguments(inputs), *(each for group in options for each in as_arguments(group))],
         model=location,
@@ -133,7 +136,12 @@ def _input_arguments(inputs: tuple[Path, ...]) -> list[str]:
 
 
 def _plan(
-    inputs: tuple[Path, ...], motion: MotionOptions, size: SizeOptions, generation: GenerationOptions, short_side: int
+    inputs: tuple[Path, ...],
+    motion: MotionOptions,
+    size: SizeOptions,
+    generation: GenerationOptions,
+    speed: SpeedOptions,
+    short_side: int,
 ) -> dict[str, Any]:
     """The plan of a run from its inputs alone: nothing is detected, so `--fit motion` may still change the size."""
     from onetoall_cli.align import Conditioning
@@ -141,7 +149,7 @@ def _plan(
 
     if len(inputs) == 1:
         conditioning = Conditioning.load(inputs[0])
-        return plan_fields(generation, len(conditioning.motion), conditioning.width, conditioning.height)
+        return plan_fields(generation, speed, len(conditioning.motion), conditioning.width, conditioning.height)
     reference, driving = inputs
     height, width = read_picture(reference).shape[:2]
-    return plan_fields(generation, count_frames(driving, motion), *output_size(size, width, height, short_side))
+    return plan_fields(generation, speed, count_frames(driving, motion), *output_size(size, width, height, short_side))

@@ -12,7 +12,7 @@ from typer import Option
 from onetoall_cli.cli.alignment import align_values
 from onetoall_cli.cli.generation import generated_frames, get_ready, plan_fields, plan_prose, resolve, wanted_model
 from onetoall_cli.cli.info import as_arguments, settings_record
-from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, subcommand
+from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, SpeedOptions, subcommand
 from onetoall_cli.cli.outputs import frame_rate
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import check_output, whole_folder
@@ -51,17 +51,17 @@ def demo(
     check_output(output, overwrite=overwrite)
     options = GenerationOptions(model=model, seed=seed, device=device)
     location = wanted_model(options, report)
-    options = resolve(options, location)
-    ready = get_ready(report, location, options)
+    options, speed = resolve(options, SpeedOptions(), location)
+    ready = get_ready(report, location, options, speed)
     reference = read_picture(EXAMPLE / REFERENCE)
     reference_pose, motion = PoseSequence.load(EXAMPLE / REFERENCE_POSE), PoseSequence.load(EXAMPLE / MOTION)
     alignment, size = AlignOptions(), SizeOptions()
     conditioning = align_values(reference, reference_pose, motion, alignment, size, location.defaults, report)
-    plan = plan_fields(options, len(motion), conditioning.width, conditioning.height)
+    plan = plan_fields(options, speed, len(motion), conditioning.width, conditioning.height)
     report.note(plan_prose(plan))
     places = [str(output / name) for name in (REFERENCE, MOTION)]
     alignment = AlignOptions(ref_pose=output / REFERENCE_POSE)
-    arguments = ["animate", *places, *(each for group in (alignment, options) for each in as_arguments(group))]
+    arguments = ["animate", *places, *(each for group in (alignment, options, speed) for each in as_arguments(group))]
     record = settings_record(arguments, model=location, result={**plan, "fps": motion.fps})
     with whole_folder(output) as folder:
         for name in (REFERENCE, REFERENCE_POSE, MOTION):

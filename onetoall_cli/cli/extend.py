@@ -27,6 +27,7 @@ from onetoall_cli.cli.options import (
     GenerationOptions,
     MotionOptions,
     SizeOptions,
+    SpeedOptions,
     Target,
     VideoOptions,
     subcommand,
@@ -51,6 +52,7 @@ def extend(
     reference: Annotated[Path, Option(help="Picture of the character, as for `animate`.")],
     motion: MotionOptions,
     generation: GenerationOptions,
+    speed: SpeedOptions,
     video: VideoOptions,
     target: Target,
     report: Report,
@@ -72,16 +74,16 @@ def extend(
 
     targets = video_targets(Path(f"{clip.stem}-extended.mp4"), target)
     location = wanted_model(generation, report)
-    generation = resolve(generation, location)
+    generation, speed = resolve(generation, speed, location)
     existing = open_video(clip)
     _check_size(existing)
     if target.dry_run:
         at_clip_rate = replace(motion, fps=float(existing.fps))
         frames = CONTEXT_FRAMES + count_frames(driving, at_clip_rate)
-        plan = plan_fields(generation, frames, existing.width, existing.height, has_context=True)
+        plan = plan_fields(generation, speed, frames, existing.width, existing.height, has_context=True)
         report.result(plan_prose(plan), **plan)
         return
-    ready = get_ready(report, location, generation)
+    ready = get_ready(report, location, generation, speed)
     tail = _last_frames(existing)
     with Eyes(motion.detector, generation.device, report) as eyes:
         image, reference_pose = read_reference(reference, ref_pose, eyes)
@@ -91,10 +93,10 @@ def extend(
     alignment = AlignOptions(align="pose", face=face, head=head)
     size = SizeOptions(width=existing.width, height=existing.height)
     conditioning = align_values(image, reference_pose, joined, alignment, size, location.defaults, report)
-    plan = plan_fields(generation, len(joined), existing.width, existing.height, has_context=True)
+    plan = plan_fields(generation, speed, len(joined), existing.width, existing.height, has_context=True)
     named = {"--reference": reference, "--ref-pose": ref_pose, "--clip-pose": clip_pose, "--face": face, "--head": head}
     arguments = [part for name, value in named.items() if value is not None for part in (name, str(value))]
-    arguments += [part for group in (motion, generation, video) for part in as_arguments(group)]
+    arguments += [part for group in (motion, generation, speed, video) for part in as_arguments(group)]
     count = write_video(
         targets,
         _joined_frames(existing, generated_frames(report, ready, conditioning, context_frames=tail), joined.fps),

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from onetoall_cli.cli.options import GenerationOptions, SizeOptions
+from onetoall_cli.cli.options import GenerationOptions, SizeOptions, SpeedOptions
 from onetoall_cli.cli.report import Report, raise_if_stopped
+from onetoall_cli.cli.speed import found_loras, guidance_of, interval_of, resolve_speed, set_up, sigmas_of, with_preset
 from onetoall_cli.errors import BadInput
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from onetoall_cli.align import Conditioning
     from onetoall_cli.hub import ModelLocation
+    from onetoall_cli.sampling.lora import Lora
 
 SIZE_MULTIPLE = 16  # VAE stride 8 times patch 2
 
@@ -35,10 +37,13 @@ def wanted_model(options: GenerationOptions, report: Report) -> ModelLocation:
         return ensure_model(options.model, auto_fetch=True, note=report.note, progress=progress)
 
 
-def resolve(options: GenerationOptions, location: ModelLocation) -> GenerationOptions:
-    """`options` with everything that was left out taken from the model's generation defaults."""
+def resolve(
+    options: GenerationOptions, speed: SpeedOptions, location: ModelLocation
+) -> tuple[GenerationOptions, SpeedOptions]:
+    """Both with everything that was left out taken from the presets, then from the model's generation defaults."""
     defaults = location.defaults
-    return replace(
+    options = with_preset(options, speed)
+    resolved = replace(
         options,
         model=location.name,
         steps=defaults.num_inference_steps if options.steps is None else options.steps,
@@ -47,6 +52,7 @@ def resolve(options: GenerationOptions, location: ModelLocation) -> GenerationOp
         negative_prompt=defaults.negative_prompt if options.negative_prompt is None else options.negative_prompt,
         segment_frames=defaults.max_segment_frames if options.segment_frames is None else options.segment_frames,
     )
+    return resolved, resolve_speed(speed, location)
 
 
 def output_size(options: SizeOptions, width: int, height: int, default_short_side: int) -> tuple[int, int]:
@@ -72,16 +78,20 @@ def output_size(options: SizeOptions, width: int, height: int, default_short_sid
 
 
 def plan_fields(
-    options: GenerationOptions, frames: int, width: int, height: int, *, has_context: bool = False
+    options: GenerationOptions,
+    speed: SpeedOptions,
+    frames: int,
+    width: int,
+    height: int,
+    *,
+    has_context: bool = False,
 ) -> dict[str, Any]:
-    """The plan of a run, for `--dry-run` and for the record. `options` must be resolved."""
-    from onetoall_cli.sampling.guidance import guidance_weights
+    """The plan of a run, for `--dry-run` and for the record. Both options must be resolved."""
     from onetoall_cli.sampling.segments import plan_segments
 
-    assert options.steps and options.segment_frames and options.ref_guidance is not None
-    assert options.pose_guidance is not None
+    assert options.segment_frames
     segments = [segment.length for segment in plan_segments(frames, options.segment_frames, has_context=has_context)]
-    passes = len(guidance_weights(options.ref_guidance, options.pose_guidance))
+    guidance = guidance_of(options, speed)
     return {
         "model": options.model,
         "width": width,
@@ -89,8 +99,8 @@ def plan_fields(
         "frames": frames,
         "segments": segments,
         "steps": options.steps,
-        "passes": passes,
-        "network_runs": options.steps * passes * len(segments),
+        "passes": len(guidance.weights),
+        "network_runs": guidance.network_runs() * len(segments),
     }
 
 
@@ -110,21 +120,23 @@ class Readiness:
 
     location: ModelLocation
     options: GenerationOptions
+    speed: SpeedOptions
+    loras: list[Lora]
     device: torch.device
     dtype: torch.dtype
     embeds: list[torch.Tensor]  # prompt, negative prompt: (1, L, C) each
 
 
-def get_ready(report: Report, location: ModelLocation, options: GenerationOptions) -> Readiness:
-    """Choose device and dtype, and have the prompts' embeddings.
+def get_ready(report: Report, location: ModelLocation, options: GenerationOptions, speed: SpeedOptions) -> Readiness:
+    """Choose device and dtype, and have the prompts' embeddings and the LoRA files.
 
     Args:
         report: Told what was chosen.
         location: The model.
-        options: Resolved.
+        options, speed: Resolved.
 
     Raises:
-        BadInput: the device is not here.
+        BadInput: the device or a LoRA file is not here.
         ModelMissing: a prompt's embedding is not stored and the text encoder not installed.
     """
     from onetoall_cli.hub import prompt_embeddings
@@ -136,7 +148,7 @@ def get_ready(report: Report, location: ModelLocation, options: GenerationOption
     report.note(f"Model {location.name} on {device} in {str(dtype).removeprefix('torch.')}.")
     prompts = [options.prompt, options.negative_prompt]
     embeds = prompt_embeddings(location, prompts, device=device, note=report.note)
-    return Readiness(location, options, device, dtype, embeds)
+    return Readiness(location, options, speed, found_loras(speed, report), device, dtype, embeds)
 
 
 def generated_frames(
@@ -162,13 +174,17 @@ def generated_frames(
     options = ready.options
     assert options.steps and options.segment_frames and options.ref_guidance is not None
     assert options.pose_guidance is not None
-    pipeline = load_pipeline(ready.location, ready.device, ready.dtype)
+    pipeline = load_pipeline(ready.location, ready.device, ready.dtype, loras=ready.loras)
+    set_up(pipeline, ready.speed)
     settings = SamplingSettings(
         num_inference_steps=options.steps,
         image_guidance_scale=options.ref_guidance,
         pose_guidance_scale=options.pose_guidance,
         max_segment_frames=options.segment_frames,
         seed=options.seed,
+        sigmas=sigmas_of(options, ready.speed),
+        guidance_interval=interval_of(ready.speed),
+        guidance_every=ready.speed.guidance_every or 1,
     )
     frames, has_context = len(conditioning.motion), context_frames is not None
     segments = len(plan_segments(frames, options.segment_frames, has_context=has_context))

@@ -94,6 +94,8 @@ def as_arguments(options: Any) -> list[str]:
             arguments.append(on)
         elif value is False:
             arguments += [off] if off else []
+        elif isinstance(value, list):
+            arguments += [part for each in value for part in (on, str(each))]
         else:
             arguments += [on, str(value)]
     return arguments

@@ -143,6 +143,49 @@ class GenerationOptions:
 
 
 @dataclass(frozen=True)
+class SpeedOptions:
+    """What is given up for speed; the defaults give up nothing. What is left out comes from `--fast` and `--preset`."""
+
+    fast: Annotated[
+        Literal["off", "guidance", "steps", "both"],
+        Option(help="Trade exactness for speed: guidance reused between steps, steps extrapolated, or both."),
+    ] = "off"
+    preset: Annotated[
+        Literal["none", "lightning"],
+        Option(help="lightning: 4 steps without guidance, for a step-distillation --lora."),
+    ] = "none"
+    lora: Annotated[
+        list[str] | None,
+        Option(metavar="FILE[:WEIGHT]", help="LoRA, a file or hf:OWNER/REPO/FILE; may be repeated."),
+    ] = None
+    sampler: Annotated[
+        Literal["euler", "unipc", "dpm++"] | None,
+        Option(help="Solver; unipc and dpm++ need fewer --steps, but differ from euler's result."),
+    ] = None
+    shift: Annotated[
+        float | None, Option(min=0.1, metavar="N", help="More steps near noise the larger; default: the model's.")
+    ] = None
+    guidance_interval: Annotated[
+        str | None, Option(metavar="A-B", help="Guide only from A to B of the steps, as 0.1-0.8.")
+    ] = None
+    guidance_every: Annotated[
+        int | None, Option(min=1, metavar="N", help="Compute guidance at every Nth step, reuse it between.")
+    ] = None
+    cache: Annotated[
+        Literal["none", "first-block", "taylor"] | None,
+        Option(help="Skip blocks that change little, or extrapolate whole steps."),
+    ] = None
+    cache_strength: Annotated[
+        float | None, Option(min=0, metavar="N", help="first-block: change ignored (0.1); taylor: 1 step in N (2).")
+    ] = None
+    attention: Annotated[
+        Literal["auto", "sdpa", "flash", "sage"],
+        Option(help="Attention kernel; flash and sage need their packages, sage rounds to 8 bits."),
+    ] = "auto"
+    compile: Annotated[bool, Option("--compile", help="Compile the blocks: slow first step, faster others.")] = False
+
+
+@dataclass(frozen=True)
 class VideoOptions:
     """The video file."""
 

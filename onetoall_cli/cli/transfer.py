@@ -19,7 +19,7 @@ from onetoall_cli.cli.generation import (
 )
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import Eyes, is_pose_file, read_reference
-from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, Target, subcommand
+from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, SpeedOptions, Target, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
@@ -36,6 +36,7 @@ def transfer(
     pose: Annotated[Path, Option(help="A picture of a person in the wanted pose, or a pose file.")],
     alignment: AlignOptions,
     generation: GenerationOptions,
+    speed: SpeedOptions,
     size: SizeOptions,
     target: Target,
     report: Report,
@@ -55,20 +56,20 @@ def transfer(
         raise BadInput(f"{output} is not the name of a picture.", f"Use one of {', '.join(PICTURE_SUFFIXES)}.")
     check_output(output, overwrite=target.overwrite)
     location = wanted_model(generation, report)
-    generation = resolve(generation, location)
+    generation, speed = resolve(generation, speed, location)
     if target.dry_run:
         height, width = read_picture(reference).shape[:2]
-        plan = plan_fields(generation, 1, *output_size(size, width, height, location.defaults.short_side))
+        plan = plan_fields(generation, speed, 1, *output_size(size, width, height, location.defaults.short_side))
         report.result(plan_prose(plan), **plan)
         return
-    ready = get_ready(report, location, generation)
+    ready = get_ready(report, location, generation, speed)
     with Eyes(detector, generation.device, report) as eyes:
         image, reference_pose = read_reference(reference, alignment.ref_pose, eyes)
         wanted = _wanted_pose(pose, pose_frame, eyes)
     conditioning = align_values(image, reference_pose, wanted, alignment, size, location.defaults, report)
     alignment = decided(alignment, conditioning)
-    plan = plan_fields(generation, 1, conditioning.width, conditioning.height)
-    options = (each for group in (alignment, generation, size) for each in as_arguments(group))
+    plan = plan_fields(generation, speed, 1, conditioning.width, conditioning.height)
+    options = (each for group in (alignment, generation, speed, size) for each in as_arguments(group))
     arguments = ["transfer", str(reference), "--pose", str(pose), "--pose-frame", str(pose_frame), *options]
     record = settings_record(
         [*arguments, "--detector", detector],

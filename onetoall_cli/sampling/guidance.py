@@ -5,10 +5,16 @@ negative prompt, the guided velocity is
 
     v = v(0, 0) + g_pose (v(0, P) - v(0, 0)) + g_ref (v(R, P) - v(0, P)),
 
-a weighted sum of up to three network passes.
+a weighted sum of up to three network passes. `Guidance` says which of them run at a step: all of them (the method),
+or, where speed is bought with exactness, fewer.
 """
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import torch
 
 
 class Pass(NamedTuple):
@@ -17,6 +23,11 @@ class Pass(NamedTuple):
     reference: bool
     pose: bool
     negative: bool
+
+    @property
+    def title(self) -> str:
+        """A name by which step caches keep the passes apart."""
+        return f"{'reference' if self.reference else 'black'} {'pose' if self.pose else 'nothing'}"
 
 
 FULL = Pass(reference=True, pose=True, negative=False)
@@ -43,3 +54,63 @@ def guidance_weights(image_guidance_scale: float, pose_guidance_scale: float) ->
         FULL: image_guidance_scale,
     }
     return {each: weight for each, weight in weights.items() if weight != 0}
+
+
+@dataclass
+class Guidance:
+    """The passes of each step of one segment, and how their velocities become one.
+
+    Between two steps that run every pass, the direction guidance adds to v(R, P) changes little; such steps can run
+    v(R, P) alone and add the last direction. Outside the interval there is no guidance at all (Kynkäänniemi et al.
+    2024, "Applying Guidance in a Limited Interval").
+
+    Attributes:
+        weights: From `guidance_weights`.
+        steps: How many steps the segment has.
+        interval: Fractions of the steps, from 0 (pure noise) to 1 (the end), between which guidance applies.
+        every: Inside the interval, guidance is computed at each step of this number and reused in between; 1 is exact.
+    """
+
+    weights: Mapping[Pass, float]
+    steps: int
+    interval: tuple[float, float] = (0.0, 1.0)
+    every: int = 1
+    _direction: torch.Tensor | None = field(default=None, init=False, repr=False)
+
+    def passes(self, step: int) -> tuple[Pass, ...]:
+        """The passes that run at step 0, 1, ..."""
+        offset = step - self._first
+        if not self._first <= step < self._last or offset % self.every:
+            return (FULL,)
+        # with reuse, v(R, P) is what the direction is measured from, even where its own weight is 0
+        return tuple(self.weights) if FULL in self.weights or self.every == 1 else (*self.weights, FULL)
+
+    def all_passes(self) -> set[Pass]:
+        """Every pass that runs at some step."""
+        return {each for step in range(self.steps) for each in self.passes(step)}
+
+    def network_runs(self) -> int:
+        """Passes of all steps together."""
+        return sum(len(self.passes(step)) for step in range(self.steps))
+
+    def combine(self, step: int, velocities: Mapping[Pass, torch.Tensor]) -> torch.Tensor:
+        """The guided velocity in float32, from those of `passes(step)`; to be called step after step."""
+        if not self._first <= step < self._last:
+            return velocities[FULL].float()
+        if (step - self._first) % self.every:
+            assert self._direction is not None  # the interval's first step made it
+            return velocities[FULL].float() + self._direction
+        guided = torch.zeros_like(next(iter(velocities.values())), dtype=torch.float32)
+        for each, weight in self.weights.items():
+            guided += weight * velocities[each]
+        if self.every > 1:
+            self._direction = guided - velocities[FULL].float()
+        return guided
+
+    @property
+    def _first(self) -> int:
+        return math.floor(self.interval[0] * self.steps + 0.5)
+
+    @property
+    def _last(self) -> int:
+        return math.floor(self.interval[1] * self.steps + 0.5)

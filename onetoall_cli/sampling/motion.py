@@ -25,11 +25,13 @@ class SamplingSettings:
     """How to sample; the defaults are the released inference setting of the 1.3B.
 
     Attributes:
-        num_inference_steps: Euler steps a segment.
+        num_inference_steps: Steps a segment.
         image_guidance_scale: g_ref.
         pose_guidance_scale: g_pose.
         max_segment_frames: Longest segment.
         seed: Of the noise; the same on every device.
+        sigmas: Noise levels of the steps before the shift; None: the solver's own.
+        guidance_interval, guidance_every: Where guidance is computed; see `Guidance`. The defaults are exact.
     """
 
     num_inference_steps: int = 30
@@ -37,6 +39,9 @@ class SamplingSettings:
     pose_guidance_scale: float = 1.5
     max_segment_frames: int = MAX_SEGMENT_FRAMES
     seed: int = 42
+    sigmas: tuple[float, ...] | None = None
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_every: int = 1
 
 
 def animate(
@@ -76,6 +81,9 @@ def animate(
             num_inference_steps=settings.num_inference_steps,
             image_guidance_scale=settings.image_guidance_scale,
             pose_guidance_scale=settings.pose_guidance_scale,
+            sigmas=settings.sigmas,
+            guidance_interval=settings.guidance_interval,
+            guidance_every=settings.guidance_every,
             context_frames=carried,
             latents=_noise(conditioning, segment, noise_source),
             prompt_embeds=prompt_embeds,

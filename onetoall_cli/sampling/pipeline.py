@@ -1,7 +1,7 @@
 """`OneToAllPipeline`: one segment from conditions to frames, as a diffusers pipeline.
 
 Reads like the method: encode the conditions once, then per step a velocity from up to three passes of the network
-and one Euler step of the rectified flow; latent context frames stay clean throughout (token replace).
+and one step of the rectified flow's solver; latent context frames stay clean throughout (token replace).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import AutoencoderKLWan, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
 from onetoall_cli.hub.text import clean_prompt
 from onetoall_cli.model import OneToAllTransformer3DModel
-from onetoall_cli.sampling.guidance import Pass, guidance_weights
+from onetoall_cli.sampling.guidance import Guidance, Pass, guidance_weights
 from onetoall_cli.sampling.segments import CONTEXT_FRAMES, TEMPORAL_STRIDE
+from onetoall_cli.sampling.solvers import Scheduler, start
 
 SIZE_MULTIPLE = 16  # VAE stride 8 times patch 2
 CONTEXT_LATENTS = 2  # what CONTEXT_FRAMES frames are to the VAE
@@ -50,7 +51,7 @@ class OneToAllPipeline(DiffusionPipeline):
     Args:
         vae: Wan2.1's causal video VAE.
         transformer: The One-to-All network.
-        scheduler: Rectified flow, Euler (released inference setting: shift 7.0).
+        scheduler: Rectified flow, from `make_scheduler` (released inference setting: Euler, shift 7.0).
         text_encoder: UMT5; not needed where prompt embeddings are passed.
         tokenizer: The text encoder's.
     """
@@ -63,7 +64,7 @@ class OneToAllPipeline(DiffusionPipeline):
         self,
         vae: AutoencoderKLWan,
         transformer: OneToAllTransformer3DModel,
-        scheduler: FlowMatchEulerDiscreteScheduler,
+        scheduler: Scheduler,
         text_encoder: Any = None,
         tokenizer: Any = None,
     ) -> None:
@@ -98,6 +99,9 @@ class OneToAllPipeline(DiffusionPipeline):
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: Callable[["OneToAllPipeline", int, torch.Tensor, dict], dict | None] | None = None,
+        sigmas: Sequence[float] | None = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        guidance_every: int = 1,
     ) -> OneToAllPipelineOutput | tuple[Any]:
         """Generate one segment.
 
@@ -108,7 +112,7 @@ class OneToAllPipeline(DiffusionPipeline):
             reference_pose: (1, 3, 1, H, W) in [-1, 1].
             prompt, negative_prompt: Texts; need the text encoder unless the embeddings are passed.
             height, width: Multiples of 16; default: the image's.
-            num_inference_steps: Euler steps (released: 30).
+            num_inference_steps: Steps of the solver (released: 30, Euler).
             image_guidance_scale: g_ref (released: 2.5 for 1.3B, 2.0 for 14B; paper 1.5).
             pose_guidance_scale: g_pose (released and paper: 1.5).
             context_frames: The 5 frames before which the segment continues, as pictures; they become its first 5.
@@ -120,14 +124,18 @@ class OneToAllPipeline(DiffusionPipeline):
             return_dict: False returns a tuple.
             callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ...})`; may return
                 replaced latents.
+            sigmas: Noise levels of the steps, before the scheduler's shift, instead of its own.
+            guidance_interval, guidance_every: Where guidance is computed and where it is reused or left out; see
+                `Guidance`. The defaults are exact.
 
         Raises:
             ValueError: a shape does not fit the others.
         """
         height, width = _check_inputs(image, height, width, pose_video, reference_pose, context_frames, output_type)
         weights = guidance_weights(image_guidance_scale, pose_guidance_scale)
+        guidance = Guidance(weights, num_inference_steps, guidance_interval, guidance_every)
         conditions = self._encode_conditions(
-            weights,
+            guidance.all_passes(),
             image=_as_video([image], height, width),
             mask=_mask_as_video(image_mask, height, width),
             pose_video=pose_video,
@@ -138,7 +146,7 @@ class OneToAllPipeline(DiffusionPipeline):
         )
         shape = (1, self.vae.config.z_dim, (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1, height // 8, width // 8)
         latents = self._initial_noise(shape, latents, generator)
-        latents = self._denoise(latents, conditions, weights, num_inference_steps, callback_on_step_end)
+        latents = self._denoise(latents, conditions, guidance, sigmas, callback_on_step_end)
         frames: Any = latents if output_type == "latent" else self._decode(latents)
         if output_type == "pil":
             frames = [Image.fromarray(each) for each in to_uint8(frames[0].transpose(0, 1))]
@@ -149,7 +157,7 @@ class OneToAllPipeline(DiffusionPipeline):
 
     def _encode_conditions(
         self,
-        weights: dict[Pass, float],
+        passes: set[Pass],
         *,
         image: torch.Tensor,
         mask: torch.Tensor,
@@ -159,15 +167,15 @@ class OneToAllPipeline(DiffusionPipeline):
         prompt_embeds: torch.Tensor,
         negative_prompt_embeds: Callable[[], torch.Tensor],
     ) -> _Conditions:
-        """Encode what the passes in `weights` need, and nothing else."""
+        """Encode what `passes` need, and nothing else."""
         network, device, dtype = self.transformer, self._execution_device, self.transformer.dtype
         reference_latents, text = {}, {}
-        if any(each.reference for each in weights):
+        if any(each.reference for each in passes):
             reference_latents[True] = torch.cat([self.encode_frames(image), self.encode_frames(mask)], dim=1)
-        if any(not each.reference for each in weights):
+        if any(not each.reference for each in passes):
             black = self.encode_frames(torch.full_like(image, -1))
             reference_latents[False] = torch.cat([black, black], dim=1)
-        if any(each.negative for each in weights):
+        if any(each.negative for each in passes):
             text[True] = network.encode_text(negative_prompt_embeds().to(device, dtype))
         text[False] = network.encode_text(prompt_embeds.to(device, dtype))
         latent_frames = (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1
@@ -229,45 +237,53 @@ class OneToAllPipeline(DiffusionPipeline):
         self,
         latents: torch.Tensor,
         conditions: _Conditions,
-        weights: dict[Pass, float],
-        num_inference_steps: int,
+        guidance: Guidance,
+        sigmas: Sequence[float] | None,
         callback: Callable | None,
     ) -> torch.Tensor:
         """Integrate the guided velocity from noise (t = 1000) to data (t = 0); latents stay float32."""
-        self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
-        latents = _with_context(latents, conditions.context)
-        for step, timestep in enumerate(self.scheduler.timesteps):
-            velocity = self._velocity(latents, timestep, conditions, weights)
-            latents = self.scheduler.step(velocity, timestep, latents, return_dict=False)[0]
-            latents = _with_context(latents, conditions.context)
+        if self.transformer.is_cache_enabled:
+            self.transformer._reset_stateful_cache()
+        context = conditions.context
+        kept = 0 if context is None else CONTEXT_LATENTS
+        latents = _with_context(latents, context)
+        for step, timestep in enumerate(start(self.scheduler, guidance.steps, sigmas, latents.device)):
+            velocity = self._velocity(latents, timestep, step, conditions, guidance)
+            # the solver sees only what is generated, so that nothing of the context gets into its history
+            generated = self.scheduler.step(velocity[:, :, kept:], timestep, latents[:, :, kept:], return_dict=False)[0]
+            latents = generated if context is None else torch.cat([context, generated], dim=2)
             if callback is not None:
                 latents = (callback(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
         return latents
 
     def _velocity(
-        self, latents: torch.Tensor, timestep: torch.Tensor, conditions: _Conditions, weights: dict[Pass, float]
+        self, latents: torch.Tensor, timestep: torch.Tensor, step: int, conditions: _Conditions, guidance: Guidance
     ) -> torch.Tensor:
         """The guided velocity (1, 16, n, h, w), float32. Passes with the same reference share its features."""
         network = self.transformer
         noisy = latents.to(network.dtype)
         timestep = timestep.expand(1)
-        features = {
-            known: network.extract_reference(value, timestep, conditions.rotary)
-            for known, value in conditions.reference_latents.items()
-        }
-        velocity = torch.zeros_like(latents)
-        for each, weight in weights.items():
-            velocity += weight * network.denoise(
-                noisy,
-                timestep,
-                text=conditions.text[each.negative],
-                reference_features=features[each.reference],
-                prefix=conditions.prefix[each.reference],
-                pose=conditions.pose if each.pose else None,
-                num_context_frames=0 if conditions.context is None else CONTEXT_LATENTS,
-                rotary=conditions.rotary,
-            )
-        return velocity
+        passes = guidance.passes(step)
+        features = {}
+        for known in sorted({each.reference for each in passes}):
+            with network.cache_context(f"extractor {known}"):
+                features[known] = network.extract_reference(
+                    conditions.reference_latents[known], timestep, conditions.rotary
+                )
+        velocities = {}
+        for each in passes:
+            with network.cache_context(each.title):
+                velocities[each] = network.denoise(
+                    noisy,
+                    timestep,
+                    text=conditions.text[each.negative],
+                    reference_features=features[each.reference],
+                    prefix=conditions.prefix[each.reference],
+                    pose=conditions.pose if each.pose else None,
+                    num_context_frames=0 if conditions.context is None else CONTEXT_LATENTS,
+                    rotary=conditions.rotary,
+                )
+        return guidance.combine(step, velocities)
 
 
 def _with_context(latents: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:

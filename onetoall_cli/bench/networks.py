@@ -1,0 +1,111 @@
+"""What is measured: a network (an installed one, or random weights of a known shape) and random inputs of a size."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from onetoall_cli.model import CONFIG_1_3B, OneToAllTransformer3DModel
+from onetoall_cli.sampling.guidance import Pass, guidance_weights
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "1.3b": CONFIG_1_3B,
+    "mid": {
+        **CONFIG_1_3B,
+        "num_attention_heads": 6,
+        "ffn_dim": 3072,
+        "num_layers": 12,
+        "num_reference_layers": 6,
+    },
+    "tiny": {
+        **CONFIG_1_3B,
+        "num_attention_heads": 4,
+        "attention_head_dim": 64,
+        "text_dim": 64,
+        "ffn_dim": 1024,
+        "num_layers": 8,
+        "num_reference_layers": 4,
+    },
+}
+TEXT_ROWS = 512  # released
+PROMPT_TOKENS = {False: 1, True: 40}  # rows that are not padding, by Pass.negative: an empty prompt, the released one
+GUIDANCE = (2.5, 1.5)  # released for the 1.3B: three passes a step
+POOL = 1 << 24  # distinct random numbers that the weights repeat
+
+
+def random_network(
+    shape: str | dict[str, Any], dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> OneToAllTransformer3DModel:
+    """A network of one of `SHAPES` (or a configuration), its weights random, the zero-initialised ones included.
+
+    What must be float32 is, as in a loaded model. Nothing is allocated twice.
+    """
+    with torch.device("meta"):
+        network = OneToAllTransformer3DModel(**(SHAPES[shape] if isinstance(shape, str) else shape))
+    pool = torch.randn(POOL, generator=torch.Generator().manual_seed(0))
+    kept_wide = set(OneToAllTransformer3DModel._keep_in_fp32_modules)  # type: ignore[arg-type]
+    for number, (name, meta) in enumerate(network.named_parameters()):
+        wide = bool(kept_wide & set(name.split(".")))
+        values = torch.empty(meta.shape, dtype=torch.float32 if wide else dtype, device=device)
+        fan_in = math.prod(meta.shape[1:]) or 1
+        spread = 0.02 if meta.ndim == 1 else fan_in**-0.5
+        offset = 1.0 if meta.ndim == 1 and name.endswith("weight") else 0.0  # of a norm
+        flat = values.flatten()
+        for start in range(0, flat.numel(), POOL // 2):
+            piece = flat[start : start + POOL // 2]
+            first = (number + start) * 7919 % (POOL // 2)
+            piece.copy_(pool[first : first + len(piece)] * spread + offset)
+        owner, _, leaf = name.rpartition(".")
+        network.get_submodule(owner).register_parameter(leaf, torch.nn.Parameter(values, requires_grad=False))
+    return network.eval()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One segment's raw inputs, on the device: what the plain path takes in every pass.
+
+    Attributes:
+        latents: (1, 16, n, h, w).
+        references: By Pass.reference, (1, 32, 1, h, w).
+        texts: By Pass.negative, (1, 512, text_dim), zero after the prompt.
+        pose_video: (1, 3, T, H, W).
+        reference_pose: (1, 3, 1, H, W).
+        context_frames: Latent frames at the start that are clean (token replace).
+        weights: The passes of a step.
+    """
+
+    latents: torch.Tensor
+    references: dict[bool, torch.Tensor]
+    texts: dict[bool, torch.Tensor]
+    pose_video: torch.Tensor
+    reference_pose: torch.Tensor
+    context_frames: int
+    weights: dict[Pass, float]
+
+
+def random_inputs(
+    network: OneToAllTransformer3DModel, width: int, height: int, frames: int, *, context_frames: int = 0
+) -> Inputs:
+    """Inputs of a segment of `frames` (4k + 1) frames of `width` x `height` pixels (multiples of 16)."""
+    generator = torch.Generator().manual_seed(0)
+    device, dtype = network.device, network.dtype
+    n, h, w = (frames - 1) // 4 + 1, height // 8, width // 8
+
+    def drawn(*size: int) -> torch.Tensor:
+        return torch.randn(size, generator=generator).to(device, dtype)
+
+    def prompt(tokens: int) -> torch.Tensor:
+        text = torch.zeros(1, TEXT_ROWS, network.config["text_dim"], device=device, dtype=dtype)
+        text[:, :tokens] = drawn(1, tokens, network.config["text_dim"])
+        return text
+
+    return Inputs(
+        latents=drawn(1, 16, n, h, w),
+        references={known: drawn(1, 32, 1, h, w) for known in (True, False)},
+        texts={negative: prompt(tokens) for negative, tokens in PROMPT_TOKENS.items()},
+        pose_video=drawn(1, 3, frames, height, width).clamp(-1, 1),
+        reference_pose=drawn(1, 3, 1, height, width).clamp(-1, 1),
+        context_frames=context_frames,
+        weights=guidance_weights(*GUIDANCE),
+    )

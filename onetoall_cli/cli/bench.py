@@ -1,0 +1,224 @@
+"""`onetoall bench`: time, memory and quality on this machine, against a plain implementation in the same run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from typer import Option
+
+from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.report import Report
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import check_output, whole_file
+
+if TYPE_CHECKING:
+    from onetoall_cli.bench.measure import Job, Measurement
+
+SEGMENT_STEPS = 30  # released: over so many steps the work that is done once a segment is spread
+COMPONENTS = ("pose encoder", "plain pose encoder", "text keys", "reference extractor", "VAE encode", "VAE decode")
+ONCE_A_SEGMENT = ("pose encoder", "text keys", "VAE encode", "VAE decode")
+
+
+@subcommand
+def bench(
+    report: Report,
+    model: Annotated[
+        str | None, Option(metavar="NAME|DIR", help="Installed model; --quality: or a training run.")
+    ] = None,
+    random: Annotated[
+        Literal["1.3b", "mid", "tiny"] | None, Option(help="Random weights of this shape instead of a model.")
+    ] = None,
+    width: Annotated[int, Option(min=16, metavar="PIXELS", help="Width, a multiple of 16.")] = 384,
+    height: Annotated[int, Option(min=16, metavar="PIXELS", help="Height, a multiple of 16.")] = 256,
+    frames: Annotated[int, Option(min=1, metavar="FRAMES", help="Frames of a segment, 4k+1.")] = 29,
+    only: Annotated[
+        list[str] | None, Option(metavar="WORK", help="Measure only this (step, plain step, ...); may be repeated.")
+    ] = None,
+    scaling: Annotated[
+        bool, Option("--scaling", help="Measure growth with frames, resolution and number of segments.")
+    ] = False,
+    quality: Annotated[
+        bool, Option("--quality", help="Compare each approximation's frames and time with the exact run.")
+    ] = False,
+    count: Annotated[int, Option(min=1, metavar="N", help="--quality: how many held-out inputs.")] = 4,
+    steps: Annotated[int | None, Option(min=1, metavar="N", help="--quality: steps; default: the model's.")] = None,
+    repeats: Annotated[int, Option(min=1, metavar="N", help="Time each this often; the median counts.")] = 1,
+    device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto",
+    dtype: Annotated[Literal["auto", "bfloat16", "float16", "float32"], Option(help="Number format.")] = "auto",
+    output: Annotated[
+        Path | None, Option("--output", "-o", metavar="FILE", help="Also write the figures as JSON.")
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace existing output.")] = False,
+) -> None:
+    """Measure speed, memory and the quality of approximations.
+
+    Every figure is measured in a process of its own, beside a plain implementation of the same network on the same
+    weights.
+
+    Example: onetoall bench --random 1.3b --width 384 --height 256 --frames 29
+    """
+    if output is not None:
+        check_output(output, overwrite=overwrite)
+    if quality:
+        result, text = _quality(report, model, frames, count, steps, device, dtype)
+    else:
+        _check_size(width, height, frames)
+        base = _job(model, random, width, height, frames, device, dtype, repeats)
+        result, text = _scaling(report, base) if scaling else _steps(report, base, only)
+    if output is not None:
+        import json
+
+        with whole_file(output) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    report.result(text, **result)
+
+
+def _check_size(width: int, height: int, frames: int) -> None:
+    if width % 16 or height % 16 or frames % 4 != 1:
+        raise BadInput(f"{width} x {height} x {frames} is no segment.", "Sides are multiples of 16, frames are 4k+1.")
+
+
+def _job(
+    model: str | None, random: str | None, width: int, height: int, frames: int, device: str, dtype: str, repeats: int
+) -> Job:
+    from onetoall_cli.bench.measure import Job
+
+    if model is not None and random is not None:
+        raise BadInput("--model and --random contradict each other.", "Give one.")
+    shape = random or ("1.3b" if model is None else None)
+    return Job("step", shape, model, width, height, frames, device=device, dtype=dtype, repeats=repeats)
+
+
+def _machine(device: str, dtype: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    import platform
+
+    import torch
+
+    from onetoall_cli.runtime import pick_device, pick_dtype
+
+    chosen = pick_device(device)
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": str(chosen),
+        "name": name,
+        "threads": torch.get_num_threads(),
+        "dtype": str(pick_dtype(dtype, chosen)).removeprefix("torch."),
+        "torch": torch.__version__,
+    }
+
+
+def _steps(report: Report, base: Job, only: list[str] | None) -> tuple[dict[str, Any], str]:
+    """Our step, the plain one and the components, and their ratios."""
+    from onetoall_cli.bench.measure import measure
+    from onetoall_cli.bench.steps import VAE_WORKS, WORKS
+
+    wanted = only or ["step", "plain step", *COMPONENTS]
+    for name in wanted:
+        if name not in {*WORKS, *VAE_WORKS}:
+            known = ", ".join([*WORKS, *VAE_WORKS])
+            raise BadInput(f"There is no work '{name}' to measure.", f"Choose from: {known}.")
+    found = {}
+    for name in wanted:
+        report.note(f"Measuring: {name}.")
+        found[name] = measure(replace(base, work=name))
+    ratios = _ratios(found)
+    title = base.model or f"random weights, {base.shape}"
+    result = {
+        "model": title,
+        "size": [base.width, base.height, base.frames],
+        "machine": _machine(base.device, base.dtype),
+        "measured": {name: asdict(each) for name, each in found.items()},
+        "ratios": ratios,
+    }
+    lines = [f"{title}: {base.frames} frames of {base.width} x {base.height}", ""]
+    lines += [f"{'':<24}{'seconds':>9}{'CPU s':>9}{'peak':>11}{'beside weights':>16}"]
+    lines += [_row(name, each) for name, each in found.items()]
+    lines += [f"{name}: {value:.2f}" for name, value in ratios.items()]
+    return result, "\n".join(lines)
+
+
+def _ratios(found: dict[str, Measurement]) -> dict[str, float]:
+    """Ours against plain, where both were measured."""
+    if "step" in found and "plain step" in found:
+        ours, plain, what = found["step"], found["plain step"], "a step"
+    elif "pass" in found and "plain pass" in found:
+        # the one pass in which all conditions take part: ours saves least there, so a step gains at least as much
+        ours, plain, what = found["pass"], found["plain pass"], "a pass with all conditions"
+    else:
+        return {}
+    ratios = {f"times faster, {what}": plain.seconds / ours.seconds}
+    if ours.cpu_seconds:
+        ratios[f"times less processor time, {what}"] = plain.cpu_seconds / ours.cpu_seconds
+    if what == "a step" and all(name in found for name in ONCE_A_SEGMENT):
+        vae = sum(found[name].seconds for name in ONCE_A_SEGMENT if name.startswith("VAE"))
+        once = sum(found[name].seconds for name in ONCE_A_SEGMENT)
+        whole = (vae + SEGMENT_STEPS * plain.seconds) / (once + SEGMENT_STEPS * ours.seconds)
+        ratios[f"times faster, a segment of {SEGMENT_STEPS} steps, VAE included (from the parts)"] = whole
+    if ours.needed and plain.needed:
+        encoder = found.get("pose encoder")  # runs before the steps, and may need more than they
+        needed = max(ours.needed, encoder.needed or 0) if encoder else ours.needed
+        ratios["part of the plain path's memory (weights and work)"] = needed / plain.needed
+    return ratios
+
+
+def _row(name: str, each: Measurement) -> str:
+    peak = "-" if each.peak is None else f"{each.peak / 1e9:.2f} GB"
+    beside = "-" if each.working is None else f"{each.working / 1e9:.2f} GB"
+    return f"{name:<24}{each.seconds:>9.2f}{each.cpu_seconds:>9.2f}{peak:>11}{beside:>16}"
+
+
+def _scaling(report: Report, base: Job) -> tuple[dict[str, Any], str]:
+    from onetoall_cli.bench.scaling import run_series
+
+    points = run_series(base, progress=lambda name: report.note(f"Measuring: {name}."))
+    result = {
+        "model": base.model or f"random weights, {base.shape}",
+        "machine": _machine(base.device, base.dtype),
+        "points": [asdict(point) for point in points],
+    }
+    lines = [f"{'':<16}{'seconds':>9}{'peak':>11}{'plain s':>9}{'plain peak':>12}{'faster':>8}{'memory':>11}"]
+    for point in points:
+        line = f"{f'{point.series} {point.value}':<16}{point.ours.seconds:>9.2f}{(point.ours.peak or 0) / 1e9:>8.2f} GB"
+        if point.plain is not None:
+            part = (point.ours.needed or 0) / (point.plain.needed or 1)
+            line += f"{point.plain.seconds:>9.2f}{(point.plain.peak or 0) / 1e9:>9.2f} GB"
+            line += f"{point.plain.seconds / point.ours.seconds:>8.2f}{part:>11.2f}"
+        lines.append(line)
+    return result, "\n".join(lines)
+
+
+def _quality(
+    report: Report, model: str | None, frames: int, count: int, steps: int | None, device: str, dtype: str
+) -> tuple[dict[str, Any], str]:
+    from onetoall_cli.bench.quality import approximations, compare, held_out_inputs
+    from onetoall_cli.evaluation.subjects import open_subject
+    from onetoall_cli.runtime import pick_device, pick_dtype
+
+    if model is None:
+        raise BadInput("--quality needs a trained model.", "Name it with --model.")
+    chosen = pick_device(device)
+    subject = open_subject(model, chosen, pick_dtype(dtype, chosen))
+    if steps is not None:
+        subject = replace(subject, sampling=replace(subject.sampling, num_inference_steps=steps))
+    ways = approximations(subject.sampling.num_inference_steps)
+    results = compare(
+        subject, held_out_inputs(subject, count, frames), ways, progress=lambda name: report.note(f"Sampling: {name}.")
+    )
+    result = {
+        "model": subject.name,
+        "inputs": count,
+        "frames": frames,
+        "machine": _machine(device, dtype),
+        "ways": [asdict(each) for each in results],
+    }
+    lines = [f"{subject.name}: {count} held-out inputs of {frames} frames, against the exact run", ""]
+    lines += [f"{'':<36}{'runs':>6}{'seconds':>9}{'steps':>9}{'faster':>8}{'PSNR':>7}{'worst':>7}{'SSIM':>8}"]
+    lines += [
+        f"{each.name:<36}{each.network_runs:>6}{each.seconds:>9.1f}{each.denoising:>9.1f}{each.speed:>8.2f}{each.psnr:>7.1f}"
+        f"{each.worst_psnr:>7.1f}{each.ssim:>8.4f}"
+        for each in results
+    ]
+    return result, "\n".join(lines)

@@ -1,0 +1,57 @@
+"""One file of a repository by its name, such as a LoRA: from the Hugging Face cache, or fetched into it."""
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.hub import places
+
+_ADDRESS = re.compile(r"^hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?/(?P<path>.+)$")
+
+
+def repository_file(address: str, *, progress: Callable[[int, int | None], None] | None = None) -> Path:
+    """The local path of `hf:OWNER/REPO/FILE` (or `hf:OWNER/REPO@REVISION/FILE`), fetched unless it is in the cache.
+
+    Args:
+        address: Naming the file is asking for it: no other consent is needed.
+        progress: Called with (bytes fetched, bytes in all).
+
+    Raises:
+        BadInput: the address is not of that form, or the repository has no such file.
+        ModelMissing: the hub cannot be reached or refuses.
+        OutOfResources: no room on the disk.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    from onetoall_cli.hub.disk import check_disk
+    from onetoall_cli.hub.remote import list_repository, patiently
+    from onetoall_cli.hub.transfer import obtain
+
+    match = _ADDRESS.match(address)
+    if match is None:
+        raise BadInput(f"'{address}' names no file on the hub.", "Write hf:OWNER/REPO/FILE.safetensors.")
+    repository, path, revision = match["repository"], match["path"], match["revision"] or "main"
+    cache = places.hub_cache()
+    cached = try_to_load_from_cache(repository, path, cache_dir=cache, revision=revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    listing = list_repository(repository, revision)
+    file = next((each for each in listing.files if each.path == path), None)
+    if file is None:
+        alike = [each.path for each in listing.files if each.path.endswith(".safetensors")]
+        advice = f"It has {', '.join(alike[:5])}." if alike else "It has no safetensors file."
+        raise BadInput(f"{repository} has no file {path}.", advice)
+    check_disk(file.size, cache, path)
+    done = 0
+
+    def count(received: int) -> None:
+        nonlocal done
+        done += received
+        if progress:
+            progress(done, file.size)
+
+    obtain(repository, listing.commit, file, count, threading.Event())
+    # it is there now: this only notes which commit the revision is, so that the next run needs no network
+    return Path(patiently(lambda: hf_hub_download(repository, path, revision=revision, cache_dir=cache), address))
