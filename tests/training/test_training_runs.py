@@ -64,8 +64,8 @@ def test_the_ablation_takes_one_thing_more_from_arm_to_arm() -> None:
         dump_settings(replace(runs[0], output=Path("-"), conditions={}))
     }
     assert len({run.output for run in runs}) == 4
-    stage_1 = load_settings(TrainingSettings, RECIPES / "tiny-stage1.yaml")
-    assert runs[0].init_from == stage_1.output and runs[0].vae == stage_1.vae
+    stage_2 = load_settings(TrainingSettings, RECIPES / "tiny-stage2.yaml")
+    assert runs[0].init_from == stage_2.output and runs[0].vae == stage_2.vae
 
 
 def test_a_config_with_arms_trains_each_of_them(tmp_path, micro_vae, micro_network) -> None:
