@@ -7,7 +7,7 @@ denoiser's pass is a sum over the tensors alive at its fullest moment, in units 
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from onetoall_cli.hub.quantise import quantisable_linears
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.attention import DEVICE_PIECE
 from onetoall_cli.model.blocks import CPU_FEED_FORWARD_PIECE
+from onetoall_cli.model.pose import PoseEncoder
 from onetoall_cli.runtime.decoding import TEMPORAL_STRIDE, decode_frames
 from onetoall_cli.runtime.tracing import traced_peak
 
@@ -32,15 +33,17 @@ TILE_STRIDE = 192  # pixels from tile to tile; the rest is blended
 # one byte per 64 values and 4 per 256 of those.
 QUANTISED_BYTES = {"int8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
 
-# What the convolution kernels of a CPU add by rearranging their input and output. Measured with `runtime.measure`.
-CPU_CONVOLUTIONS = {torch.bfloat16: 1.15, torch.float16: 1.15, torch.float32: 1.4}
+# What the convolution kernels of a CPU add by rearranging their input and output, measured with `runtime.measure`. In
+# the pose encoder it is made up for in bfloat16, whose norms need no float32 copies there, which the trace counts.
+CPU_VAE = {torch.bfloat16: 1.15, torch.float16: 1.15, torch.float32: 1.4}
+CPU_POSE = {torch.bfloat16: 1.0, torch.float16: 1.0, torch.float32: 1.45}
 
 # Token sequences (L x width) alive at the fullest moment of a block: its input, the normalised input, both queries,
 # key, value and the attended values. bfloat16 on a CPU rearranges the keys.
 BLOCK_SEQUENCES = 7
 CPU_NARROW_SEQUENCES = 1
-# LLM.int8 while it makes the last of query, key and value: the input in float16 and in int8, the product in int32.
-INT8_SEQUENCES = 2.5
+# When LLM.int8 makes the last of query, key and value, so many are there.
+INT8_SEQUENCES = 5
 # In the feed-forward: the block's input, the normalised input, the attended input, the finished pieces.
 FEED_FORWARD_SEQUENCES = 4
 FLOAT_TEMPORARIES = 4  # float32 copies of one piece of tokens in the norms and gated sums
@@ -128,14 +131,20 @@ def estimate(
     vae = _vae_weights(workload.vae, dtype)
     on_device = network.largest_group if offload == "blocks" else network.total
     pose_video = 3 * workload.video_pixels * dtype.itemsize if device == "cpu" else 0  # kept to the segment's end
-    conditions = _encoding(workload, device, dtype, tiling)
+    height, width = (workload.height, workload.width)
+    tile = (min(height, TILE), min(width, TILE)) if tiling else (height, width)
+    conditions = _encoding(workload.vae, *tile, workload.context, device, dtype)
+    decoded = _decoding(workload.vae, *tile, workload.frames, device, dtype)
+    if tile != (height, width):
+        decoded = _joining_tiles(workload, decoded, dtype)
     pose_tokens = workload.tokens * network.width * dtype.itemsize
+    pose_encoder = _pose_encoding(network.pose_channels, height, width, workload.frames, device, dtype)
     kept = pose_video + _text(workload, dtype) + _rotary(workload)
     phases = {
         "conditions": on_device * (offload == "none") + vae + pose_video + conditions,
-        "pose": on_device + vae + kept + max(_pose_encoding(workload, device, dtype), 3 * pose_tokens),
+        "pose": on_device + vae + kept + max(pose_encoder, 3 * pose_tokens),
         "denoising": on_device + vae + kept + pose_tokens + _denoising(workload, device, dtype, quantisation),
-        "decoding": on_device * (offload == "none") + vae + _decoding(workload, device, dtype, tiling),
+        "decoding": on_device * (offload == "none") + vae + decoded,
     }
     resident = vae + (network.total if offload == "none" else 0)
     return Estimate(phases, resident, network.total if offload == "blocks" else 0)
@@ -150,12 +159,14 @@ class NetworkWeights:
         largest_group: The most that is on the device at once when blocks come one at a time.
         largest_linear: Of the widest linear layer, unquantised.
         width: Channels of its tokens.
+        pose_channels: Of its pose encoder.
     """
 
     total: int
     largest_group: int
     largest_linear: int
     width: int
+    pose_channels: int
 
 
 @functools.lru_cache
@@ -176,7 +187,8 @@ def network_weights(config: str, dtype: torch.dtype, quantisation: str) -> Netwo
         if tensor.ndim == 2:
             largest_linear = max(largest_linear, tensor.numel() * dtype.itemsize)
     width = network.config["num_attention_heads"] * network.config["attention_head_dim"]
-    return NetworkWeights(sum(sizes.values()), _largest_group(network, sizes), largest_linear, width)
+    group = _largest_group(network, sizes)
+    return NetworkWeights(sum(sizes.values()), group, largest_linear, width, network.config["pose_channels"])
 
 
 def _largest_group(network: OneToAllTransformer3DModel, sizes: Mapping[str, int]) -> int:
@@ -209,54 +221,43 @@ def _vae_weights(config: str, dtype: torch.dtype) -> int:
     return sum(weight.nbytes for weight in _empty_vae(config, dtype).parameters())
 
 
-def _convolutions(device: str, dtype: torch.dtype, work: Callable[[], object]) -> int:
-    """What convolutional code takes on `device`: the tensors it makes, and what a CPU's kernels add."""
-    return int(traced_peak(work) * (CPU_CONVOLUTIONS[dtype] if device == "cpu" else 1))
-
-
 @functools.lru_cache
-def _encoding(workload: Workload, device: str, dtype: torch.dtype, tiling: bool) -> int:
+def _encoding(vae: str, height: int, width: int, context: bool, device: str, dtype: torch.dtype) -> int:
     """Of the VAE while it encodes the pictures, and the frames carried over."""
-    vae = _empty_vae(workload.vae, dtype)
-    height, width = _tile(workload) if tiling else (workload.height, workload.width)
-    frames = 1 + TEMPORAL_STRIDE * workload.context
+    model = _empty_vae(vae, dtype)
     with torch.device("meta"):
-        pictures = torch.empty(1, 3, frames, height, width, dtype=dtype)
-        return _convolutions(device, dtype, lambda: vae.encode(pictures))
+        pictures = torch.empty(1, 3, 1 + TEMPORAL_STRIDE * context, height, width, dtype=dtype)
+        taken = traced_peak(lambda: model.encode(pictures))
+    return int(taken * (CPU_VAE[dtype] if device == "cpu" else 1))
 
 
 @functools.lru_cache
-def _decoding(workload: Workload, device: str, dtype: torch.dtype, tiling: bool) -> int:
+def _decoding(vae: str, height: int, width: int, frames: int, device: str, dtype: torch.dtype) -> int:
     """Of the VAE while it decodes. From the third latent frame on every frame takes the same."""
-    vae = _empty_vae(workload.vae, dtype)
-    height, width = _tile(workload) if tiling else (workload.height, workload.width)
-    latent_frames = min(3, (workload.frames - 1) // TEMPORAL_STRIDE + 1)
+    model = _empty_vae(vae, dtype)
+    latent_frames = min(3, (frames - 1) // TEMPORAL_STRIDE + 1)
     with torch.device("meta"):
-        latents = torch.empty(1, vae.config.z_dim, latent_frames, height // 8, width // 8)
-        streamed = _convolutions(device, dtype, lambda: [None for _ in decode_frames(vae, latents)])
-    if (height, width) == (workload.height, workload.width):
-        return streamed
-    # diffusers keeps every tile of every frame, overlaps included, and then joins them in rows and in frames
+        latents = torch.empty(1, model.config.z_dim, latent_frames, height // 8, width // 8)
+        taken = traced_peak(lambda: [None for _ in decode_frames(model, latents)])
+    return int(taken * (CPU_VAE[dtype] if device == "cpu" else 1))
+
+
+def _joining_tiles(workload: Workload, one_tile: int, dtype: torch.dtype) -> int:
+    """With what diffusers keeps: every tile of every frame, overlaps included, and the frames they join to, twice."""
     frames = 3 * workload.video_pixels * dtype.itemsize
     tiles = int(frames * (TILE / TILE_STRIDE) ** 2)
-    return max(streamed + tiles, tiles + 2 * frames)
-
-
-def _tile(workload: Workload) -> tuple[int, int]:
-    return min(workload.height, TILE), min(workload.width, TILE)
+    return max(one_tile + tiles, tiles + 2 * frames)
 
 
 @functools.lru_cache
-def _pose_encoding(workload: Workload, device: str, dtype: torch.dtype) -> int:
-    """Of the pose encoder, its input included."""
-    config = workload.network_config
-    shallow = {**config, "num_layers": 2, "num_reference_layers": 1, "num_pose_layers": 1}
+def _pose_encoding(channels: int, height: int, width: int, frames: int, device: str, dtype: torch.dtype) -> int:
+    """Of the pose encoder's convolutions over pixels, its input included; the tokens it makes are counted apart."""
     with torch.device("meta"), _default_dtype(dtype):
-        network = OneToAllTransformer3DModel.from_config(shallow)
-        video = torch.empty(1, 3, workload.frames, workload.height, workload.width)
-        reference = torch.empty(1, 3, 1, workload.height, workload.width)
-    video_bytes = 0 if device == "cpu" else video.nbytes  # on a CPU it is there anyway
-    return video_bytes + _convolutions(device, dtype, lambda: network.encode_pose(video, reference))
+        encoder = PoseEncoder(channels, channels)
+        video = torch.empty(1, 3, frames, height, width)
+        taken = traced_peak(lambda: encoder(video))
+    # on a CPU the input is there anyway
+    return int(taken * CPU_POSE[dtype]) if device == "cpu" else taken + video.nbytes
 
 
 def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation: str) -> int:
@@ -281,12 +282,24 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
     attention = BLOCK_SEQUENCES * sequence
     if device == "cpu" and dtype != torch.float32:
         attention += CPU_NARROW_SEQUENCES * sequence
-    if quantisation == "int8":
-        attention += int(INT8_SEQUENCES * sequence)
-    elif quantisation == "nf4":
-        attention += weights.largest_linear
     feed_forward = FEED_FORWARD_SEQUENCES * sequence + hidden
+    if quantisation == "int8":
+        making_values = _int8_product(workload.tokens, weights.width, weights.width, device)
+        attention = max(attention, INT8_SEQUENCES * sequence + making_values)
+        feed_forward += _int8_product(piece, config["ffn_dim"], weights.width, device)
+    elif quantisation == "nf4":
+        attention += weights.largest_linear  # dequantised for its product
+        feed_forward += weights.largest_linear
     return features + latents + temporaries + max(attention + poses, feed_forward + in_refiner)
+
+
+def _int8_product(tokens: int, inputs: int, outputs: int, device: str) -> int:
+    """Bytes that LLM.int8 makes for one linear layer, its result included.
+
+    The input in float16 and int8, the product in int32 and float16. A CPU has input, weight and product in float32 too.
+    """
+    taken = tokens * (3 * inputs + 6 * outputs)
+    return taken + 4 * (tokens * inputs + inputs * outputs + tokens * outputs) if device == "cpu" else taken
 
 
 def _text(workload: Workload, dtype: torch.dtype) -> int:

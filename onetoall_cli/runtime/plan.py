@@ -7,7 +7,7 @@ pixels near their borders, then quantised weights, which change every pixel a li
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from onetoall_cli.errors import BadInput, OutOfResources
 
@@ -40,8 +40,8 @@ class Plan:
     """
 
     dtype: str
-    quantisation: str
-    offload: str
+    quantisation: Literal["none", "int8", "nf4"]
+    offload: Literal["none", "blocks"]
     tiling: bool
     estimate: "Estimate"
     smaller: "Plan | None" = None

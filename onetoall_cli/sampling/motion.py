@@ -15,7 +15,7 @@ import torch
 from onetoall_cli.align import Conditioning
 from onetoall_cli.runtime.decoding import decode_frames
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
-from onetoall_cli.sampling.pipeline import OneToAllPipeline, to_uint8
+from onetoall_cli.sampling.pipeline import OneToAllPipeline, Picture, to_uint8
 from onetoall_cli.sampling.segments import (
     CONTEXT_FRAMES,
     MAX_SEGMENT_FRAMES,
@@ -78,7 +78,7 @@ def animate(
         uint8 (H, W, 3), one frame of the motion after the other.
     """
     total = len(conditioning.motion)
-    carried = None if context_frames is None else list(context_frames)
+    carried: Sequence[Picture] | None = None if context_frames is None else list(context_frames)
     noise_source = torch.Generator("cpu").manual_seed(settings.seed)
     plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
     for index, segment in enumerate(plan):

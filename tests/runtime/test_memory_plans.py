@@ -14,16 +14,21 @@ from onetoall_cli.model.configs import CONFIG_14B
 from onetoall_cli.runtime import Plan, Wishes, choose_plan, fits, possible_plans
 from onetoall_cli.runtime.memory import Workload, config_json
 
+# small enough to be traced in no time
+SMALL = {**CONFIG_1_3B, "num_attention_heads": 2, "ffn_dim": 512, "num_layers": 3, "num_reference_layers": 1}
 SIZES = {"released": (384, 672), "full": (480, 832)}
 NETWORKS = {"1.3b": CONFIG_1_3B, "14b": CONFIG_14B}
 GPU = torch.device("cuda")
 GB = 10**9
 
 
-@pytest.fixture(scope="module")
-def vae_config():
+def config_of_vae(**changes) -> str:
     with torch.device("meta"):
-        return config_json(AutoencoderKLWan().config)
+        return config_json(AutoencoderKLWan(**changes).config)
+
+
+WAN_VAE = config_of_vae()
+SMALL_WORK = Workload(config_json(SMALL), config_of_vae(base_dim=8, num_res_blocks=1), 128, 128, 29)
 
 
 def gigabytes(size: float, device: str = "GPU") -> Memory:
@@ -31,14 +36,14 @@ def gigabytes(size: float, device: str = "GPU") -> Memory:
 
 
 @pytest.fixture(scope="module")
-def plans(vae_config):
+def plans():
     """The plans of a network at a size on a GPU; each is traced once."""
     made: dict[tuple, list[Plan]] = {}
 
     def plans_of(network: str, size: str = "full", wishes: Wishes = Wishes()) -> list[Plan]:
         key = (network, size, wishes)
         if key not in made:
-            work = Workload(config_json(NETWORKS[network]), vae_config, *SIZES[size], 81)
+            work = Workload(config_json(NETWORKS[network]), WAN_VAE, *SIZES[size], 81)
             made[key] = possible_plans(work, GPU, [torch.bfloat16], wishes)
         return made[key]
 
@@ -123,30 +128,27 @@ def test_wishes_leave_the_rest_to_the_plan(plans):
         ("cuda", Wishes(quantisation="nf4"), "int8", "stored as int8"),
     ],
 )
-def test_wishes_that_cannot_be_met_are_refused(vae_config, device, wishes, stored_as, message):
-    work = Workload(config_json(CONFIG_1_3B), vae_config, 64, 64, 5)
+def test_wishes_that_cannot_be_met_are_refused(device, wishes, stored_as, message):
     with pytest.raises(BadInput, match=message):
-        possible_plans(work, torch.device(device), [torch.bfloat16], wishes, stored_as=stored_as)
+        possible_plans(SMALL_WORK, torch.device(device), [torch.bfloat16], wishes, stored_as=stored_as)
 
 
-def test_a_copy_that_is_stored_quantised_is_used_as_it_is(vae_config):
-    work = Workload(config_json(CONFIG_1_3B), vae_config, 64, 64, 5)
-    plans = possible_plans(work, GPU, [torch.bfloat16], stored_as="nf4")
+def test_a_copy_that_is_stored_quantised_is_used_as_it_is():
+    plans = possible_plans(SMALL_WORK, GPU, [torch.bfloat16], stored_as="nf4")
     assert {(plan.quantisation, plan.offload) for plan in plans} == {("nf4", "none")}
 
 
-def test_on_a_cpu_half_the_precision_comes_before_quantising(vae_config):
-    work = Workload(config_json(CONFIG_1_3B), vae_config, 128, 128, 9)
-    plans = possible_plans(work, torch.device("cpu"), [torch.float32, torch.bfloat16])
+def test_on_a_cpu_half_the_precision_comes_before_quantising():
+    plans = possible_plans(SMALL_WORK, torch.device("cpu"), [torch.float32, torch.bfloat16])
     assert {plan.offload for plan in plans} == {"none"}
     main_memory = gigabytes(plans[0].estimate.peak / GB, "CPU")
     plan = choose_plan(plans, "auto", main_memory, main_memory)
     assert (plan.dtype, plan.quantisation) == ("bfloat16", "none")
 
 
-def test_memory_grows_with_size_frames_and_width(vae_config):
-    work = Workload(config_json(CONFIG_1_3B), vae_config, 256, 256, 29)
-    larger = [replace(work, height=384), replace(work, frames=49), replace(work, network=config_json(CONFIG_14B))]
+def test_memory_grows_with_size_frames_and_width():
+    work, wider = SMALL_WORK, config_json({**SMALL, "num_attention_heads": 4})
+    larger = [replace(work, height=192), replace(work, frames=49), replace(work, network=wider)]
 
     def phases(each: Workload) -> dict[str, int]:
         (plan,) = possible_plans(each, GPU, [torch.bfloat16], Wishes("none", "none", False))

@@ -65,16 +65,19 @@ def test_two_decodings_at_a_time_do_not_disturb_each_other():
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_tiles_give_every_frame_and_stay_close_across_their_borders(kind):
-    """An untrained VAE spreads values further than a trained one, so the bound is loose; README has a trained one's."""
+def test_tiles_give_every_frame_and_join_without_a_step(kind):
+    """How far a trained VAE's tiles are from the whole picture is in README; an untrained one's differ more."""
     vae = new_vae(kind)
     values = latents(2, 8, 12)
     whole = decoded_at_once(vae, values)
     vae.enable_tiling(48, 48, 32, 32)
     tiled = list(decode_frames(vae, values))
     assert [chunk.shape for chunk in tiled] == [(1, 3, 1, 64, 96), (1, 3, 4, 64, 96)]
-    difference = (torch.cat(tiled, dim=2) - whole).abs()
-    assert 0 < difference.mean() < 0.1 * whole.std()
+    joined = torch.cat(tiled, dim=2)
+    assert not torch.equal(joined, whole)  # it is tiled
+    steps = joined.diff(dim=-1).abs()
+    at_borders = steps[..., [31, 63]].mean()  # from the last column of a tile to the first of the next
+    assert at_borders < 1.3 * whole.diff(dim=-1).abs().mean()
 
 
 def test_a_picture_smaller_than_a_tile_is_decoded_as_a_whole():
