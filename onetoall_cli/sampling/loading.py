@@ -16,6 +16,7 @@ from onetoall_cli.sampling.pipeline import OneToAllPipeline
 
 log = logging.getLogger(__name__)
 
+
 def load_pipeline(
     location: ModelLocation,
     device: torch.device,

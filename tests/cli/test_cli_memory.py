@@ -35,7 +35,7 @@ def test_options_override_the_plan_and_the_record_has_what_was_decided(
     done = onetoall(*command, "--device", "cpu", "--quantize", "int8", "-o", "out.mp4")
     assert done.exit_code == 0, done.err
     arguments = read_metadata(tmp_path / "out.mp4")["arguments"]
-    for option, value in {"--memory": "auto", "--quantize": "int8", "--offload": "none"}.items():
+    for option, value in {"--memory": "auto", "--quantize": "int8"}.items():
         assert arguments[arguments.index(option) + 1] == value
     assert "--no-tiling" in arguments
 
