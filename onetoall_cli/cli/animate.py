@@ -17,9 +17,11 @@ from onetoall_cli.cli.generation import (
 )
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import count_frames
+from onetoall_cli.cli.memory import fitting_plan, settled
 from onetoall_cli.cli.options import (
     AlignOptions,
     GenerationOptions,
+    MemoryOptions,
     MotionOptions,
     SideOptions,
     SizeOptions,
@@ -40,6 +42,7 @@ def animate(
     alignment: AlignOptions,
     generation: GenerationOptions,
     speed: SpeedOptions,
+    memory: MemoryOptions,
     size: SizeOptions,
     video: VideoOptions,
     sides: SideOptions,
@@ -62,7 +65,8 @@ def animate(
     targets = video_targets(Path(f"{'-'.join(path.stem for path in inputs)}.mp4"), target, sides)
     if target.dry_run:
         plan = _plan(inputs, motion, size, generation, speed, location.defaults.short_side)
-        report.result(plan_prose(plan), **plan)
+        fit = fitting_plan(report, location, generation, memory, plan)
+        report.result(plan_prose(plan, fit), **plan, memory=fit.fields())
         return
     ready = get_ready(report, location, generation, speed)
     if len(inputs) == 1:
@@ -76,8 +80,9 @@ def animate(
         alignment = decided(alignment, conditioning)
     conditioning = job.conditioning
     plan = plan_fields(generation, speed, len(conditioning.motion), conditioning.width, conditioning.height)
-    report.detail(plan_prose(plan))
-    options = [generation, speed, video]
+    fit = fitting_plan(report, location, generation, memory, plan)
+    report.detail(plan_prose(plan, fit))
+    options = [generation, speed, settled(memory, fit), video]
     options = options if len(inputs) == 1 else [motion, alignment, size, *options]
     record = settings_record(
         ["animate", *_input_arguments(inputs), *(each for group in options for each in as_arguments(group))],
@@ -87,7 +92,7 @@ def animate(
     count = write_video(
         targets,
         zip(
-            generated_frames(report, ready, conditioning),
+            generated_frames(report, ready, conditioning, fit),
             map(float, conditioning.motion.clock()),
             strict=True,
         ),

@@ -12,7 +12,15 @@ from typer import Option
 from onetoall_cli.cli.alignment import align_values
 from onetoall_cli.cli.generation import generated_frames, get_ready, plan_fields, plan_prose, resolve, wanted_model
 from onetoall_cli.cli.info import as_arguments, settings_record
-from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, SpeedOptions, subcommand
+from onetoall_cli.cli.memory import fitting_plan, settled
+from onetoall_cli.cli.options import (
+    AlignOptions,
+    GenerationOptions,
+    MemoryOptions,
+    SizeOptions,
+    SpeedOptions,
+    subcommand,
+)
 from onetoall_cli.cli.outputs import frame_rate
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import check_output, whole_folder
@@ -58,16 +66,18 @@ def demo(
     alignment, size = AlignOptions(), SizeOptions()
     conditioning = align_values(reference, reference_pose, motion, alignment, size, location.defaults, report)
     plan = plan_fields(options, speed, len(motion), conditioning.width, conditioning.height)
-    report.note(plan_prose(plan))
+    fit = fitting_plan(report, location, options, MemoryOptions(), plan)
+    report.note(plan_prose(plan, fit))
     places = [str(output / name) for name in (REFERENCE, MOTION)]
     alignment = AlignOptions(ref_pose=output / REFERENCE_POSE)
-    arguments = ["animate", *places, *(each for group in (alignment, options, speed) for each in as_arguments(group))]
+    settings = (alignment, options, speed, settled(MemoryOptions(), fit))
+    arguments = ["animate", *places, *(each for group in settings for each in as_arguments(group))]
     record = settings_record(arguments, model=location, result={**plan, "fps": motion.fps})
     with whole_folder(output) as folder:
         for name in (REFERENCE, REFERENCE_POSE, MOTION):
             shutil.copyfile(EXAMPLE / name, folder / name)
         _write_video(folder / "dance.mp4", motion, drawn(motion))
-        frames = list(generated_frames(report, ready, conditioning))
+        frames = list(generated_frames(report, ready, conditioning, fit))
         _write_video(folder / RESULT, motion, frames, record)
         _write_comparison(folder, reference, conditioning, frames)
     report.result(

@@ -22,9 +22,11 @@ from onetoall_cli.cli.generation import (
 )
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import Eyes, count_frames, read_driving, read_reference
+from onetoall_cli.cli.memory import fitting_plan, settled
 from onetoall_cli.cli.options import (
     AlignOptions,
     GenerationOptions,
+    MemoryOptions,
     MotionOptions,
     SizeOptions,
     SpeedOptions,
@@ -53,6 +55,7 @@ def extend(
     motion: MotionOptions,
     generation: GenerationOptions,
     speed: SpeedOptions,
+    memory: MemoryOptions,
     video: VideoOptions,
     target: Target,
     report: Report,
@@ -81,7 +84,8 @@ def extend(
         at_clip_rate = replace(motion, fps=float(existing.fps))
         frames = CONTEXT_FRAMES + count_frames(driving, at_clip_rate)
         plan = plan_fields(generation, speed, frames, existing.width, existing.height, has_context=True)
-        report.result(plan_prose(plan), **plan)
+        fit = fitting_plan(report, location, generation, memory, plan)
+        report.result(plan_prose(plan, fit), **plan, memory=fit.fields())
         return
     ready = get_ready(report, location, generation, speed)
     tail = _last_frames(existing)
@@ -94,12 +98,14 @@ def extend(
     size = SizeOptions(width=existing.width, height=existing.height)
     conditioning = align_values(image, reference_pose, joined, alignment, size, location.defaults, report)
     plan = plan_fields(generation, speed, len(joined), existing.width, existing.height, has_context=True)
+    fit = fitting_plan(report, location, generation, memory, plan)
     named = {"--reference": reference, "--ref-pose": ref_pose, "--clip-pose": clip_pose, "--face": face, "--head": head}
     arguments = [part for name, value in named.items() if value is not None for part in (name, str(value))]
-    arguments += [part for group in (motion, generation, speed, video) for part in as_arguments(group)]
+    settings = (motion, generation, speed, settled(memory, fit), video)
+    arguments += [part for group in settings for part in as_arguments(group)]
     count = write_video(
         targets,
-        _joined_frames(existing, generated_frames(report, ready, conditioning, context_frames=tail), joined.fps),
+        _joined_frames(existing, generated_frames(report, ready, conditioning, fit, context_frames=tail), joined.fps),
         conditioning,
         audio=_joined_sound(existing, source.audio) if video.audio else [],
         crf=video.crf,

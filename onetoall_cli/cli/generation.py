@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from onetoall_cli.cli.memory import room_maker
 from onetoall_cli.cli.options import GenerationOptions, SizeOptions, SpeedOptions
 from onetoall_cli.cli.report import Report, raise_if_stopped
 from onetoall_cli.cli.speed import found_loras, guidance_of, interval_of, resolve_speed, set_up, sigmas_of, with_preset
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from onetoall_cli.align import Conditioning
     from onetoall_cli.hub import ModelLocation
+    from onetoall_cli.runtime import Plan
     from onetoall_cli.sampling.lora import Lora
 
 SIZE_MULTIPLE = 16  # VAE stride 8 times patch 2
@@ -104,13 +106,13 @@ def plan_fields(
     }
 
 
-def plan_prose(plan: dict[str, Any]) -> str:
-    """A plan for people."""
+def plan_prose(plan: dict[str, Any], memory: Plan) -> str:
+    """A plan for people, and how it fits the memory."""
     lengths = " + ".join(str(length) for length in plan["segments"])
     return (
         f"{plan['frames']} frames of {plan['width']} x {plan['height']} in {len(plan['segments'])} segment(s) "
         f"of {lengths} frames, {plan['steps']} steps of {plan['passes']} pass(es) each: "
-        f"{plan['network_runs']} runs of the network {plan['model']}."
+        f"{plan['network_runs']} runs of the network {plan['model']}.\nMemory: {memory.prose()}."
     )
 
 
@@ -123,12 +125,11 @@ class Readiness:
     speed: SpeedOptions
     loras: list[Lora]
     device: torch.device
-    dtype: torch.dtype
     embeds: list[torch.Tensor]  # prompt, negative prompt: (1, L, C) each
 
 
 def get_ready(report: Report, location: ModelLocation, options: GenerationOptions, speed: SpeedOptions) -> Readiness:
-    """Choose device and dtype, and have the prompts' embeddings and the LoRA files.
+    """Choose the device, and have the prompts' embeddings and the LoRA files.
 
     Args:
         report: Told what was chosen.
@@ -140,21 +141,21 @@ def get_ready(report: Report, location: ModelLocation, options: GenerationOption
         ModelMissing: a prompt's embedding is not stored and the text encoder not installed.
     """
     from onetoall_cli.hub import prompt_embeddings
-    from onetoall_cli.runtime import pick_device, pick_dtype
+    from onetoall_cli.runtime import pick_device
 
     assert options.negative_prompt is not None
     device = pick_device(options.device)
-    dtype = pick_dtype(options.dtype, device)
-    report.note(f"Model {location.name} on {device} in {str(dtype).removeprefix('torch.')}.")
+    report.note(f"Model {location.name} on {device}.")
     prompts = [options.prompt, options.negative_prompt]
     embeds = prompt_embeddings(location, prompts, device=device, note=report.note)
-    return Readiness(location, options, speed, found_loras(speed, report), device, dtype, embeds)
+    return Readiness(location, options, speed, found_loras(speed, report), device, embeds)
 
 
 def generated_frames(
     report: Report,
     ready: Readiness,
     conditioning: Conditioning,
+    plan: Plan,
     *,
     context_frames: list[np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:
@@ -164,17 +165,31 @@ def generated_frames(
         report: For progress.
         ready: From `get_ready`.
         conditioning: Aligned input.
+        plan: How the model fits the memory, from `fitting_plan`.
         context_frames: 5 frames, uint8 (H, W, 3) each, of a clip to continue; see `sampling.animate`.
 
     Yields:
         uint8 (H, W, 3).
     """
+    import torch
+
+    from onetoall_cli.runtime import return_freed_memory
     from onetoall_cli.sampling import SamplingSettings, animate, load_pipeline, plan_segments
 
     options = ready.options
     assert options.steps and options.segment_frames and options.ref_guidance is not None
     assert options.pose_guidance is not None
-    pipeline = load_pipeline(ready.location, ready.device, ready.dtype, loras=ready.loras)
+    if ready.device.type == "cpu":
+        return_freed_memory()
+    pipeline = load_pipeline(
+        ready.location,
+        ready.device,
+        getattr(torch, plan.dtype),
+        loras=ready.loras,
+        quantisation=plan.quantisation,
+        offload=plan.offload,
+        tiling=plan.tiling,
+    )
     set_up(pipeline, ready.speed)
     settings = SamplingSettings(
         num_inference_steps=options.steps,
@@ -199,7 +214,13 @@ def generated_frames(
             progress.update(steps, completed=done, description=f"Denoising {segment + 1}/{segments}")
 
         for frame in animate(
-            pipeline, conditioning, settings, *ready.embeds, context_frames=context_frames, on_step=on_step
+            pipeline,
+            conditioning,
+            settings,
+            *ready.embeds,
+            context_frames=context_frames,
+            on_step=on_step,
+            make_room=room_maker(report, pipeline, ready, plan),
         ):
             yield frame
             progress.advance(written)

@@ -186,6 +186,27 @@ class SpeedOptions:
 
 
 @dataclass(frozen=True)
+class MemoryOptions:
+    """How the model is made to fit the memory; what is left out is chosen for this machine."""
+
+    memory: Annotated[
+        Literal["auto", "low", "balanced", "high"],
+        Option(
+            help="How much memory to use; auto: the fastest way that fits; high: all on the device; "
+            "balanced: least without quantising; low: least."
+        ),
+    ] = "auto"
+    quantize: Annotated[
+        Literal["none", "int8", "nf4"] | None, Option(help="Quantise the network's weights; default: to fit.")
+    ] = None
+    offload: Annotated[
+        Literal["none", "blocks"] | None,
+        Option(help="blocks: weights wait in main memory (NVIDIA only); default: to fit."),
+    ] = None
+    tiling: Annotated[bool | None, Option("--tiling/--no-tiling", help="Run the VAE in tiles; default: to fit.")] = None
+
+
+@dataclass(frozen=True)
 class VideoOptions:
     """The video file."""
 

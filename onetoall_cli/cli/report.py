@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import typer
 
 from onetoall_cli.errors import OnetoallError, OutOfResources
+from onetoall_cli.runtime.shortage import is_out_of_memory
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -136,8 +137,7 @@ def as_user_error(error: BaseException) -> OnetoallError | None:
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfResources("The disk is full.", "Free some space and run the command again.")
-    # torch is not imported for commands that never need it, so its error is known by name
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if is_out_of_memory(error):
         return OutOfResources(
             "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
         )

@@ -19,7 +19,16 @@ from onetoall_cli.cli.generation import (
 )
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import Eyes, is_pose_file, read_reference
-from onetoall_cli.cli.options import AlignOptions, GenerationOptions, SizeOptions, SpeedOptions, Target, subcommand
+from onetoall_cli.cli.memory import fitting_plan, settled
+from onetoall_cli.cli.options import (
+    AlignOptions,
+    GenerationOptions,
+    MemoryOptions,
+    SizeOptions,
+    SpeedOptions,
+    Target,
+    subcommand,
+)
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
@@ -37,6 +46,7 @@ def transfer(
     alignment: AlignOptions,
     generation: GenerationOptions,
     speed: SpeedOptions,
+    memory: MemoryOptions,
     size: SizeOptions,
     target: Target,
     report: Report,
@@ -60,7 +70,8 @@ def transfer(
     if target.dry_run:
         height, width = read_picture(reference).shape[:2]
         plan = plan_fields(generation, speed, 1, *output_size(size, width, height, location.defaults.short_side))
-        report.result(plan_prose(plan), **plan)
+        fit = fitting_plan(report, location, generation, memory, plan)
+        report.result(plan_prose(plan, fit), **plan, memory=fit.fields())
         return
     ready = get_ready(report, location, generation, speed)
     with Eyes(detector, generation.device, report) as eyes:
@@ -69,14 +80,16 @@ def transfer(
     conditioning = align_values(image, reference_pose, wanted, alignment, size, location.defaults, report)
     alignment = decided(alignment, conditioning)
     plan = plan_fields(generation, speed, 1, conditioning.width, conditioning.height)
-    options = (each for group in (alignment, generation, speed, size) for each in as_arguments(group))
+    fit = fitting_plan(report, location, generation, memory, plan)
+    settings = (alignment, generation, speed, settled(memory, fit), size)
+    options = (each for group in settings for each in as_arguments(group))
     arguments = ["transfer", str(reference), "--pose", str(pose), "--pose-frame", str(pose_frame), *options]
     record = settings_record(
         [*arguments, "--detector", detector],
         model=location,
         result=plan,
     )
-    (picture,) = generated_frames(report, ready, conditioning)
+    (picture,) = generated_frames(report, ready, conditioning, fit)
     write_picture(output, picture, metadata=record)
     report.result(
         f"{output}  {conditioning.width} x {conditioning.height}",

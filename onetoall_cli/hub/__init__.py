@@ -11,6 +11,7 @@ from onetoall_cli.hub.embeddings import PromptStore
 from onetoall_cli.hub.ensure import ensure_model
 from onetoall_cli.hub.loading import load_network, load_vae
 from onetoall_cli.hub.location import ModelLocation, locate_model
+from onetoall_cli.hub.quantise import stored_precision
 from onetoall_cli.hub.text import prompt_embeddings, prompt_rows
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "locate_model",
     "prompt_embeddings",
     "prompt_rows",
+    "stored_precision",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from onetoall_cli.errors import ModelMissing
+from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.hub.location import ModelLocation
 from onetoall_cli.hub.network import empty_network, is_kept_wide
 from onetoall_cli.hub.weights import REPAIR_ADVICE, StoredTensors, read_tensors, weight_files
@@ -22,28 +22,38 @@ if TYPE_CHECKING:
 Module = TypeVar("Module", bound="torch.nn.Module")
 
 
-def load_network(location: ModelLocation, dtype: "torch.dtype") -> "OneToAllTransformer3DModel":
+def load_network(
+    location: ModelLocation, dtype: "torch.dtype", *, quantisation: str = "none"
+) -> "OneToAllTransformer3DModel":
     """Load the network of `location` on the CPU.
 
     Args:
         location: From `locate_model`.
         dtype: Of the weights; what must be float32 stays so, and quantised layers compute in it.
+        quantisation: "int8" or "nf4" quantises the blocks while they are read, unless the files are quantised so
+            already; a copy made by `onetoall fetch --precision` gives the same, sooner.
 
     Raises:
         ModelMissing: a file is missing, truncated or foreign, or tensors are missing or left over.
+        BadInput: the files are quantised otherwise.
     """
-    from onetoall_cli.hub.quantise import is_quantised, load_quantised
+    from onetoall_cli.hub.quantise import load_quantised, load_quantising, stored_precision
     from onetoall_cli.model import CheckpointError, OneToAllTransformer3DModel
 
     folder = location.transformer
     read_tensors(weight_files(folder))  # names a damaged file before anything is built
+    stored = stored_precision(location)
+    if stored != "none":
+        if quantisation not in ("none", stored):
+            raise BadInput(f"{folder} is quantised to {stored} already.", "Load the original, or load it as it is.")
+        return load_quantised(folder, dtype)
+    if quantisation != "none":
+        return load_quantising(folder, location.transformer_config, dtype, quantisation)
     if location.transformer_config is not None:
         try:
             return OneToAllTransformer3DModel.from_published(folder, torch_dtype=dtype, **location.transformer_config)
         except CheckpointError as error:
             raise ModelMissing(str(error), REPAIR_ADVICE) from error
-    if is_quantised(folder):
-        return load_quantised(folder, dtype)
     return _load_diffusers(folder, dtype)
 
 

@@ -1,6 +1,10 @@
 """How much memory this machine has for a model, for the choice of one and for `onetoall doctor`."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,27 @@ def system_memory() -> Memory:
     return Memory("CPU", memory.total, memory.available)
 
 
+def memory_of(device: "torch.device") -> Memory:
+    """The memory of one device. A GPU of Apple's shares the main memory, of which it may use a part."""
+    import torch
+
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return Memory(torch.cuda.get_device_name(device), total, free)
+    shared = system_memory()
+    if device.type == "mps":
+        limit = torch.mps.recommended_max_memory()
+        return Memory("Apple GPU", limit, min(shared.free, limit - torch.mps.driver_allocated_memory()))
+    return shared
+
+
 def gpu_memory() -> Memory | None:
-    """The first GPU's memory; None without one. On Apple machines a GPU shares the main memory."""
+    """The first GPU's memory; None without one."""
     import torch
 
     if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info(0)
-        return Memory(torch.cuda.get_device_name(0), total, free)
-    if torch.backends.mps.is_available():
-        shared = system_memory()
-        return Memory("Apple GPU", shared.total, shared.free)
-    return None
+        return memory_of(torch.device("cuda", 0))
+    return memory_of(torch.device("mps")) if torch.backends.mps.is_available() else None
 
 
 def model_memory() -> Memory:

@@ -23,7 +23,7 @@ from onetoall_cli.hub.catalogue import PRECISIONS, Catalogue
 from onetoall_cli.hub.converted import CONVERTED_MANIFEST
 from onetoall_cli.hub.disk import check_disk
 from onetoall_cli.hub.index import installed
-from onetoall_cli.hub.location import locate_model, require
+from onetoall_cli.hub.location import ModelLocation, locate_model, require
 from onetoall_cli.hub.network import empty_network, is_kept_wide
 from onetoall_cli.hub.weights import REPAIR_ADVICE, StoredTensors, read_tensors, weight_files
 
@@ -258,9 +258,15 @@ def _write_manifest(folder: Path, origin: Mapping[str, str | None], precision: s
     (folder / CONVERTED_MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def is_quantised(folder: Path) -> bool:
-    """Whether a network's folder holds a quantised copy."""
-    return "quantization_config" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def stored_precision(location: ModelLocation) -> str:
+    """How the files of a network are quantised: "none", "int8" or "nf4"."""
+    if location.transformer_config is not None:
+        return "none"
+    config = json.loads((location.transformer / "config.json").read_text(encoding="utf-8"))
+    quantisation = config.get("quantization_config")
+    if quantisation is None:
+        return "none"
+    return "int8" if quantisation.get("load_in_8bit") else "nf4"
 
 
 def load_quantised(folder: Path, dtype: "torch.dtype") -> "OneToAllTransformer3DModel":
@@ -273,23 +279,55 @@ def load_quantised(folder: Path, dtype: "torch.dtype") -> "OneToAllTransformer3D
     Raises:
         ModelMissing: a tensor is missing or left over.
     """
-    import torch
-
     quantisation = json.loads((folder / "config.json").read_text(encoding="utf-8"))["quantization_config"]
     network = empty_network(folder, None)
-    linears = quantisable_linears(network)
     precision = "int8" if quantisation.get("load_in_8bit") else "nf4"
+    names = {name: name for name in network.state_dict()}
+    return _fill_quantised(network, folder, names, precision, dtype, _read_int8 if precision == "int8" else _read_nf4)
+
+
+def load_quantising(
+    folder: Path, config: Mapping[str, Any] | None, dtype: "torch.dtype", precision: str
+) -> "OneToAllTransformer3DModel":
+    """Load an unquantised network on the CPU, quantising its blocks one tensor at a time.
+
+    Args:
+        folder, config: As `quantise_network`'s source.
+        dtype: As for `load_quantised`.
+        precision: "int8" or "nf4".
+
+    Raises:
+        ModelMissing: the network is not whole, or not this one.
+    """
+    network = empty_network(folder, config)
+    names = _stored_names(network, published=config is not None)
+    make = _make_int8 if precision == "int8" else _make_nf4
+    return _fill_quantised(network, folder, names, precision, dtype, make)
+
+
+def _fill_quantised(
+    network: "OneToAllTransformer3DModel",
+    folder: Path,
+    stored_names: Mapping[str, str],
+    precision: str,
+    dtype: "torch.dtype",
+    weight_of: Callable[[StoredTensors, str, Any], Any],
+) -> "OneToAllTransformer3DModel":
+    """Give an empty network its weights; `weight_of` makes those of a quantised layer from the stored ones."""
+    import torch
+
+    linears = quantisable_linears(network)
     replace_linears(network, linears, precision, dtype)
     tensors = StoredTensors(folder)
-    read = _read_int8 if precision == "int8" else _read_nf4
     plain = {}
     for own, tensor in network.state_dict().items():
         module, _, kind = own.rpartition(".")
         if module in linears and kind == "weight":
             layer = network.get_submodule(module)
-            layer.weight = read(tensors, own, layer)
+            layer.weight = weight_of(tensors, stored_names[own], layer)
         else:
-            plain[own] = tensors.take(own, tensor.shape).to(torch.float32 if is_kept_wide(own) else dtype)
+            stored = tensors.take(stored_names[own], tensor.shape)
+            plain[own] = stored.to(torch.float32 if is_kept_wide(own) else dtype)
     tensors.check_all_taken()
     network.load_state_dict(plain, strict=False, assign=True)
     return network.eval()
@@ -328,4 +366,18 @@ def _read_nf4(tensors: StoredTensors, name: str, layer: Any) -> Any:
 
     values = tensors.take(name)
     state = tensors.take_under(f"{name}.")
+    return bitsandbytes.nn.Params4bit.from_prequantized(values, state, device="cpu", module=layer)
+
+
+def _make_int8(tensors: StoredTensors, name: str, layer: Any) -> Any:
+    import bitsandbytes
+
+    values, scale = quantise_int8(tensors.take(name, (layer.out_features, layer.in_features)))
+    return bitsandbytes.nn.Int8Params(values, requires_grad=False, has_fp16_weights=False, CB=values, SCB=scale)
+
+
+def _make_nf4(tensors: StoredTensors, name: str, layer: Any) -> Any:
+    import bitsandbytes
+
+    values, state = quantise_nf4(tensors.take(name, (layer.out_features, layer.in_features)))
     return bitsandbytes.nn.Params4bit.from_prequantized(values, state, device="cpu", module=layer)

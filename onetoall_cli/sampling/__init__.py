@@ -1,7 +1,7 @@
 """From conditions to frames: guidance, segments, the pipeline of one segment and the loop over a whole motion."""
 
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
-from onetoall_cli.sampling.loading import load_pipeline, save_model
+from onetoall_cli.sampling.loading import load_pipeline, refit, save_model
 from onetoall_cli.sampling.motion import SamplingSettings, animate
 from onetoall_cli.sampling.pipeline import OneToAllPipeline, OneToAllPipelineOutput
 from onetoall_cli.sampling.segments import CONTEXT_FRAMES, Segment, plan_segments
@@ -17,5 +17,6 @@ __all__ = [
     "guidance_weights",
     "load_pipeline",
     "plan_segments",
+    "refit",
     "save_model",
 ]

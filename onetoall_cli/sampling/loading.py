@@ -8,6 +8,9 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from onetoall_cli.hub import GenerationDefaults, ModelLocation, load_network, load_vae
+from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.runtime import Plan
+from onetoall_cli.runtime.shortage import release_memory
 from onetoall_cli.sampling.lora import Lora, Outcome, apply_loras
 from onetoall_cli.sampling.pipeline import OneToAllPipeline
 
@@ -15,7 +18,14 @@ log = logging.getLogger(__name__)
 
 
 def load_pipeline(
-    location: ModelLocation, device: torch.device, dtype: torch.dtype, *, loras: Sequence[Lora] = ()
+    location: ModelLocation,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    loras: Sequence[Lora] = (),
+    quantisation: str = "none",
+    offload: str = "none",
+    tiling: bool = False,
 ) -> OneToAllPipeline:
     """Load network and VAE of `location`. The text encoder stays on disk: prompt embeddings are passed in.
 
@@ -23,18 +33,86 @@ def load_pipeline(
         location: The model.
         device, dtype: Where and in which number format it computes.
         loras: Changes to the network, applied before it goes to its device.
+        quantisation, offload, tiling: As in `runtime.Plan`.
 
     Raises:
         ModelMissing: a file is missing, truncated or foreign; the message names it.
         BadInput: a LoRA does not fit the network.
     """
-    network = load_network(location, dtype)
-    for outcome in apply_loras(network, loras) if loras else ():
-        _report_unmatched(outcome)
+    network = _load_with_loras(location, dtype, quantisation, loras)
     # the shift is the model's generation setting; a checkpoint's own scheduler folder may be Wan's (UniPC, shift 3)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=location.defaults.shift)
     pipeline = OneToAllPipeline(vae=load_vae(location, dtype), transformer=network, scheduler=scheduler)
-    return pipeline.to(device)
+    place(pipeline, device, offload=offload, tiling=tiling)
+    return pipeline
+
+
+def _load_with_loras(
+    location: ModelLocation, dtype: torch.dtype, quantisation: str, loras: Sequence[Lora]
+) -> OneToAllTransformer3DModel:
+    network = load_network(location, dtype, quantisation=quantisation)
+    for outcome in apply_loras(network, loras) if loras else ():
+        _report_unmatched(outcome)
+    return network
+
+
+def refit(
+    pipeline: OneToAllPipeline,
+    location: ModelLocation,
+    device: torch.device,
+    plan: Plan,
+    smaller: Plan,
+    loras: Sequence[Lora] = (),
+) -> bool:
+    """Make a loaded pipeline follow a smaller plan, in place.
+
+    Args:
+        pipeline: Follows `plan`.
+        location: What it was loaded from; weights in another format are read from there again.
+        device: Where it computes.
+        plan, smaller: The plans.
+        loras: As it was loaded with.
+
+    Returns:
+        Whether the network was loaded again, so that what was set up on it is gone.
+    """
+    keeps_weights = (plan.dtype, plan.quantisation) == (smaller.dtype, smaller.quantisation)
+    if keeps_weights and plan.offload == "none":
+        place(pipeline, device, offload=smaller.offload, tiling=smaller.tiling)
+        return False
+    if keeps_weights and smaller.offload == plan.offload:  # already in groups, which stay as they are
+        pipeline.vae.enable_tiling()
+        return False
+    pipeline.register_modules(transformer=None, vae=None)
+    release_memory()  # before the new weights come
+    dtype = getattr(torch, smaller.dtype)
+    network = _load_with_loras(location, dtype, smaller.quantisation, loras)
+    pipeline.register_modules(transformer=network, vae=load_vae(location, dtype))
+    place(pipeline, device, offload=smaller.offload, tiling=smaller.tiling)
+    return True
+
+
+def place(pipeline: OneToAllPipeline, device: torch.device, *, offload: str, tiling: bool) -> None:
+    """Put a pipeline's parts where they belong; it may be elsewhere, but not offloaded yet.
+
+    Args:
+        pipeline: Changed in place.
+        device: Where it computes.
+        offload: "blocks" leaves the network on the CPU, from where each block comes to the device for its turn
+            (diffusers' group offloading, without streams: prefetching follows the order of the first pass, and this
+            network's passes and references differ). "none" moves it.
+        tiling: Whether the VAE works in tiles from now on.
+    """
+    if tiling:
+        pipeline.vae.enable_tiling()
+    pipeline.vae.to(device)
+    if offload == "none":
+        pipeline.transformer.to(device)
+        return
+    pipeline.transformer.to("cpu")
+    pipeline.transformer.enable_group_offload(
+        onload_device=device, offload_device=torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1
+    )
 
 
 def _report_unmatched(outcome: Outcome) -> None:

@@ -1,16 +1,21 @@
 """A whole motion: segment after segment, each continuing from the last frames of the one before.
 
-Frames are yielded as they are made, so a job of any length holds one segment's frames and the 5 carried ones.
+Frames are yielded as they are decoded, so a job of any length holds four frames and the 5 carried ones.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from onetoall_cli.align import Conditioning
-from onetoall_cli.sampling.pipeline import OneToAllPipeline, to_uint8
+from onetoall_cli.runtime.decoding import decode_frames
+from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
+from onetoall_cli.sampling.pipeline import OneToAllPipeline, Picture, to_uint8
 from onetoall_cli.sampling.segments import (
     CONTEXT_FRAMES,
     MAX_SEGMENT_FRAMES,
@@ -53,6 +58,7 @@ def animate(
     *,
     context_frames: Sequence[np.ndarray] | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    make_room: Callable[[int], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Generate every frame of `conditioning`'s motion that does not exist yet.
 
@@ -64,38 +70,70 @@ def animate(
         context_frames: 5 frames that exist, uint8 (H, W, 3) each, shown by the first 5 poses of the motion; generation
             continues from them and does not yield them again.
         on_step: Called after each step with (segment index, steps done in the segment).
+        make_room: Called with the segment's index when memory runs out, to make `pipeline` need less (see
+            `sampling.refit`) or to raise. The segment is then tried once more, with the same noise, and goes on
+            behind the frames it has yielded.
 
     Yields:
         uint8 (H, W, 3), one frame of the motion after the other.
     """
     total = len(conditioning.motion)
-    carried = None if context_frames is None else list(context_frames)
+    carried: Sequence[Picture] | None = None if context_frames is None else list(context_frames)
     noise_source = torch.Generator("cpu").manual_seed(settings.seed)
     plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
     for index, segment in enumerate(plan):
-        (frames,) = pipeline(
-            image=conditioning.reference,
-            image_mask=conditioning.mask,
-            pose_video=_pose_video(conditioning, segment),
-            reference_pose=_as_video(conditioning.reference_pose[None]),
-            num_inference_steps=settings.num_inference_steps,
-            image_guidance_scale=settings.image_guidance_scale,
-            pose_guidance_scale=settings.pose_guidance_scale,
-            sigmas=settings.sigmas,
-            guidance_interval=settings.guidance_interval,
-            guidance_every=settings.guidance_every,
-            context_frames=carried,
-            latents=_noise(conditioning, segment, noise_source),
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            output_type="pt",
-            return_dict=False,
-            callback_on_step_end=None if on_step is None else _step_counter(on_step, index),
-        )
-        frames = frames[0].transpose(0, 1).cpu()  # (1, 3, T, H, W) -> (T, 3, H, W)
+        call = {
+            "image": conditioning.reference,
+            "image_mask": conditioning.mask,
+            "pose_video": _pose_video(conditioning, segment).to(pipeline.transformer.dtype),
+            "reference_pose": _as_video(conditioning.reference_pose[None]),
+            "num_inference_steps": settings.num_inference_steps,
+            "image_guidance_scale": settings.image_guidance_scale,
+            "pose_guidance_scale": settings.pose_guidance_scale,
+            "sigmas": settings.sigmas,
+            "guidance_interval": settings.guidance_interval,
+            "guidance_every": settings.guidance_every,
+            "context_frames": carried,
+            "latents": _noise(conditioning, segment, noise_source),
+            "prompt_embeds": prompt_embeds,
+            "negative_prompt_embeds": negative_prompt_embeds,
+            "callback_on_step_end": None if on_step is None else _step_counter(on_step, index),
+        }
         # the carried frames stay unrounded: rounding them to bytes at every join would add up
-        carried = list(frames[-CONTEXT_FRAMES:].clone())
-        yield from to_uint8(frames[segment.context : total - segment.start])
+        last: deque[torch.Tensor] = deque(maxlen=CONTEXT_FRAMES)
+        for number, frame in enumerate(_segment_frames(pipeline, call, index, make_room)):
+            last.append(frame)
+            if segment.context <= number < total - segment.start:
+                yield to_uint8(frame[None])[0]
+        carried = list(last)
+
+
+def _segment_frames(
+    pipeline: OneToAllPipeline, call: Mapping[str, Any], index: int, make_room: Callable[[int], None] | None
+) -> Iterator[torch.Tensor]:
+    """Every frame of a segment, float32 (3, H, W) on the CPU, as it is decoded; once more where memory runs out."""
+    latents: torch.Tensor | None = None
+    done = 0
+    for room_can_be_made in (make_room is not None, False):
+        try:
+            if latents is None:
+                (latents,) = pipeline(**call, output_type="latent", return_dict=False)
+            for frame in itertools.islice(_decoded(pipeline, latents), done, None):
+                yield frame
+                done += 1
+            return
+        except Exception as error:
+            if not room_can_be_made or not is_out_of_memory(error):
+                raise
+        # only now, as the error's traceback kept what the attempt had made
+        release_memory()
+        assert make_room is not None
+        make_room(index)
+
+
+def _decoded(pipeline: OneToAllPipeline, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+    for frames in decode_frames(pipeline.vae, latents):
+        yield from frames[0].transpose(0, 1).cpu()  # (1, 3, t, H, W) -> t times (3, H, W)
 
 
 def _pose_video(conditioning: Conditioning, segment: Segment) -> torch.Tensor:

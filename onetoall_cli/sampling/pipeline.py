@@ -16,6 +16,7 @@ from PIL import Image
 
 from onetoall_cli.hub.text import clean_prompt
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.runtime.decoding import decode_frames, latent_statistics
 from onetoall_cli.sampling.guidance import Guidance, Pass, guidance_weights
 from onetoall_cli.sampling.segments import CONTEXT_FRAMES, TEMPORAL_STRIDE
 from onetoall_cli.sampling.solvers import Scheduler, start
@@ -120,7 +121,8 @@ class OneToAllPipeline(DiffusionPipeline):
             latents: Initial noise (1, 16, n, H/8, W/8), n = (T - 1) / 4 + 1, instead of drawing it.
             prompt_embeds, negative_prompt_embeds: (1, L, text_dim), zero-padded as the network was trained
                 (512 rows for the released ones).
-            output_type: "pil" (list of pictures), "pt" ((1, 3, T, H, W) in [-1, 1]) or "latent" ((1, 16, n, h, w)).
+            output_type: "pil" (list of pictures), "pt" ((1, 3, T, H, W) in [-1, 1]) or "latent" ((1, 16, n, h, w),
+                which `runtime.decode_frames` turns into frames as they are wanted).
             return_dict: False returns a tuple.
             callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ...})`; may return
                 replaced latents.
@@ -147,7 +149,9 @@ class OneToAllPipeline(DiffusionPipeline):
         shape = (1, self.vae.config.z_dim, (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1, height // 8, width // 8)
         latents = self._initial_noise(shape, latents, generator)
         latents = self._denoise(latents, conditions, guidance, sigmas, callback_on_step_end)
-        frames: Any = latents if output_type == "latent" else self._decode(latents)
+        frames: Any = latents
+        if output_type != "latent":
+            frames = torch.cat(list(decode_frames(self.vae, latents)), dim=2)
         if output_type == "pil":
             frames = [Image.fromarray(each) for each in to_uint8(frames[0].transpose(0, 1))]
         self.maybe_free_model_hooks()
@@ -200,20 +204,8 @@ class OneToAllPipeline(DiffusionPipeline):
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """(1, 3, T, H, W) in [-1, 1] -> normalised latents (1, 16, n, H/8, W/8), the posterior's mode."""
         posterior = self.vae.encode(frames.to(self._execution_device, self.vae.dtype)).latent_dist
-        mean, std = self._latent_statistics()
+        mean, std = latent_statistics(self.vae)
         return ((posterior.mode().float() - mean) / std).to(self.transformer.dtype)
-
-    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """(1, 16, n, h, w) -> (1, 3, T, H, W) in [-1, 1]."""
-        mean, std = self._latent_statistics()
-        frames = self.vae.decode((latents.float() * std + mean).to(self.vae.dtype), return_dict=False)[0]
-        return frames.float().clamp(-1, 1)
-
-    def _latent_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The VAE's per-channel mean and standard deviation, each (1, 16, 1, 1, 1)."""
-        config = self.vae.config
-        mean, std = torch.tensor([config.latents_mean, config.latents_std], device=self._execution_device)
-        return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
 
     def _embeds(self, prompt: str, embeds: torch.Tensor | None) -> torch.Tensor:
         if embeds is not None:

@@ -1,0 +1,53 @@
+"""How much memory a piece of torch code would take, found by running it on tensors that have shapes and no contents."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the storages that the operations inside make, for as long as they live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._live = 0
+        self._guards: dict[int, weakref.ref] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        known = {tensor.untyped_storage()._cdata for tensor in _tensors((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in known and key not in self._guards:
+                self._live += storage.nbytes()
+                self._guards[key] = weakref.ref(storage, self._forget(key, storage.nbytes()))
+        self.peak = max(self.peak, self._live)
+        return result
+
+    def _forget(self, key: int, size: int) -> Callable[[object], None]:
+        def forget(_: object) -> None:
+            self._live -= size
+            del self._guards[key]
+
+        return forget
+
+
+def _tensors(values: Any) -> list[torch.Tensor]:
+    return [value for value in tree_iter(values) if isinstance(value, torch.Tensor)]
+
+
+def traced_peak(work: Callable[[], object]) -> int:
+    """The most bytes that tensors made inside `work` take at once; inputs and weights are not counted.
+
+    Args:
+        work: Computes on the meta device.
+    """
+    with torch.no_grad(), _LiveBytes() as live:
+        work()
+    return live.peak
