@@ -1,6 +1,7 @@
-"""Regenerate `onetoall_cli/assets/example`: the inputs of the README's first command and its picture of the method.
+"""Regenerate `onetoall_cli/assets/example`: the inputs of `onetoall demo` and the README's picture of the method.
 
     python tests/make_example.py
+    onetoall demo && cp onetoall-demo/sheet.png onetoall_cli/assets/example/demo.png  # the README's first picture
 
 A puppet's bust as the reference and another body's full-length dance as the driver, both from the puppet world.
 """
@@ -17,7 +18,7 @@ from onetoall_cli.pose import PoseSequence
 from onetoall_cli.training.puppets import sample_pair
 
 FOLDER = Path(__file__).parents[1] / "onetoall_cli" / "assets" / "example"
-SEED, WIDTH, HEIGHT, FRAMES, SHOWN = 1, 384, 576, 24, 19
+SEED, WIDTH, HEIGHT, FRAMES, SHOWN = 13, 384, 576, 41, 20
 GAP, TOP = 56, 50
 KNOWN_NOT, LINES = (70, 45, 80), (150, 110, 160)
 

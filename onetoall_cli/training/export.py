@@ -51,6 +51,7 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
         save_model(pipeline, defaults, temporary)
         prompts = {"": empty, defaults.negative_prompt: empty.clone()}
         PromptStore(temporary / "prompt_embeds.safetensors").put_all(prompts)
+        (temporary / "prompt_embeds.lock").unlink(missing_ok=True)  # of writing; nobody else writes here
         (temporary / "training.yaml").write_text(dump_settings(settings), encoding="utf-8")
     return settings
 

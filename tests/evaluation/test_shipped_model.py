@@ -10,9 +10,20 @@ import torch
 
 from onetoall_cli.evaluation import Plan, evaluate, open_subject
 from onetoall_cli.evaluation.protocol import COPY, Evaluation
+from onetoall_cli.hub import locate_model
+from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.runtime import pick_dtype
 
 TASKS = ("misaligned", "transfer")
+
+
+def test_it_is_small_and_says_what_it_is() -> None:
+    folder = SHIPPED / "tiny"
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 40e6
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "onetoall evaluate tiny" in card and "What it cannot do" in card
+    defaults = locate_model("tiny").defaults
+    assert defaults.short_side >= 128 and (folder / "training.yaml").is_file()
 
 
 @pytest.fixture(scope="module")
