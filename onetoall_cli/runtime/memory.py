@@ -44,6 +44,8 @@ BLOCK_SEQUENCES = 7
 CPU_NARROW_SEQUENCES = 1
 # When LLM.int8 makes the last of query, key and value, so many are there.
 INT8_SEQUENCES = 5
+# Dequantising an NF4 weight for its product takes its unquantised size so many times on a CPU: indices, float32 values.
+CPU_NF4 = 5
 # In the feed-forward: the block's input, the normalised input, the attended input, the finished pieces.
 FEED_FORWARD_SEQUENCES = 4
 FLOAT_TEMPORARIES = 4  # float32 copies of one piece of tokens in the norms and gated sums
@@ -288,8 +290,8 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
         attention = max(attention, INT8_SEQUENCES * sequence + making_values)
         feed_forward += _int8_product(piece, config["ffn_dim"], weights.width, device)
     elif quantisation == "nf4":
-        attention += weights.largest_linear  # dequantised for its product
-        feed_forward += weights.largest_linear
+        dequantising = weights.largest_linear * (CPU_NF4 if device == "cpu" else 1)
+        attention, feed_forward = attention + dequantising, feed_forward + dequantising
     return features + latents + temporaries + max(attention + poses, feed_forward + in_refiner)
 
 
