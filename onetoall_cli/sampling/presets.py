@@ -36,5 +36,5 @@ FAST = {
     "off": Approximation(),
     "guidance": Approximation(guidance_every=3),
     "steps": Approximation(cache="taylor", cache_strength=2),
-    "both": Approximation(guidance_every=2, cache="taylor", cache_strength=2),
+    "both": Approximation(guidance_every=2, cache="taylor", cache_strength=3),
 }
