@@ -15,6 +15,8 @@ from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.runtime import pick_dtype
 
 TASKS = ("misaligned", "transfer")
+# A little worse than measured on these puppets when it was shipped: 17.3 and 17.7 dB, 0.62 and 0.81.
+LEAST_PSNR, LEAST_IOU = 16.5, {"misaligned": 0.55, "transfer": 0.7}
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
@@ -35,18 +37,18 @@ def evaluation() -> Evaluation:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_it_is_nearer_to_the_truth_than_a_copy_of_the_reference(evaluation, task) -> None:
+def test_its_pictures_are_as_near_to_the_truth_as_when_it_was_shipped(evaluation, task) -> None:
     table = evaluation.tasks[task]
-    assert table["tiny"]["psnr"].mean > table[COPY]["psnr"].mean + 1
+    assert table["tiny"]["psnr"].mean > max(LEAST_PSNR, table[COPY]["psnr"].mean - 0.5)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_figure_is_where_the_motion_puts_it(evaluation, task) -> None:
     table = evaluation.tasks[task]
-    assert table["tiny"]["iou"].mean > max(0.55, table[COPY]["iou"].mean + 0.1)
-    assert table["tiny"]["joint_percent"].mean < table[COPY]["joint_percent"].mean - 1
+    assert table["tiny"]["iou"].mean > max(LEAST_IOU[task], table[COPY]["iou"].mean + 0.2)
+    assert table["tiny"]["joint_percent"].mean < table[COPY]["joint_percent"].mean - 0.4
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_clothes_and_hair_keep_the_references_colours(evaluation, task) -> None:
-    assert evaluation.tasks[task]["tiny"]["shown_colour"].mean < 15
+    assert evaluation.tasks[task]["tiny"]["shown_colour"].mean < 9
