@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
 from onetoall_cli.pose import PoseSequence
-from onetoall_cli.pose.drawing import Face, Head, draw_pose
+from onetoall_cli.pose.drawing import Face, Head, draw_motion
 
 FORMAT = "onetoall-conditioning"
 VERSION = 1
@@ -72,18 +72,9 @@ class Conditioning:
 
         Drawn anew at each call, so that a long job never holds more frames than it asks for.
         """
-        people = self.motion.keypoints[start:stop, 0]
-        drawn = np.empty((len(people), self.height, self.width, 3), dtype=np.uint8)
-        for frame, keypoints in zip(drawn, people, strict=True):
-            frame[:] = draw_pose(
-                keypoints,
-                (self.width, self.height),
-                (self.height, self.width),
-                face=self.face,
-                head=self.head,
-                canvas_short_side=self.canvas_short_side,
-            )
-        return drawn
+        return draw_motion(
+            self.motion[start:stop], face=self.face, head=self.head, canvas_short_side=self.canvas_short_side
+        )
 
     def save(self, folder: Path | str, progress: Progress | None = None) -> None:
         """Write the folder, whole or not at all; one that exists is replaced.

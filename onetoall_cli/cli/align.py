@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,7 @@ from onetoall_cli.cli.generation import output_size
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import count_frames
 from onetoall_cli.cli.options import AlignOptions, MotionOptions, SizeOptions, Target, subcommand
-from onetoall_cli.cli.outputs import frame_rate
+from onetoall_cli.cli.outputs import write_clip
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import check_output
 
@@ -127,14 +127,9 @@ def _write_preview_video(
     path: Path, inputs: Inputs, conditioning: Conditioning, pictures: Iterator[np.ndarray]
 ) -> None:
     from onetoall_cli.align.preview import preview_frames
-    from onetoall_cli.media import VideoWriter
 
     motion = inputs.driving.motion
-    frames = preview_frames(conditioning, motion, pictures)
-    first = next(frames)
-    with VideoWriter(path, first.shape[1], first.shape[0], fps=frame_rate(motion.fps)) as video:
-        for frame, time in zip(chain([first], frames), motion.clock(), strict=True):
-            video.write(frame, time=float(time))
+    write_clip(path, preview_frames(conditioning, motion, pictures), motion)
 
 
 def _defaults(model: str | None) -> GenerationDefaults:

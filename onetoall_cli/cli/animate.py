@@ -12,6 +12,7 @@ from onetoall_cli.cli.generation import (
     output_size,
     plan_fields,
     plan_prose,
+    report_plan,
     resolve,
     wanted_model,
 )
@@ -65,8 +66,7 @@ def animate(
     targets = video_targets(Path(f"{'-'.join(path.stem for path in inputs)}.mp4"), target, sides)
     if target.dry_run:
         plan = _plan(inputs, motion, size, generation, speed, location.defaults.short_side)
-        fit = fitting_plan(report, location, generation, memory, plan)
-        report.result(plan_prose(plan, fit), **plan, memory=fit.fields())
+        report_plan(report, location, generation, memory, plan)
         return
     ready = get_ready(report, location, generation, speed)
     if len(inputs) == 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Option
 
-from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.options import Device, NumberFormat, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output, whole_file
@@ -45,8 +45,8 @@ def bench(
     count: Annotated[int, Option(min=1, metavar="N", help="--quality: how many held-out inputs.")] = 4,
     steps: Annotated[int | None, Option(min=1, metavar="N", help="--quality: steps; default: the model's.")] = None,
     repeats: Annotated[int, Option(min=1, metavar="N", help="Time each this often; the median counts.")] = 1,
-    device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto",
-    dtype: Annotated[Literal["auto", "bfloat16", "float16", "float32"], Option(help="Number format.")] = "auto",
+    device: Device = "auto",
+    dtype: NumberFormat = "auto",
     output: Annotated[
         Path | None, Option("--output", "-o", metavar="FILE", help="Also write the figures as JSON.")
     ] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,13 +14,15 @@ from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.memory import fitting_plan, settled
 from onetoall_cli.cli.options import (
     AlignOptions,
+    Device,
     GenerationOptions,
     MemoryOptions,
+    Seed,
     SizeOptions,
     SpeedOptions,
     subcommand,
 )
-from onetoall_cli.cli.outputs import frame_rate
+from onetoall_cli.cli.outputs import write_clip
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import check_output, whole_folder
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from onetoall_cli.align import Conditioning
-    from onetoall_cli.pose import PoseSequence
 
 EXAMPLE = Path(__file__).parent.parent / "assets" / "example"
 REFERENCE, REFERENCE_POSE, MOTION = "reference.png", "reference.json", "dance.json"
@@ -44,8 +44,8 @@ def demo(
     output: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write.")] = Path("onetoall-demo"),
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing folder.")] = False,
     model: Annotated[str, Option(metavar="NAME|DIR", help="Model; tiny is inside the package.")] = "tiny",
-    seed: Annotated[int, Option(min=0, metavar="N", help="Same seed, same result.")] = 42,
-    device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto",
+    seed: Seed = 42,
+    device: Device = "auto",
 ) -> None:
     """Animate a bundled character, with no input, no download and no GPU.
 
@@ -55,6 +55,7 @@ def demo(
     """
     from onetoall_cli.media import read_picture
     from onetoall_cli.pose import PoseSequence
+    from onetoall_cli.pose.drawing import draw_motion
 
     check_output(output, overwrite=overwrite)
     options = GenerationOptions(model=model, seed=seed, device=device)
@@ -76,9 +77,9 @@ def demo(
     with whole_folder(output) as folder:
         for name in (REFERENCE, REFERENCE_POSE, MOTION):
             shutil.copyfile(EXAMPLE / name, folder / name)
-        _write_video(folder / "dance.mp4", motion, drawn(motion))
+        write_clip(folder / "dance.mp4", draw_motion(motion), motion)
         frames = list(generated_frames(report, ready, conditioning, fit))
-        _write_video(folder / RESULT, motion, frames, record)
+        write_clip(folder / RESULT, frames, motion, record)
         _write_comparison(folder, reference, conditioning, frames)
     report.result(
         _prose(output, plan, location.name),
@@ -88,28 +89,6 @@ def demo(
         sheet=output / SHEET,
         **{name: plan[name] for name in ("width", "height", "frames", "segments", "steps", "model")},
     )
-
-
-def drawn(motion: PoseSequence) -> Iterable[np.ndarray]:
-    """The poses of one person, drawn on their own canvas."""
-    from onetoall_cli.pose.drawing import draw_pose
-
-    for keypoints in motion.keypoints[:, 0]:
-        yield draw_pose(keypoints, (motion.width, motion.height), (motion.height, motion.width))
-
-
-def _write_video(
-    path: Path, motion: PoseSequence, frames: Iterable[np.ndarray], record: dict[str, Any] | None = None
-) -> None:
-    """Frames of one size, shown when the motion's are."""
-    from onetoall_cli.media import VideoWriter
-
-    waiting = iter(frames)
-    first = next(waiting)
-    with VideoWriter(path, first.shape[1], first.shape[0], fps=frame_rate(motion.fps), metadata=record) as video:
-        video.write(first)
-        for frame in waiting:
-            video.write(frame)
 
 
 def _write_comparison(
@@ -124,7 +103,7 @@ def _write_comparison(
     panels = (
         side_by_side([reference, known, pose, frame], PANEL_HEIGHT) for pose, frame in zip(poses, frames, strict=True)
     )
-    _write_video(folder / COMPARISON, conditioning.motion, panels)
+    write_clip(folder / COMPARISON, panels, conditioning.motion)
     shown = [round(index * (len(frames) - 1) / (SHEET_FRAMES - 1)) for index in range(SHEET_FRAMES)]
     times = [f"{conditioning.motion.clock()[index]:.1f} s" for index in shown]
     rows = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.options import Device, NumberFormat, subcommand
 from onetoall_cli.cli.report import Report, raise_if_stopped
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
@@ -41,11 +41,8 @@ class EvaluationOptions:
     pose_guidance: Annotated[
         float | None, Option(min=0, metavar="SCALE", help="Pose guidance; default: the model's.")
     ] = None
-    device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto"
-    dtype: Annotated[
-        Literal["auto", "bfloat16", "float16", "float32"],
-        Option(help="Number format."),
-    ] = "auto"
+    device: Device = "auto"
+    dtype: NumberFormat = "auto"
 
 
 @subcommand

@@ -16,7 +16,7 @@ from onetoall_cli.cli.generation import (
     generated_frames,
     get_ready,
     plan_fields,
-    plan_prose,
+    report_plan,
     resolve,
     wanted_model,
 )
@@ -84,8 +84,7 @@ def extend(
         at_clip_rate = replace(motion, fps=float(existing.fps))
         frames = CONTEXT_FRAMES + count_frames(driving, at_clip_rate)
         plan = plan_fields(generation, speed, frames, existing.width, existing.height, has_context=True)
-        fit = fitting_plan(report, location, generation, memory, plan)
-        report.result(plan_prose(plan, fit), **plan, memory=fit.fields())
+        report_plan(report, location, generation, memory, plan)
         return
     ready = get_ready(report, location, generation, speed)
     tail = _last_frames(existing)

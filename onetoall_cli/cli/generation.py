@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from onetoall_cli.cli.memory import room_maker
-from onetoall_cli.cli.options import GenerationOptions, SizeOptions, SpeedOptions
+from onetoall_cli.cli.memory import fitting_plan, room_maker
+from onetoall_cli.cli.options import GenerationOptions, MemoryOptions, SizeOptions, SpeedOptions
 from onetoall_cli.cli.report import Report, raise_if_stopped
 from onetoall_cli.cli.speed import found_loras, guidance_of, interval_of, resolve_speed, set_up, sigmas_of, with_preset
 from onetoall_cli.errors import BadInput
@@ -114,6 +114,18 @@ def plan_prose(plan: dict[str, Any], memory: Plan) -> str:
         f"of {lengths} frames, {plan['steps']} steps of {plan['passes']} pass(es) each: "
         f"{plan['network_runs']} runs of the network {plan['model']}.\nMemory: {memory.prose()}."
     )
+
+
+def report_plan(
+    report: Report, location: ModelLocation, options: GenerationOptions, memory: MemoryOptions, plan: dict[str, Any]
+) -> None:
+    """What `--dry-run` prints: a plan from `plan_fields`, and how it fits the memory.
+
+    Raises:
+        OutOfResources: it does not.
+    """
+    fit = fitting_plan(report, location, options, memory, plan)
+    report.result(plan_prose(plan, fit), **plan, memory=fit.fields())
 
 
 @dataclass(frozen=True)

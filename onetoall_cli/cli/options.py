@@ -15,6 +15,11 @@ from typer.models import OptionInfo
 
 from onetoall_cli.cli.report import Report, reported
 
+# Options that stand in several commands, outside any group
+Device = Annotated[str, Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")]
+NumberFormat = Annotated[Literal["auto", "bfloat16", "float16", "float32"], Option("--dtype", help="Number format.")]
+Seed = Annotated[int, Option("--seed", min=0, metavar="N", help="Same seed, same result.")]
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -117,7 +122,7 @@ class GenerationOptions:
         str | None,
         Option(metavar="NAME|DIR", help="Model name or folder; default: the best installed that fits."),
     ] = None
-    seed: Annotated[int, Option(min=0, metavar="N", help="Same seed, same result.")] = 42
+    seed: Seed = 42
     steps: Annotated[int | None, Option(min=1, metavar="N", help="Denoising steps.")] = None
     ref_guidance: Annotated[
         float | None, Option(min=0, metavar="SCALE", help="Pull towards the reference; <= 1: off.")
@@ -132,11 +137,8 @@ class GenerationOptions:
     segment_frames: Annotated[
         int | None, Option(min=9, metavar="FRAMES", help="Longest piece generated at once, 4k+1.")
     ] = None
-    device: Annotated[str, Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")] = "auto"
-    dtype: Annotated[
-        Literal["auto", "bfloat16", "float16", "float32"],
-        Option(help="Number format."),
-    ] = "auto"
+    device: Device = "auto"
+    dtype: NumberFormat = "auto"
     auto_fetch: Annotated[
         bool, Option("--auto-fetch", envvar="ONETOALL_AUTO_FETCH", help="Fetch a missing model without asking.")
     ] = False

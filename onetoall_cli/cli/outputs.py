@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from onetoall_cli.align import Conditioning
     from onetoall_cli.media import Audio
+    from onetoall_cli.pose import PoseSequence
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".gif")
 
@@ -96,6 +98,20 @@ def write_video(
                 compare.write(side_by_side([conditioning.reference, pose, frame], height), time=time)
             count += 1
     return count
+
+
+def write_clip(
+    path: Path, frames: Iterable[np.ndarray], motion: PoseSequence, metadata: dict[str, Any] | None = None
+) -> None:
+    """Write frames of one size, uint8 (H, W, 3), each shown when the motion's frame of its number is."""
+    from onetoall_cli.media import VideoWriter
+
+    waiting = iter(frames)
+    first = next(waiting)
+    rate = frame_rate(motion.fps)
+    with VideoWriter(path, first.shape[1], first.shape[0], fps=rate, metadata=metadata) as video:
+        for frame, time in zip(chain([first], waiting), motion.clock(), strict=True):
+            video.write(frame, time=float(time))
 
 
 def frame_rate(fps: float) -> Fraction:

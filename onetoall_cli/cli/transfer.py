@@ -13,7 +13,7 @@ from onetoall_cli.cli.generation import (
     get_ready,
     output_size,
     plan_fields,
-    plan_prose,
+    report_plan,
     resolve,
     wanted_model,
 )
@@ -70,8 +70,7 @@ def transfer(
     if target.dry_run:
         height, width = read_picture(reference).shape[:2]
         plan = plan_fields(generation, speed, 1, *output_size(size, width, height, location.defaults.short_side))
-        fit = fitting_plan(report, location, generation, memory, plan)
-        report.result(plan_prose(plan, fit), **plan, memory=fit.fields())
+        report_plan(report, location, generation, memory, plan)
         return
     ready = get_ready(report, location, generation, speed)
     with Eyes(detector, generation.device, report) as eyes:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onetoall_cli.pose.openpose import to_openpose
+from onetoall_cli.pose.sequence import PoseSequence
 
 Face = Literal["full", "light", "off"]
 Head = Literal["full", "light"]
@@ -81,6 +82,27 @@ def draw_pose(
     if face != "off":
         _draw_face(drawn, pose.face * to_canvas, fine_pen, None if face == "full" else LIGHT)
     return np.asarray(cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def draw_motion(
+    motion: PoseSequence, *, face: Face = "full", head: Head = "full", canvas_short_side: int = 2160
+) -> NDArray[np.uint8]:
+    """Draw every frame of one person's motion at the size of its canvas; options as of `draw_pose`.
+
+    Returns:
+        uint8 (frames, H, W, 3) RGB on black.
+    """
+    drawn = np.empty((len(motion), motion.height, motion.width, 3), np.uint8)
+    for frame, keypoints in zip(drawn, motion.keypoints[:, 0], strict=True):
+        frame[:] = draw_pose(
+            keypoints,
+            (motion.width, motion.height),
+            (motion.height, motion.width),
+            face=face,
+            head=head,
+            canvas_short_side=canvas_short_side,
+        )
+    return drawn
 
 
 def _pen(base: int, drawn: NDArray[np.uint8]) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onetoall_cli.pose import PoseSequence
-from onetoall_cli.pose.drawing import Face, Head, draw_pose
+from onetoall_cli.pose.drawing import draw_motion
 from onetoall_cli.training.enhancement import enhance
 from onetoall_cli.training.losses import region_weights
 from onetoall_cli.training.masks import face_box, reference_mask
@@ -113,19 +113,11 @@ def make_example(
     pose = reference_pose = None
     if plan.dropped in ("nothing", "reference"):
         short = settings.pose_canvas_short_side
-        pose = draw_motion(enhanced.motion, enhanced.face, enhanced.head, short)
-        reference_pose = draw_motion(clip.reference_pose, "off", "full", short)[0] * (known & stage.reference_pose)
+        pose = draw_motion(enhanced.motion, face=enhanced.face, head=enhanced.head, canvas_short_side=short)
+        own_pose = draw_motion(clip.reference_pose, face="off", canvas_short_side=short)[0]
+        reference_pose = own_pose * (known & stage.reference_pose)
     weights = region_weights(clip.motion.keypoints[:, 0], plan.height, plan.width, stage.region_weight)
     return Example(clip, clip.reference * known, mask, pose, reference_pose, weights)
-
-
-def draw_motion(motion: PoseSequence, face: Face, head: Head, canvas_short_side: int) -> NDArray[np.uint8]:
-    """The poses of one person drawn at the size of their canvas, (T, H, W, 3)."""
-    size = (motion.height, motion.width)
-    return np.stack([
-        draw_pose(points, size[::-1], size, face=face, head=head, canvas_short_side=canvas_short_side)
-        for points in motion.keypoints[:, 0]
-    ])  # fmt: skip
 
 
 def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
