@@ -52,22 +52,24 @@ class Crop:
                 [0, scale[1], height / 2 - scale[1] * center[1]],
             ]
         )
-        return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+        return np.rint(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)).astype(np.uint8)
 
     def to_picture(self, points: NDArray, width: int, height: int) -> NDArray[np.float64]:
         """Points (..., 2) on a grid of `width` x `height` laid over the crop, in pixels of the picture."""
         return points * (self.size / (width, height)) + self.center - self.size / 2
 
 
-def _shrunk(image: Image, zoom: float) -> tuple[Image, NDArray[np.float64]]:
+def _shrunk(image: Image, zoom: float) -> tuple[NDArray, NDArray[np.float64]]:
     """The picture reduced by averaging as far as `zoom` leaves at least two of its pixels for one, with the exact
-    factors in x and y: a bilinear warp alone would skip most pixels of a large frame."""
+    factors in x and y: a bilinear warp alone would skip most pixels of a large frame. Means are float32, so that only
+    the warp rounds."""
     parts = int(0.5 / zoom)
     if parts < 2:
         return image, np.ones(2)
     height, width = image.shape[:2]
-    small = cv2.resize(image, (max(1, width // parts), max(1, height // parts)), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8), np.array([small.shape[1] / width, small.shape[0] / height])
+    size = (max(1, width // parts), max(1, height // parts))
+    small = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return small, np.array([size[0] / width, size[1] / height])
 
 
 def normalised(crop: Image) -> NDArray[np.float32]:
