@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from onetoall_cli.align import Conditioning, align
+from onetoall_cli.align import Conditioning, align, hatched
 from onetoall_cli.media import write_picture
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.training.puppets import sample_pair
@@ -20,7 +20,6 @@ from onetoall_cli.training.puppets import sample_pair
 FOLDER = Path(__file__).parents[1] / "onetoall_cli" / "assets" / "example"
 SEED, WIDTH, HEIGHT, FRAMES, SHOWN = 13, 384, 576, 41, 20
 GAP, TOP = 56, 50
-KNOWN_NOT, LINES = (70, 45, 80), (150, 110, 160)
 
 
 def main() -> None:
@@ -45,13 +44,10 @@ def rounded(sequence: PoseSequence) -> PoseSequence:
 
 def method_picture(picture: np.ndarray, conditioning: Conditioning, answer: np.ndarray) -> np.ndarray:
     """reference > adjusted reference + pose > frame to generate."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    lines = ((x + y) % 12 < 3)[..., None]
-    hatched = np.where(conditioning.mask[..., None], np.where(lines, LINES, KNOWN_NOT), conditioning.reference)
     (pose,) = conditioning.pose_frames(SHOWN, SHOWN + 1)
     panels = {
         "reference": picture,
-        "adjusted; unknown hatched": hatched.astype(np.uint8),
+        "adjusted; unknown hatched": hatched(conditioning, HEIGHT),
         "pose": pose,
         "frame to generate": answer,
     }

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from onetoall_cli.errors import OutOfResources
+from onetoall_cli.runtime.shortage import TEXTS
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +86,7 @@ def measure(job: Job) -> Measurement:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return Measurement(**json.loads(done.stdout.splitlines()[-1]))
-    if done.returncode == -9 or "OutOfMemoryError" in done.stderr or "can't allocate memory" in done.stderr:
+    if done.returncode == -9 or any(text in done.stderr for text in ("OutOfMemoryError", *TEXTS)):
         raise OutOfResources(
             f"'{job.work}' at {job.width} x {job.height} ran out of memory.", "Measure a smaller size."
         )
@@ -100,6 +100,7 @@ def run(job: Job) -> Measurement:
     from onetoall_cli.bench.networks import random_inputs
     from onetoall_cli.bench.steps import VAE_WORKS, vae_work, work
     from onetoall_cli.runtime import pick_device, pick_dtype
+    from onetoall_cli.runtime.peaks import read_peak, start_peak
 
     device = pick_device(job.device)
     dtype = pick_dtype(job.dtype, device)
@@ -144,43 +145,6 @@ def _vae(job: Job, device: "torch.device", dtype: "torch.dtype") -> "Autoencoder
     if job.model is None:
         return AutoencoderKLWan().to(device, dtype)  # diffusers' defaults are Wan2.1's
     return load_vae(locate_model(job.model), dtype).to(device)
-
-
-def start_peak(device: "torch.device") -> int | None:
-    """Begin to watch the peak; returns the bytes in use now, or None where they cannot be known."""
-    import psutil
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    if device.type != "cpu":
-        return None
-    reset = Path("/proc/self/clear_refs")
-    if reset.exists():  # Linux; elsewhere the peak is the process's whole life's, which building does not exceed
-        reset.write_text("5")
-    return psutil.Process().memory_info().rss
-
-
-def read_peak(device: "torch.device") -> int | None:
-    """Most bytes in use at once since `start_peak`."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if device.type != "cpu":
-        return None
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) * 1024
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from onetoall_cli.hub.network import is_kept_wide
 from onetoall_cli.model import CONFIG_1_3B, OneToAllTransformer3DModel
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 
@@ -44,10 +45,8 @@ def random_network(
     with torch.device("meta"):
         network = OneToAllTransformer3DModel(**(SHAPES[shape] if isinstance(shape, str) else shape))
     pool = torch.randn(POOL, generator=torch.Generator().manual_seed(0))
-    kept_wide = set(OneToAllTransformer3DModel._keep_in_fp32_modules)  # type: ignore[arg-type]
     for number, (name, meta) in enumerate(network.named_parameters()):
-        wide = bool(kept_wide & set(name.split(".")))
-        values = torch.empty(meta.shape, dtype=torch.float32 if wide else dtype, device=device)
+        values = torch.empty(meta.shape, dtype=torch.float32 if is_kept_wide(name) else dtype, device=device)
         fan_in = math.prod(meta.shape[1:]) or 1
         spread = 0.02 if meta.ndim == 1 else fan_in**-0.5
         offset = 1.0 if meta.ndim == 1 and name.endswith("weight") else 0.0  # of a norm

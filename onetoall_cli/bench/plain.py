@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from onetoall_cli.model import OneToAllTransformer3DModel
-from onetoall_cli.model.pose import TEMPORAL_STRIDES
 
 THETA = 10000.0  # Wan2.1
 
@@ -93,7 +92,7 @@ class PlainNetwork:
         """(1, 3, T, H, W) to (1, width, n, H/16, W/16), the whole video at once."""
         encoder: Any = self.network.pose_encoder
         hidden = _causal(encoder.conv_in, video)
-        for stage, _ in zip(encoder.stages, TEMPORAL_STRIDES, strict=True):
+        for stage in encoder.stages:
             update = _causal(stage.conv1, F.silu(_group_norm(stage.norm1, hidden)))
             update = _causal(stage.conv2, F.silu(_group_norm(stage.norm2, update)))
             hidden = _causal(stage.downsample, hidden + update)
@@ -112,16 +111,12 @@ class PlainNetwork:
     ) -> torch.Tensor:
         shift, scale, gate, *rest = _rows(block, modulation)
         attention = block.self_attention
-        hidden = _modulated(tokens, shift, scale, block.eps)
-        query, key = (
-            _normed(attention.norm_q, attention.to_q(hidden)),
-            _normed(attention.norm_k, attention.to_k(hidden)),
-        )
-        attended = self._attend(attention.heads, query, key, attention.to_v(hidden), full, full)
+        query, key, value = _projected(attention, _modulated(tokens, shift, scale, block.eps))
+        attended = self._attend(attention.heads, query, key, value, full, full)
         reference_key = _normed(attention.norm_reference_k, attention.to_reference_k(feature))
-        value = attention.to_reference_v(feature)
+        reference_value = attention.to_reference_v(feature)
         attended = attended + self._attend(
-            attention.heads, query, reference_key, value, still, still[: feature.shape[1]]
+            attention.heads, query, reference_key, reference_value, still, still[: feature.shape[1]]
         )
         tokens = (tokens.float() + attention.to_out(attended).float() * gate).type_as(tokens)
         norm, attention = block.text_norm, block.text_attention
@@ -136,12 +131,8 @@ class PlainNetwork:
     ) -> torch.Tensor:
         shift, scale, gate, *rest = _rows(block, modulation)
         attention = block.self_attention
-        hidden = _modulated(tokens, shift, scale, block.eps)
-        query, key = (
-            _normed(attention.norm_q, attention.to_q(hidden)),
-            _normed(attention.norm_k, attention.to_k(hidden)),
-        )
-        attended = self._attend(attention.heads, query, key, attention.to_v(hidden), rotary, rotary)
+        query, key, value = _projected(attention, _modulated(tokens, shift, scale, block.eps))
+        attended = self._attend(attention.heads, query, key, value, rotary, rotary)
         tokens = (tokens.float() + attention.to_out(attended).float() * gate).type_as(tokens)
         return self._feed_forward(block, tokens, *rest)
 
@@ -200,6 +191,12 @@ def _normed(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
     wide = hidden.float()
     scale = torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + norm.eps)
     return (wide * scale * norm.weight.float()).type_as(hidden)
+
+
+def _projected(attention: Any, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Query, key and value of self-attention, (1, L, width) each."""
+    query = _normed(attention.norm_q, attention.to_q(hidden))
+    return query, _normed(attention.norm_k, attention.to_k(hidden)), attention.to_v(hidden)
 
 
 def _rows(block: Any, modulation: torch.Tensor) -> list[torch.Tensor]:

@@ -6,7 +6,6 @@ decoded.
 
 import cv2
 import numpy as np
-import torch
 from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 
@@ -14,6 +13,8 @@ from onetoall_cli.align import Conditioning
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.training.pictures import to_pixels
 from onetoall_cli.training.puppets import sample_scene
+from onetoall_cli.training.vae import restore
+from onetoall_cli.training.vae_data import to_tensor
 
 POOL = 512  # training puppets among which the nearest is looked for
 
@@ -49,9 +50,6 @@ class TrainingPictures:
         return self.frames[apart.argmin(axis=1)]
 
 
-@torch.no_grad()
 def through_vae(frames: NDArray[np.uint8], vae: AutoencoderKLWan) -> NDArray[np.uint8]:
     """Pictures (T, H, W, 3), T = 4k + 1, encoded and decoded."""
-    video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].to(vae.device, vae.dtype) / 127.5 - 1
-    latents = vae.encode(video).latent_dist.mode()
-    return to_pixels(vae.decode(latents, return_dict=False)[0][0].transpose(0, 1))
+    return to_pixels(restore(vae, to_tensor(frames[None]).to(vae.device))[0].transpose(0, 1))

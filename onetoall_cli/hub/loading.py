@@ -31,7 +31,7 @@ def load_network(
         location: From `locate_model`.
         dtype: Of the weights; what must be float32 stays so, and quantised layers compute in it.
         quantisation: "int8" or "nf4" quantises the blocks while they are read, unless the files are quantised so
-            already; a copy made by `onetoall fetch --precision` gives the same, sooner.
+            already; a copy made by `onetoall fetch --quantize` gives the same, sooner.
 
     Raises:
         ModelMissing: a file is missing, truncated or foreign, or tensors are missing or left over.

@@ -260,10 +260,12 @@ def _write_manifest(folder: Path, origin: Mapping[str, str | None], precision: s
 
 def stored_precision(location: ModelLocation) -> str:
     """How the files of a network are quantised: "none", "int8" or "nf4"."""
-    if location.transformer_config is not None:
-        return "none"
-    config = json.loads((location.transformer / "config.json").read_text(encoding="utf-8"))
-    quantisation = config.get("quantization_config")
+    return "none" if location.transformer_config is not None else _precision_in(location.transformer)
+
+
+def _precision_in(folder: Path) -> str:
+    """How a network in diffusers' layout is quantised, as its configuration says."""
+    quantisation = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
     if quantisation is None:
         return "none"
     return "int8" if quantisation.get("load_in_8bit") else "nf4"
@@ -279,9 +281,8 @@ def load_quantised(folder: Path, dtype: "torch.dtype") -> "OneToAllTransformer3D
     Raises:
         ModelMissing: a tensor is missing or left over.
     """
-    quantisation = json.loads((folder / "config.json").read_text(encoding="utf-8"))["quantization_config"]
     network = empty_network(folder, None)
-    precision = "int8" if quantisation.get("load_in_8bit") else "nf4"
+    precision = _precision_in(folder)
     names = {name: name for name in network.state_dict()}
     return _fill_quantised(network, folder, names, precision, dtype, _read_int8 if precision == "int8" else _read_nf4)
 
@@ -301,8 +302,11 @@ def load_quantising(
     """
     network = empty_network(folder, config)
     names = _stored_names(network, published=config is not None)
-    make = _make_int8 if precision == "int8" else _make_nf4
-    return _fill_quantised(network, folder, names, precision, dtype, make)
+
+    def quantise(tensors: StoredTensors, name: str, layer: Any) -> Any:
+        return quantised_weight(tensors.take(name, (layer.out_features, layer.in_features)), layer, precision)
+
+    return _fill_quantised(network, folder, names, precision, dtype, quantise)
 
 
 def _fill_quantised(
@@ -354,30 +358,27 @@ def replace_linears(network: "torch.nn.Module", names: set[str], precision: str,
 
 
 def _read_int8(tensors: StoredTensors, name: str, layer: Any) -> Any:
-    import bitsandbytes
-
-    values = tensors.take(name)
-    scale = tensors.take(name.removesuffix("weight") + "SCB")
-    return bitsandbytes.nn.Int8Params(values, requires_grad=False, has_fp16_weights=False, CB=values, SCB=scale)
+    return _int8_parameter(tensors.take(name), tensors.take(name.removesuffix("weight") + "SCB"))
 
 
 def _read_nf4(tensors: StoredTensors, name: str, layer: Any) -> Any:
+    return _nf4_parameter(tensors.take(name), tensors.take_under(f"{name}."), layer)
+
+
+def quantised_weight(weight: "torch.Tensor", layer: Any, precision: str) -> Any:
+    """The bitsandbytes parameter of a layer from `replace_linears`, from its weight (out, in)."""
+    if precision == "int8":
+        return _int8_parameter(*quantise_int8(weight))
+    return _nf4_parameter(*quantise_nf4(weight), layer)
+
+
+def _int8_parameter(values: "torch.Tensor", scale: "torch.Tensor") -> Any:
     import bitsandbytes
 
-    values = tensors.take(name)
-    state = tensors.take_under(f"{name}.")
-    return bitsandbytes.nn.Params4bit.from_prequantized(values, state, device="cpu", module=layer)
-
-
-def _make_int8(tensors: StoredTensors, name: str, layer: Any) -> Any:
-    import bitsandbytes
-
-    values, scale = quantise_int8(tensors.take(name, (layer.out_features, layer.in_features)))
     return bitsandbytes.nn.Int8Params(values, requires_grad=False, has_fp16_weights=False, CB=values, SCB=scale)
 
 
-def _make_nf4(tensors: StoredTensors, name: str, layer: Any) -> Any:
+def _nf4_parameter(values: "torch.Tensor", state: "dict[str, torch.Tensor]", layer: Any) -> Any:
     import bitsandbytes
 
-    values, state = quantise_nf4(tensors.take(name, (layer.out_features, layer.in_features)))
     return bitsandbytes.nn.Params4bit.from_prequantized(values, state, device="cpu", module=layer)

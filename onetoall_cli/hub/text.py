@@ -175,12 +175,20 @@ def encode_prompts(
     rows_of = {}
     with torch.inference_mode():
         for prompt in prompts:
-            tokens = texts(clean_prompt(prompt), max_length=max_tokens, truncation=True, return_tensors="pt")
-            tokens = tokens.to(encoder.device)
-            # one prompt at a time and no padding: the attention mask would hide padded rows anyway
-            rows = encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state[0]  # (L, C)
-            rows_of[prompt] = rows.to("cpu", torch.bfloat16)
+            rows_of[prompt] = encoded_rows(prompt, texts, encoder, max_tokens, encoder.device)[0].to(
+                "cpu", torch.bfloat16
+            )
     return rows_of
+
+
+def encoded_rows(prompt: str, tokenizer: Any, encoder: Any, max_tokens: int, device: "torch.device") -> "torch.Tensor":
+    """One prompt's rows (1, L, C), L <= max_tokens, on the device that the encoder computes on.
+
+    One prompt at a time and no padding: the attention mask would hide padded rows anyway.
+    """
+    tokens = tokenizer(clean_prompt(prompt), max_length=max_tokens, truncation=True, return_tensors="pt")
+    tokens = tokens.to(device)
+    return encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
 
 
 def clean_prompt(prompt: str) -> str:

@@ -5,25 +5,25 @@ greatest resident memory minus what it had with everything imported and nothing 
 """
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan
 
 from onetoall_cli.hub.network import is_kept_wide
-from onetoall_cli.hub.quantise import quantisable_linears, quantise_int8, quantise_nf4, replace_linears
+from onetoall_cli.hub.quantise import quantisable_linears, quantised_weight, replace_linears
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.configs import CONFIG_1_3B
 from onetoall_cli.runtime.decoding import decode_frames
 from onetoall_cli.runtime.heap import return_freed_memory
 from onetoall_cli.runtime.memory import Workload, config_json, estimate
+from onetoall_cli.runtime.peaks import read_peak, start_peak
 
+CPU = torch.device("cpu")
 SMALL_VAE = {"base_dim": 32, "num_res_blocks": 1}
 WAN_VAE = {"base_dim": 96, "num_res_blocks": 2}
 
@@ -125,17 +125,13 @@ def _run(case: Case) -> int:
     return_freed_memory()
     dtype = getattr(torch, case.dtype)
     torch.nn.functional.conv3d(torch.randn(1, 4, 4, 16, 16).to(dtype), torch.randn(4, 4, 3, 3, 3).to(dtype))
-    before = _status("VmRSS")
+    before = start_peak(CPU)
+    assert before is not None
     with torch.no_grad():
         {"denoising": _denoise, "pose": _pose, "conditions": _encode, "decoding": _decode}[case.phase](case, dtype)
-    return _status("VmHWM") - before
-
-
-def _status(field: str) -> int:
-    status = Path("/proc/self/status").read_text()
-    found = re.search(rf"{field}:\s+(\d+) kB", status)
-    assert found
-    return int(found[1]) * 1024
+    peak = read_peak(CPU)
+    assert peak is not None
+    return peak - before
 
 
 def _filled(module: torch.nn.Module, dtype_of: Callable[[str], torch.dtype]) -> None:
@@ -150,28 +146,19 @@ def _network(case: Case, dtype: torch.dtype) -> OneToAllTransformer3DModel:
     _filled(network, lambda name: torch.float32 if is_kept_wide(name) else dtype)
     if case.quantisation != "none":
         _quantise(network, case.quantisation, dtype)
-        Path("/proc/self/clear_refs").write_text("5")  # quantising took more than the phase: measure from here on
+        start_peak(CPU)  # quantising took more than the phase: measure from here on
     return network.eval()
 
 
 def _quantise(network: OneToAllTransformer3DModel, precision: str, dtype: torch.dtype) -> None:
     """In place, as `hub.quantise` does when it loads."""
-    import bitsandbytes
-
     names = quantisable_linears(network)
     plain = {name: network.get_submodule(name) for name in names}
     replace_linears(network, names, precision, dtype)
     for name, linear in plain.items():
         layer = network.get_submodule(name)
         layer.bias = linear.bias
-        if precision == "int8":
-            values, scale = quantise_int8(linear.weight.data)
-            layer.weight = bitsandbytes.nn.Int8Params(
-                values, requires_grad=False, has_fp16_weights=False, CB=values, SCB=scale
-            )
-        else:
-            values, state = quantise_nf4(linear.weight.data)
-            layer.weight = bitsandbytes.nn.Params4bit.from_prequantized(values, state, device="cpu", module=layer)
+        layer.weight = quantised_weight(linear.weight.data, layer, precision)
         linear.weight = None
 
 

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from onetoall_cli.hub.text import clean_prompt
+from onetoall_cli.hub.text import encoded_rows
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.runtime.decoding import decode_frames, latent_statistics
 from onetoall_cli.sampling.guidance import Guidance, Pass, guidance_weights
@@ -194,11 +194,7 @@ class OneToAllPipeline(DiffusionPipeline):
 
     def encode_prompt(self, prompt: str, max_sequence_length: int = 512) -> torch.Tensor:
         """A prompt as (1, max_sequence_length, text_dim), zero after its true length, as the network was trained."""
-        device = self._execution_device
-        tokens = self.tokenizer(
-            clean_prompt(prompt), max_length=max_sequence_length, truncation=True, return_tensors="pt"
-        ).to(device)
-        rows = self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        rows = encoded_rows(prompt, self.tokenizer, self.text_encoder, max_sequence_length, self._execution_device)
         return torch.nn.functional.pad(rows, (0, 0, 0, max_sequence_length - rows.shape[1]))
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.files import whole_file
-from onetoall_cli.training.losses import latent_statistics
+from onetoall_cli.runtime.decoding import latent_statistics
 from onetoall_cli.training.stills import stills_as_2d
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def encode(vae: AutoencoderKLWan, pictures: Tensor) -> Tensor:
     """Pictures (B, 3, T, H, W) in [-1, 1] to normalised latents (B, 16, n, H/8, W/8), float32: the posterior's mode."""
     with stills_as_2d(vae):
         latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode().float()
-    mean, std = latent_statistics(vae.config.latents_mean, vae.config.latents_std, latents)
+    mean, std = latent_statistics(vae)
     return (latents - mean) / std
 
 

@@ -88,9 +88,3 @@ def region_weights(keypoints: NDArray, height: int, width: int, weight: float, s
             frame[top:bottom, left:right] = weight
     later = weights[1:].reshape(-1, 4, *weights.shape[1:]).max(axis=1)
     return np.concatenate([weights[:1], later])
-
-
-def latent_statistics(mean: list[float], std: list[float], like: Tensor) -> tuple[Tensor, Tensor]:
-    """A VAE's per-channel mean and deviation shaped for latents (B, C, n, h, w)."""
-    values = torch.tensor([mean, std], dtype=torch.float32, device=like.device)
-    return values[0].view(1, -1, 1, 1, 1), values[1].view(1, -1, 1, 1, 1)

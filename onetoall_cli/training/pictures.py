@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from onetoall_cli.files import whole_file
+from onetoall_cli.media import write_picture
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -26,5 +25,4 @@ def write_sheet(path: Path, rows: list[list[NDArray[np.uint8]]]) -> None:
     """Write a grid of pictures (H, W, 3); all of one row have the same height, all of a column the same width."""
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        Image.fromarray(sheet).save(temporary)
+    write_picture(path, sheet)

@@ -8,13 +8,14 @@ from diffusers import AutoencoderKLWan
 from typer.testing import CliRunner
 from untrained_model import build_untrained_model
 
-from onetoall_cli.bench.measure import Job, read_peak, run, start_peak
+from onetoall_cli.bench.measure import Job, run
 from onetoall_cli.bench.networks import random_inputs, random_network
 from onetoall_cli.bench.quality import EXACT, approximations, compare, held_out_inputs
 from onetoall_cli.bench.scaling import long_video, series
 from onetoall_cli.bench.steps import WORKS, vae_work, work
 from onetoall_cli.cli import app
 from onetoall_cli.evaluation.subjects import open_subject
+from onetoall_cli.runtime.peaks import read_peak, start_peak
 from onetoall_cli.sampling.presets import Approximation
 
 SMALL = {
