@@ -70,6 +70,7 @@ class TrainingSettings:
         resolutions, aspects: size buckets; aspects are width / height.
         face_room: how much a face-centred mask leaves above the face, a range of face heights.
         timestep_shift: of the training times; 1 is uniform.
+        optimiser: "adamw" (released), or "muon" for the blocks' matrices and AdamW for the rest.
         final_lr: part of the learning rate left at the last step, by a cosine; 1 keeps it constant after warm-up.
         keep_checkpoints: how many of the newest stay; 0 keeps all.
         sample_every: steps between sample sheets; 0 makes none.
@@ -98,6 +99,7 @@ class TrainingSettings:
     pose_canvas_short_side: int = 2160
     face_room: tuple[float, float] = (0.1, 0.1)
     timestep_shift: float = 1.0
+    optimiser: Literal["adamw", "muon"] = "adamw"
     lr: float = 1e-5
     warmup: int = 5000
     final_lr: float = 1.0

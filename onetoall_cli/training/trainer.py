@@ -30,6 +30,7 @@ from onetoall_cli.training.examples import Batch, Batches, pictures_to_tensor
 from onetoall_cli.training.initial import build_network
 from onetoall_cli.training.latents import LatentCache, Stored, encode, encode_reference, load_vae, no_reference
 from onetoall_cli.training.losses import flow_loss, noised
+from onetoall_cli.training.optimisers import build_optimisers
 from onetoall_cli.training.recipe import TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sheets import write_sample_sheet
@@ -86,7 +87,7 @@ def open_source(settings: TrainingSettings, progress: Progress | None = None) ->
 
 
 class Trainer:
-    """One process of a run: network, optimiser, average, data and the step they stand at."""
+    """One process of a run: network, optimisers, average, data and the step they stand at."""
 
     def __init__(self, settings: TrainingSettings, data_progress: Progress | None = None) -> None:
         self.settings = settings
@@ -114,11 +115,8 @@ class Trainer:
         self.step = 0
         self.plain_network = network.to(device).train()
         self.average = Average(self.plain_network, settings.ema)
-        optimiser = torch.optim.AdamW(
-            [parameter for parameter in network.parameters() if parameter.requires_grad],
-            lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay,
-        )  # fmt: skip
-        self.network, self.optimiser = self.accelerator.prepare(self.plain_network, optimiser)
+        optimisers = build_optimisers(network, settings)
+        self.network, *self.optimisers = self.accelerator.prepare(self.plain_network, *optimisers)
         folder = latest_checkpoint(settings.output)
         if folder:
             self._restore(load_checkpoint(folder))
@@ -158,7 +156,7 @@ class Trainer:
         """One optimiser step over `accumulate` micro-batches; returns the figures for the log."""
         settings = self.settings
         rate = settings.learning_rate(self.step)
-        for group in self.optimiser.param_groups:
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = rate
         losses, norm = [], 0.0
         for _ in range(settings.accumulate):
@@ -169,8 +167,9 @@ class Trainer:
                 losses.append(loss.detach())
                 if self.accelerator.sync_gradients:
                     norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), settings.clip))
-                self.optimiser.step()
-                self.optimiser.zero_grad()
+                for optimiser in self.optimisers:
+                    optimiser.step()
+                    optimiser.zero_grad()
         self.average.update(self.plain_network)
         self.step += 1
         mean = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
@@ -236,7 +235,8 @@ class Trainer:
         named = self.plain_network.named_parameters()
         trained = {name: parameter.detach() for name, parameter in named if parameter.requires_grad}
         return Checkpoint(self.step, {
-            "trained": trained, "optimiser": self.optimiser.state_dict(), "average": self.average.state_dict(),
+            "trained": trained, "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "average": self.average.state_dict(),
         })  # fmt: skip
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -251,7 +251,8 @@ class Trainer:
             raise BadInput(problem, "Resume with the run's own config; start another stage with init_from.")
         self.step = checkpoint.step
         self.plain_network.load_state_dict(checkpoint.parts["trained"], strict=False)
-        self.optimiser.load_state_dict(checkpoint.parts["optimiser"])
+        for optimiser, state in zip(self.optimisers, checkpoint.parts["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
         self.average.load_state_dict(checkpoint.parts["average"])
 
 
