@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from onetoall_cli import __version__
-from onetoall_cli.cli.report import stop_on_signal
+from onetoall_cli.cli.report import code_of_signal, stop_on_signal
 
 app = typer.Typer(
     name="onetoall",
@@ -41,5 +41,12 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, stop_on_signal)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and background jobs of scripts ignore it
         signal.signal(signal.SIGINT, stop_on_signal)
-    app()
-    sys.exit(0)
+    code: str | int | None = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:
+        code = 1
+    # Wherever the signal struck: Typer turns an interrupt outside a command into "Aborted" and 1.
+    sys.exit(code_of_signal() or code if code else 0)

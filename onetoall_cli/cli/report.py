@@ -46,6 +46,11 @@ def raise_if_stopped() -> None:
         sys.exit(128 + _stop_signal)
 
 
+def code_of_signal() -> int | None:
+    """The exit code of the signal that came to stop this run, None if none did."""
+    return None if _stop_signal is None else 128 + _stop_signal
+
+
 class Report:
     """The voice of one command run.
 
@@ -112,10 +117,13 @@ def reported(function: Function) -> Function:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = BROKEN_PIPE
         except KeyboardInterrupt:
-            code = _complain("Interrupted; no unfinished output was kept.", "", INTERRUPTED, kwargs)
+            code = _complain_of_interrupt(INTERRUPTED, kwargs)
         except Exception as error:
             known = as_user_error(error)
-            if known is not None:
+            stopped = code_of_signal()
+            if stopped is not None:  # libraries turn what is raised inside them into errors of their own
+                code = _complain_of_interrupt(stopped, kwargs)
+            elif known is not None:
                 code = _complain(known.problem, known.advice, known.exit_code, kwargs)
             else:
                 if kwargs.get("verbose"):
@@ -142,6 +150,10 @@ def as_user_error(error: BaseException) -> OnetoallError | None:
             "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
         )
     return None
+
+
+def _complain_of_interrupt(code: int, options: dict[str, Any]) -> int:
+    return _complain("Interrupted; no unfinished output was kept.", "", code, options)
 
 
 def _complain(problem: str, advice: str, code: int, options: dict[str, Any]) -> int:

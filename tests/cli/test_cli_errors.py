@@ -110,12 +110,12 @@ def test_an_interrupted_run_leaves_nothing(model, reference, ref_pose, dance_pos
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whatever runs these tests may ignore it
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not any(name.startswith(".out") for name in os.listdir(tmp_path)):  # the encoder has begun
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signum)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert "Traceback" not in err
     assert os.listdir(tmp_path) == []
@@ -158,3 +158,31 @@ def test_a_swallowed_interrupt_comes_again_at_the_next_step(monkeypatch):
     with pytest.raises(SystemExit) as error:
         report.stop_on_signal(signal.SIGTERM, None)
     assert error.value.code == 143
+
+
+def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(onetoall, model, reference, dance, monkeypatch):
+    from onetoall_cli.cli import report
+
+    def interrupted(*_, **__):
+        monkeypatch.setattr(report, "_stop_signal", signal.SIGINT)
+        raise RuntimeError("pybind11::error_already_set")
+
+    monkeypatch.setattr("onetoall_cli.cli.animate.read_inputs", interrupted)
+    result = onetoall("animate", reference, dance, "--model", model)
+    assert result.exit_code == 130
+    assert "Interrupted" in result.err and "bug" not in result.err
+
+
+@pytest.mark.parametrize("ends", [SystemExit(1), KeyboardInterrupt()])  # Typer's "Aborted", and what escapes Typer
+def test_wherever_the_signal_strikes_the_exit_code_is_its_own(monkeypatch, ends):
+    from onetoall_cli.cli import app, report
+
+    def interrupted():
+        raise ends
+
+    monkeypatch.setattr(app, "app", interrupted)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(report, "_stop_signal", signal.SIGINT)
+    with pytest.raises(SystemExit) as exit_:
+        app.main()
+    assert exit_.value.code == 130
