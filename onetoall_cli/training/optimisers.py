@@ -30,9 +30,11 @@ def build_optimisers(network: nn.Module, settings: TrainingSettings) -> list[Opt
     if matrices:
         optimisers.append(
             Muon(
-                list(matrices.values()), lr=settings.lr, weight_decay=settings.weight_decay,
+                list(matrices.values()),
+                lr=settings.lr,
+                weight_decay=settings.weight_decay,
                 adjust_lr_fn="match_rms_adamw",
-            )  # fmt: skip
+            )
         )
     if others:
         optimisers.append(AdamW(others, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay))

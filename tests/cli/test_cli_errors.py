@@ -160,7 +160,9 @@ def test_a_swallowed_interrupt_comes_again_at_the_next_step(monkeypatch):
     assert error.value.code == 143
 
 
-def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(onetoall, model, reference, dance, monkeypatch):
+def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(
+    onetoall, model, reference, dance, monkeypatch
+):
     from onetoall_cli.cli import report
 
     def interrupted(*_, **__):
