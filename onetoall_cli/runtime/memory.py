@@ -21,6 +21,7 @@ from onetoall_cli.model.attention import DEVICE_PIECE
 from onetoall_cli.model.blocks import CPU_FEED_FORWARD_PIECE
 from onetoall_cli.model.pose import PoseEncoder
 from onetoall_cli.runtime.decoding import TEMPORAL_STRIDE, decode_frames
+from onetoall_cli.runtime.offloading import BLOCKS_ON_DEVICE
 from onetoall_cli.runtime.tracing import traced_peak
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class NetworkWeights:
 
     Attributes:
         total: All of them.
-        largest_group: The most that is on the device at once when blocks come one at a time.
+        largest_group: The most that is on the device at once when blocks wait in main memory.
         largest_linear: Of the widest linear layer, unquantised.
         width: Channels of its tokens.
         pose_channels: Of its pose encoder.
@@ -194,11 +195,11 @@ def network_weights(config: str, dtype: torch.dtype, quantisation: str) -> Netwo
 
 
 def _largest_group(network: OneToAllTransformer3DModel, sizes: Mapping[str, int]) -> int:
-    """What diffusers' group offloading holds on the device: one denoiser block and what no block is part of."""
+    """What group offloading holds on the device: denoiser blocks, and what no block is part of."""
     block = sum(size for name, size in sizes.items() if name.startswith("blocks.0."))
     grouped = ("blocks", *network._group_offload_block_modules, "text_keys")
     loose = sum(size for name, size in sizes.items() if name.split(".")[0] not in grouped)
-    return block + loose
+    return BLOCKS_ON_DEVICE * block + loose
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from onetoall_cli.hub import GenerationDefaults, ModelLocation, load_network, load_vae
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.runtime import Plan
+from onetoall_cli.runtime.offloading import offload_blocks
 from onetoall_cli.runtime.shortage import release_memory
 from onetoall_cli.sampling.lora import Lora, Outcome, apply_loras
 from onetoall_cli.sampling.pipeline import OneToAllPipeline
@@ -98,21 +99,17 @@ def place(pipeline: OneToAllPipeline, device: torch.device, *, offload: str, til
     Args:
         pipeline: Changed in place.
         device: Where it computes.
-        offload: "blocks" leaves the network on the CPU, from where each block comes to the device for its turn
-            (diffusers' group offloading, without streams: prefetching follows the order of the first pass, and this
-            network's passes and references differ). "none" moves it.
+        offload: "blocks" leaves the network on the CPU, from where each block comes to the device for its turn;
+            "none" moves it.
         tiling: Whether the VAE works in tiles from now on.
     """
     if tiling:
         pipeline.vae.enable_tiling()
     pipeline.vae.to(device)
-    if offload == "none":
+    if offload == "blocks":
+        offload_blocks(pipeline.transformer, device)
+    else:
         pipeline.transformer.to(device)
-        return
-    pipeline.transformer.to("cpu")
-    pipeline.transformer.enable_group_offload(
-        onload_device=device, offload_device=torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1
-    )
 
 
 def _report_unmatched(outcome: Outcome) -> None:
