@@ -20,12 +20,9 @@ from onetoall_cli.align.translation import BodyScale, body_scale, lay_over, plac
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose.drawing import Face, Head
+from onetoall_cli.pose.parts import on_canvas
 
 Mode = Literal["auto", "none", "pose", "ref"]
-
-# A reference pose given for another size of the same picture is scaled to it; further apart than this in aspect it
-# belongs to another picture.
-ASPECT_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def align(
             a pose of another picture, or a reference that would lie outside the output.
     """
     width, height = int(width), int(height)  # numpy integers are no JSON
-    pose = in_pixels_of(reference, reference_pose)
+    pose = on_canvas(reference_pose.frame(0), reference.shape[1], reference.shape[0], "The reference pose")
     check_people(pose.keypoints[0, 0], motion.keypoints[:, 0])
     meeting = None if mode == "none" else _meet(pose, motion, anchor)
     if meeting is None:
@@ -135,26 +132,6 @@ def align(
             "size": [width, height],
         },
     )
-
-
-def in_pixels_of(reference: NDArray[np.uint8], pose: PoseSequence) -> PoseSequence:
-    """The first frame of `pose`, in pixels of the picture it was given for.
-
-    Raises:
-        BadInput: it has another aspect, so it belongs to another picture.
-    """
-    height, width = reference.shape[:2]
-    pose = pose.frame(0)
-    if (pose.width, pose.height) == (width, height):
-        return pose
-    across, down = width / pose.width, height / pose.height
-    if max(across, down) > (1 + ASPECT_TOLERANCE) * min(across, down):
-        raise BadInput(
-            f"The reference pose is for {pose.width} x {pose.height} px, the reference has {width} x {height}.",
-            "Give a pose made on this picture with --ref-pose.",
-        )
-    scaled = pose.keypoints * np.array([across, down, 1.0])
-    return replace(pose, keypoints=scaled, width=width, height=height)
 
 
 def _meet(pose: PoseSequence, motion: PoseSequence, wanted: int | None) -> _Meeting:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from onetoall_cli.align.alignment import in_pixels_of
 from onetoall_cli.align.conditioning import Conditioning
 from onetoall_cli.align.similarity import Similarity
 from onetoall_cli.align.skeleton import SEEN_SCORE
 from onetoall_cli.pose import PoseSequence, overlay_pose, to_openpose
 from onetoall_cli.pose.drawing import HAND_EDGES, LIMBS, MAX_REACH
+from onetoall_cli.pose.parts import on_canvas
 
 Image8 = NDArray[np.uint8]  # (H, W, 3) RGB
 Rgb = tuple[int, int, int]
@@ -82,9 +82,9 @@ def preview_picture(
     anchor = anchor_frame(conditioning)
     stage = _Stage(conditioning)
     numbers = conditioning.meta
-    placed = Similarity(numbers["scale"], *numbers["shift"]).keypoints(
-        in_pixels_of(reference, reference_pose).keypoints[0, 0].astype(np.float64)
-    )
+    height, width = reference.shape[:2]
+    own = on_canvas(reference_pose.frame(0), width, height, "The reference pose").keypoints[0, 0]
+    placed = Similarity(numbers["scale"], *numbers["shift"]).keypoints(own.astype(np.float64))
     meeting = [
         _Key("reference", REFERENCE_COLOUR, placed),
         _Key(f"frame {anchor}", ANCHOR_COLOUR, conditioning.motion.keypoints[anchor, 0]),

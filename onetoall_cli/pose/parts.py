@@ -28,16 +28,17 @@ def cut(motion: PoseSequence, start: float, duration: float | None, source: Path
     return motion[first:stop]
 
 
-def on_canvas(poses: PoseSequence, width: int, height: int, source: Path) -> PoseSequence:
+def on_canvas(poses: PoseSequence, width: int, height: int, source: Path | str) -> PoseSequence:
     """Poses in the pixels of the picture they were made on, width x height, whatever size it had then.
 
     Raises:
         BadInput: their canvas has another aspect than the picture, naming `source`.
     """
-    scale = np.array([width / poses.width, height / poses.height, 1], dtype=np.float32)
-    if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
+    across, down = width / poses.width, height / poses.height
+    if max(across, down) > (1 + ASPECT_TOLERANCE) * min(across, down):
         raise BadInput(
             f"{source} holds poses on a canvas of {poses.width} x {poses.height}, the picture is {width} x {height}.",
             "Make them on the picture itself: the shapes must agree.",
         )
-    return replace(poses, keypoints=poses.keypoints * scale, width=width, height=height)
+    keypoints = (poses.keypoints * np.array([across, down, 1.0])).astype(np.float32)
+    return replace(poses, keypoints=keypoints, width=width, height=height)
