@@ -1,9 +1,15 @@
 """What holds for all tests."""
 
 import logging
+import os
 import warnings
 
 import pytest
+from hypothesis import settings
+
+# A test's time says how busy the machine is. Landings are judged by the same examples every time; elsewhere they are new.
+settings.register_profile("onetoall", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("onetoall")
 
 
 @pytest.fixture(autouse=True)

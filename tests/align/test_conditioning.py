@@ -264,7 +264,7 @@ def aligned_or_refused(picture, reference, motion, mode, fit):
     assert value.pose_frames(0, len(value.motion)).shape == (len(value.motion), 64, 48, 3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, row_sets, row_sets, any_mode, any_fit)
 def test_any_subset_of_missing_keypoints_aligns_or_is_refused_in_words(seed, here, there, mode, fit):
     rng = np.random.default_rng(seed)
@@ -273,7 +273,7 @@ def test_any_subset_of_missing_keypoints_aligns_or_is_refused_in_words(seed, her
     aligned_or_refused(checkerboard(150, 100), reference, motion, mode, fit)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, any_mode, any_fit)
 def test_any_nonsense_from_a_detector_aligns_or_is_refused_in_words(seed, mode, fit):
     rng = np.random.default_rng(seed)

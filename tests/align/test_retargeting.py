@@ -33,7 +33,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import keypoints as kp
 
 BONES = list(dict.fromkeys(bone for pair in LIMBS for bone in pair))
-FEW = settings(max_examples=15, deadline=None)
+FEW = settings(max_examples=15)
 
 
 def carried(motion, reference, wanted=None):
@@ -320,7 +320,7 @@ def test_a_mirrored_real_motion_gives_the_mirrored_result():
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, row_sets, row_sets)
 def test_any_subset_of_missing_keypoints_is_fine(seed, missing_here, missing_there):
     reference, motion = two_bodies(seed, frames=3)
@@ -337,7 +337,7 @@ def test_any_subset_of_missing_keypoints_is_fine(seed, missing_here, missing_the
     assert not result.keypoints[result.keypoints[..., 2] == 0].any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds)
 def test_any_nonsense_from_a_detector_gives_finite_points(seed):
     rng = np.random.default_rng(seed)

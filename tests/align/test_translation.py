@@ -73,7 +73,7 @@ def test_the_reference_neck_lands_on_the_anchor_neck():
 placements = st.builds(Similarity, st.floats(0.05, 4), st.floats(-120, 120), st.floats(-120, 120))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(placements)
 def test_mask_is_true_exactly_where_a_pixel_centre_falls_outside_the_picture(where):
     inside = known((70, 50), where, 96, 64)
@@ -83,7 +83,7 @@ def test_mask_is_true_exactly_where_a_pixel_centre_falls_outside_the_picture(whe
             assert inside[y, x] == (0 <= u < 70 and 0 <= v < 50)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(placements)
 def test_unknown_is_black_and_known_keeps_the_pictures_colours_to_its_very_edge(where):
     picture = np.full((50, 70, 3), 200, np.uint8)

@@ -99,7 +99,7 @@ def test_an_unseen_limb_is_not_drawn_to_the_corner():
     assert not draw_pose(np.zeros((133, 3)), (100, 100), (100, 100)).any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.booleans(), min_size=133, max_size=133), st.sampled_from(sorted(STYLES)))
 def test_any_subset_of_keypoints_can_be_drawn(seen, style):
     keypoints, canvas = real("dance_small", 5)

@@ -51,7 +51,7 @@ def test_real_poses_read_back_exactly(name, tmp_path):
     assert same(PoseSequence.load(tmp_path / "pose.json"), sequence)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 3),
     st.integers(1, 3),

@@ -126,7 +126,7 @@ def test_a_clip_without_people_has_one_person_who_is_never_there():
     assert keypoints.shape == (3, 1, 133, 3) and (keypoints == 0).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_everyone_seen_ends_in_exactly_one_place(data):
     """Whatever comes: no sighting is lost, doubled or moved to another frame."""
