@@ -7,7 +7,7 @@ import warnings
 import pytest
 from hypothesis import settings
 
-# A test's time says how busy the machine is. Landings are judged by the same examples every time; elsewhere they are new.
+# How long a test takes says how busy the machine is. CI draws the same examples every time.
 settings.register_profile("onetoall", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("onetoall")
 
