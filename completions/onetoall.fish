@@ -316,6 +316,7 @@ complete -c onetoall -n '_shtab_onetoall_using bench' -l scaling -d 'Measure gro
 complete -c onetoall -n '_shtab_onetoall_using bench' -l quality -d 'Compare each approximation'"'"'s frames and time with the exact run.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l count -x -d '--quality: how many held-out inputs.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l steps -x -d '--quality: steps; default: the model'"'"'s.'
+complete -c onetoall -n '_shtab_onetoall_using bench' -l compile -d '--quality: with compiled blocks, too.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l repeats -x -d 'Time each this often; the median counts.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l device -x -d 'auto, cpu, cuda, cuda:N, mps.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l dtype -xka "auto bfloat16 float16 float32" -d 'Number format.'

@@ -15,9 +15,10 @@ from onetoall_cli.evaluation.metrics import psnr, ssim
 from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.sampling import OneToAllPipeline
 from onetoall_cli.sampling.guidance import Guidance, guidance_weights
+from onetoall_cli.sampling.kernels import compile_blocks
 from onetoall_cli.sampling.presets import FAST, Approximation
 
-EXACT = "exact"
+EXACT, COMPILED = "exact", "--compile"
 SEED = 42
 
 
@@ -98,6 +99,7 @@ def compare(
     inputs: Sequence[Conditioning],
     ways: dict[str, Approximation],
     *,
+    compiled: bool = False,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[Quality]:
     """Sample every input in every way, the exact one first.
@@ -106,36 +108,56 @@ def compare(
         subject: The model.
         inputs: What to animate.
         ways: By name; must hold `EXACT`.
+        compiled: Last of all, compile the network's blocks, which stay so, and sample exactly once more.
         progress: Called with a way's name before it is run.
+
+    Raises:
+        BadInput: nothing can be compiled here.
     """
     pipeline = TimedPipeline(**subject.pipeline.components)
     pipeline.set_progress_bar_config(disable=True)
     subject = replace(subject, pipeline=pipeline)
-    exact_frames: list[NDArray[np.uint8]] = []
+    exact: _Run | None = None
     results: list[Quality] = []
     _sampled(subject, inputs[:1], replace(ways[EXACT], steps=1))  # the first call pays for warming up
-    for name, way in {EXACT: ways[EXACT], **ways}.items():
+    for name, way in {EXACT: ways[EXACT], **ways, **({COMPILED: ways[EXACT]} if compiled else {})}.items():
         progress(name)
-        pipeline.denoising_seconds = 0.0
-        started = time.perf_counter()
-        frames = _sampled(subject, inputs, way)
-        seconds, denoising = time.perf_counter() - started, pipeline.denoising_seconds
-        exact_frames = exact_frames or frames
-        likeness = [psnr(made, exact) for made, exact in zip(frames, exact_frames, strict=True)]
-        results.append(
-            Quality(
-                name=name,
-                network_runs=_guidance(subject, way).network_runs(),
-                seconds=seconds,
-                denoising=denoising,
-                speed=(results[0].denoising if results else denoising) / denoising,
-                psnr=float(np.mean(likeness)),
-                worst_psnr=min(likeness),
-                ssim=float(np.mean([ssim(made, exact) for made, exact in zip(frames, exact_frames, strict=True)])),
-            )
-        )
+        if name == COMPILED:
+            compile_blocks(pipeline.transformer)
+            _sampled(subject, inputs, replace(way, steps=1))  # compiles for every size and kind of pass
+        run = _timed(subject, inputs, way, pipeline)
+        exact = exact or run
+        results.append(_judged(name, run, exact, _guidance(subject, way).network_runs()))
     FAST["off"].set_up(subject.pipeline, subject.defaults.shift)
     return results
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    frames: list[NDArray[np.uint8]]
+    seconds: float
+    denoising: float
+
+
+def _timed(subject: Subject, inputs: Sequence[Conditioning], way: Approximation, pipeline: TimedPipeline) -> _Run:
+    pipeline.denoising_seconds = 0.0
+    started = time.perf_counter()
+    frames = _sampled(subject, inputs, way)
+    return _Run(frames, time.perf_counter() - started, pipeline.denoising_seconds)
+
+
+def _judged(name: str, run: _Run, exact: _Run, network_runs: int) -> Quality:
+    likeness = [psnr(made, true) for made, true in zip(run.frames, exact.frames, strict=True)]
+    return Quality(
+        name=name,
+        network_runs=network_runs,
+        seconds=run.seconds,
+        denoising=run.denoising,
+        speed=exact.denoising / run.denoising,
+        psnr=float(np.mean(likeness)),
+        worst_psnr=min(likeness),
+        ssim=float(np.mean([ssim(made, true) for made, true in zip(run.frames, exact.frames, strict=True)])),
+    )
 
 
 def _sampled(subject: Subject, inputs: Sequence[Conditioning], way: Approximation) -> list[NDArray[np.uint8]]:

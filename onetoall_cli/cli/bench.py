@@ -44,6 +44,7 @@ def bench(
     ] = False,
     count: Annotated[int, Option(min=1, metavar="N", help="--quality: how many held-out inputs.")] = 4,
     steps: Annotated[int | None, Option(min=1, metavar="N", help="--quality: steps; default: the model's.")] = None,
+    compiled: Annotated[bool, Option("--compile", help="--quality: with compiled blocks, too.")] = False,
     repeats: Annotated[int, Option(min=1, metavar="N", help="Time each this often; the median counts.")] = 1,
     device: Device = "auto",
     dtype: NumberFormat = "auto",
@@ -62,7 +63,7 @@ def bench(
     if output is not None:
         check_output(output, overwrite=overwrite)
     if quality:
-        result, text = _quality(report, model, frames, count, steps, device, dtype)
+        result, text = _quality(report, model, frames, count, steps, compiled, device, dtype)
     else:
         _check_size(width, height, frames)
         base = _job(model, random, width, height, frames, device, dtype, repeats)
@@ -191,7 +192,14 @@ def _scaling(report: Report, base: Job) -> tuple[dict[str, Any], str]:
 
 
 def _quality(
-    report: Report, model: str | None, frames: int, count: int, steps: int | None, device: str, dtype: str
+    report: Report,
+    model: str | None,
+    frames: int,
+    count: int,
+    steps: int | None,
+    compiled: bool,
+    device: str,
+    dtype: str,
 ) -> tuple[dict[str, Any], str]:
     from onetoall_cli.bench.quality import approximations, compare, held_out_inputs
     from onetoall_cli.evaluation.subjects import open_subject
@@ -205,7 +213,11 @@ def _quality(
         subject = replace(subject, sampling=replace(subject.sampling, num_inference_steps=steps))
     ways = approximations(subject.sampling.num_inference_steps)
     results = compare(
-        subject, held_out_inputs(subject, count, frames), ways, progress=lambda name: report.note(f"Sampling: {name}.")
+        subject,
+        held_out_inputs(subject, count, frames),
+        ways,
+        compiled=compiled,
+        progress=lambda name: report.note(f"Sampling: {name}."),
     )
     result = {
         "model": subject.name,
