@@ -1,6 +1,7 @@
 """Blocks that wait in main memory: diffusers' group offloading, with copies that run beside the computation."""
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from diffusers.hooks.group_offloading import _GROUP_OFFLOADING, GroupOffloadingHook
@@ -52,4 +53,5 @@ def copy_ahead(stack: nn.ModuleList, stream: torch.Stream) -> None:
 
 
 def _offloading(block: nn.Module) -> GroupOffloadingHook:
-    return block._diffusers_hook.get_hook(_GROUP_OFFLOADING)
+    registry: Any = block._diffusers_hook
+    return registry.get_hook(_GROUP_OFFLOADING)
