@@ -1,6 +1,6 @@
-"""What results are compared with: a copy of the reference, the nearest training picture, and what the VAE lets through.
+"""What results are compared with: copies of the reference, the nearest training picture, and what the VAE lets through.
 
-The first two need no network at all; no network can be better than the third, whose pictures are the truth, encoded and
+The former need no network at all; no network can be better than the last, whose pictures are the truth, encoded and
 decoded.
 """
 
@@ -20,9 +20,14 @@ POOL = 512  # training puppets among which the nearest is looked for
 
 
 def copied_reference(conditioning: Conditioning, frames: int) -> NDArray[np.uint8]:
-    """The adjusted reference, standing still: (frames, H, W, 3).
+    """The adjusted reference as it is, standing still, black where nothing is known: (frames, H, W, 3)."""
+    return np.repeat(conditioning.reference[None], frames, axis=0)
 
-    What is unknown gets the median colour of the known pixels beside it, mostly the backdrop's: black would be unfair.
+
+def filled_reference(conditioning: Conditioning, frames: int) -> NDArray[np.uint8]:
+    """The same with a plain colour where nothing is known, a harder rival: (frames, H, W, 3).
+
+    The colour is the median of the known pixels beside the unknown ones, mostly the backdrop's.
     """
     known = (~conditioning.mask).astype(np.uint8)
     picture = conditioning.reference.copy()

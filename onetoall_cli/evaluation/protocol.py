@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, through_vae
+from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, filled_reference, through_vae
 from onetoall_cli.evaluation.cases import TASKS, Case, make_case
 from onetoall_cli.evaluation.joins import GENERATED, joined_length, measure_joins
 from onetoall_cli.evaluation.scores import Scores, score
 from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.training.puppets import PairKind, Split
 
-COPY, NEAREST, VAE = "copied reference", "nearest training", "VAE (ceiling)"
-BASELINES = (COPY, NEAREST, VAE)
+COPY, FILLED, NEAREST, VAE = "copied reference", "copied and filled", "nearest training", "VAE (ceiling)"
+BASELINES = (COPY, FILLED, NEAREST, VAE)
 ASPECT = 3 / 2  # height over width of the test pictures
 
 Progress = Callable[[int, int | None], None]
@@ -131,6 +131,7 @@ def evaluate(
                 )
                 tick()
             results[COPY] = copied_reference(case.conditioning, len(case.truth))
+            results[FILLED] = filled_reference(case.conditioning, len(case.truth))
             results[NEAREST] = pool.nearest(case.conditioning)
             results[VAE] = through_vae(case.truth.frames, subjects[0].pipeline.vae)
             for name, result in results.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.protocol import COPY, Evaluation, Example, Figure, Table
+from onetoall_cli.evaluation.protocol import COPY, FILLED, Evaluation, Example, Figure, Table
 from onetoall_cli.files import whole_file
 from onetoall_cli.media import contact_sheet, write_picture
 
@@ -60,8 +60,9 @@ def targets(evaluation: Evaluation, subject: str) -> list[Target]:
     found = []
     table = evaluation.tasks.get("misaligned")
     if table:
-        gain = table[subject]["psnr"].mean - table[COPY]["psnr"].mean
-        found.append(Target("misaligned: dB PSNR over the copied reference", gain, 5.0))
+        for rival in (COPY, FILLED):
+            gain = table[subject]["psnr"].mean - table[rival]["psnr"].mean
+            found.append(Target(f"misaligned: dB PSNR over '{rival}'", gain, 5.0))
         found.append(Target("misaligned: foreground IoU", table[subject]["iou"].mean, 0.80))
     for task, rows in evaluation.tasks.items():
         colour = rows[subject]["shown_colour"].mean

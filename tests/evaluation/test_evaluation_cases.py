@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from onetoall_cli.evaluation.baselines import TrainingPictures, copied_reference
+from onetoall_cli.evaluation.baselines import TrainingPictures, copied_reference, filled_reference
 from onetoall_cli.evaluation.cases import REGIONS, TASKS, make_case, region_maps
 from onetoall_cli.evaluation.foreground import found_figure, own_backdrop, true_figure
 from onetoall_cli.evaluation.metrics import overlap
@@ -111,8 +111,9 @@ def test_faces_that_are_turned_away_or_cut_off_have_no_box(case) -> None:
     assert face_boxes(keypoints) == [None]
 
 
-def test_a_copy_fills_the_unknown_with_the_colour_beside_it(case) -> None:
-    copy = copied_reference(case.conditioning, 2)
+def test_copies_leave_the_unknown_black_or_fill_it_with_the_colour_beside_it(case) -> None:
+    copy = filled_reference(case.conditioning, 2)
+    assert not copied_reference(case.conditioning, 2)[:, case.conditioning.mask].any()
     mask = case.conditioning.mask
     np.testing.assert_array_equal(copy[0][~mask], case.conditioning.reference[~mask])
     assert len(np.unique(copy[:, mask].reshape(-1, 3), axis=0)) == 1

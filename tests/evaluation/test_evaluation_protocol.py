@@ -13,7 +13,7 @@ from onetoall_cli.cli import app
 from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation import Plan, as_markdown, as_text, evaluate, open_subject, targets, write_markdown
 from onetoall_cli.evaluation.joins import joined_length
-from onetoall_cli.evaluation.protocol import BASELINES, COPY, Evaluation, Figure, summed_up
+from onetoall_cli.evaluation.protocol import BASELINES, COPY, FILLED, Evaluation, Figure, summed_up
 from onetoall_cli.runtime import pick_dtype
 from onetoall_cli.sampling import plan_segments
 
@@ -59,7 +59,7 @@ def test_the_figures_survive_json(evaluation) -> None:
 def test_text_fits_eighty_columns_and_markdown_names_its_command(evaluation) -> None:
     text = as_text(evaluation)
     assert max(map(len, text.splitlines())) <= 80
-    assert sum(line.startswith(("untrained", *BASELINES)) for line in text.splitlines()) == 13
+    assert sum(line.startswith(("untrained", *BASELINES)) for line in text.splitlines()) == 16
     markdown = as_markdown(evaluation, "onetoall evaluate untrained")
     assert "`onetoall evaluate untrained`" in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
@@ -71,10 +71,11 @@ def test_targets_are_held_against_the_figures() -> None:
         values = {"psnr": psnr, "iou": iou, "shown_colour": colour}
         return {name: Figure(value, 0.0, 4) for name, value in values.items()}
 
-    tasks = {"misaligned": {"m": table(21.0, 0.79, 10.0), COPY: table(15.5, 0.3, 12.0)}}
+    tasks = {"misaligned": {"m": table(21.0, 0.79, 10.0), COPY: table(15.5, 0.3, 12.0), FILLED: table(16.5, 0.3, 12.0)}}
     joins = {"m": {"token_replace": Figure(1.3, 0.1, 4)}}
     found = targets(Evaluation(PLAN, {"m": {}}, tasks, joins), "m")
-    assert [(each.value, each.met) for each in found] == [(5.5, True), (0.79, False), (10.0, True), (1.3, False)]
+    expected = [(5.5, True), (4.5, False), (0.79, False), (10.0, True), (1.3, False)]
+    assert [(each.value, each.met) for each in found] == expected
 
 
 def test_means_leave_out_what_could_not_be_measured() -> None:
