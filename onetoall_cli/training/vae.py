@@ -28,6 +28,7 @@ from onetoall_cli.training.checkpoints import (
     prune_checkpoints,
     save_checkpoint,
 )
+from onetoall_cli.training.latents import load_vae
 from onetoall_cli.training.pictures import psnr, to_pixels, write_sheet
 from onetoall_cli.training.puppets import Split, sample_scene
 from onetoall_cli.training.settings import dump_settings
@@ -38,7 +39,22 @@ _FIRST_LOGVAR = -6.0  # of the posterior: noise of deviation 0.05
 
 
 def build_vae(settings: VaeSettings) -> AutoencoderKLWan:
-    """A fresh VAE whose time kernels start as a film of independent stills, so that training on stills serves clips."""
+    """The VAE a training starts with; what it does not train needs no gradients.
+
+    A fresh one makes a film of independent stills, so that training on stills serves clips.
+
+    Raises:
+        ModelMissing: `init_from` holds none.
+    """
+    vae = _fresh_vae(settings) if settings.init_from is None else load_vae(settings.init_from, torch.float32).train()
+    vae.requires_grad_(True)
+    if settings.trained == "decoder":
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    return vae
+
+
+def _fresh_vae(settings: VaeSettings) -> AutoencoderKLWan:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         vae = AutoencoderKLWan(z_dim=16, **settings.model)
@@ -257,9 +273,10 @@ def latent_statistics(vae: AutoencoderKLWan, seed: int, count: int) -> tuple[lis
 
 
 def finish_vae(vae: AutoencoderKLWan, settings: VaeSettings) -> Path:
-    """Measure the latents, write them to the config, and save `vae/` in bf16 (diffusers layout)."""
-    mean, std = latent_statistics(vae, settings.seed, settings.statistics)
-    vae.register_to_config(latents_mean=mean, latents_std=std)
+    """Measure the latents if they are new, write that to the config, and save `vae/` in bf16 (diffusers layout)."""
+    if settings.trained == "all":
+        mean, std = latent_statistics(vae, settings.seed, settings.statistics)
+        vae.register_to_config(latents_mean=mean, latents_std=std)
     folder = settings.output / "vae"
     with whole_folder(folder) as temporary:
         vae.to(torch.bfloat16).save_pretrained(temporary)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -39,6 +40,8 @@ class VaeSettings:
         output: the run's folder.
         phases: what the steps train on, one after the other.
         model: constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
+        init_from: a VAE's folder to go on from instead of a fresh one; `model` then says nothing.
+        trained: "decoder" leaves the encoder and the latents' statistics, so that networks trained on them still fit.
         lr, final_lr: learning rates at the two ends of a cosine.
         warmup: steps at the start of every phase over which the rate rises from zero.
         kl_weight, gradient_weight: of the loss terms beside L1.
@@ -53,6 +56,8 @@ class VaeSettings:
     output: Path
     phases: tuple[Phase, ...]
     model: dict = field(default_factory=lambda: {"base_dim": 24, "num_res_blocks": 1})
+    init_from: Path | None = None
+    trained: Literal["all", "decoder"] = "all"
     lr: float = 5e-4
     final_lr: float = 4e-5
     warmup: int = 100
@@ -67,6 +72,10 @@ class VaeSettings:
     keep_checkpoints: int = 0
     sample_every: int = 250
     statistics: int = 96
+
+    def __post_init__(self) -> None:
+        if self.trained == "decoder" and self.init_from is None:
+            raise ValueError("a decoder is trained for an encoder: name the VAE in init_from")
 
     @property
     def steps(self) -> int:

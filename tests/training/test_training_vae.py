@@ -157,3 +157,18 @@ def test_exporting_needs_a_checkpoint(tmp_path) -> None:
 def test_measuring_gives_stills_and_clips(micro_vae) -> None:
     figures = measure_vae(load_vae(micro_vae, torch.float32), split="validation", count=8)
     assert set(figures) == {"stills", "clips"} and all(0 < value < 60 for value in figures.values())
+
+
+def test_a_decoder_is_trained_without_touching_the_latents(tmp_path) -> None:
+    first = train_vae(settings(tmp_path))
+    second = train_vae(settings(tmp_path, output=tmp_path / "decoder", init_from=first, trained="decoder", model={}))
+    before, after = (AutoencoderKLWan.from_pretrained(folder) for folder in (first, second))
+    clip = torch.rand(1, 3, 5, 32, 32) * 2 - 1
+    with torch.no_grad():
+        latents = [vae.encode(clip).latent_dist.mode() for vae in (before, after)]
+        pictures = [vae.decode(latents[0]).sample for vae in (before, after)]
+    assert torch.equal(*latents) and not torch.equal(*pictures)
+    assert before.config.latents_mean == after.config.latents_mean
+    assert before.config.latents_std == after.config.latents_std
+    with pytest.raises(ValueError, match="init_from"):
+        settings(tmp_path, trained="decoder")
