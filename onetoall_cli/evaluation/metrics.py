@@ -133,12 +133,15 @@ def _edges(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(np.hypot(across, down).max(axis=-1), np.float32)
 
 
-def border_ratio(frames: Frames, borders: Sequence[int]) -> float:
+def border_ratio(frames: Frames, borders: Sequence[int], others: Sequence[int] | None = None) -> float:
     """The change across segment borders as a multiple of the median change between frames within segments.
 
     Args:
         borders: for each segment but the first, the index of its first frame.
+        others: compare only with the changes to these frames; None: with all that lie across no border.
     """
     changes = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
-    across = np.isin(np.arange(1, len(frames)), borders)
-    return float(changes[across].mean() / max(float(np.median(changes[~across])), 1e-6))
+    number = np.arange(1, len(frames))
+    across = np.isin(number, borders)
+    within = ~across if others is None else ~across & np.isin(number, others)
+    return float(changes[across].mean() / max(float(np.median(changes[within])), 1e-6))

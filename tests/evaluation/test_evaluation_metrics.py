@@ -109,3 +109,4 @@ def test_border_ratio_compares_with_the_median_change_within() -> None:
     frames = np.broadcast_to(levels[:, None, None, None], (8, 4, 4, 3)).copy()
     assert metrics.border_ratio(frames, [3, 6]) == pytest.approx(7.5 / 2)
     assert metrics.border_ratio(frames, [1]) == pytest.approx(2 / 2)
+    assert metrics.border_ratio(frames, [3], others=[3, 6]) == pytest.approx(6 / 9)

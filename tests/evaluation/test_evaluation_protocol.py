@@ -63,7 +63,7 @@ def test_text_fits_eighty_columns_and_markdown_names_its_command(evaluation) -> 
     markdown = as_markdown(evaluation, "onetoall evaluate untrained")
     assert "`onetoall evaluate untrained`" in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in rows} == {11, 6, 5}  # measures, borders, targets
+    assert {line.count("|") for line in rows} == {11, 7, 5}  # measures, borders, targets
 
 
 def test_targets_are_held_against_the_figures() -> None:
@@ -72,9 +72,9 @@ def test_targets_are_held_against_the_figures() -> None:
         return {name: Figure(value, 0.0, 4) for name, value in values.items()}
 
     tasks = {"misaligned": {"m": table(21.0, 0.79, 10.0), COPY: table(15.5, 0.3, 12.0), FILLED: table(16.5, 0.3, 12.0)}}
-    joins = {"m": {"token_replace": Figure(1.3, 0.1, 4)}}
+    joins = {"m": {"token_replace": Figure(1.3, 0.1, 4), "token_replace_latent": Figure(1.1, 0.1, 4)}}
     found = targets(Evaluation(PLAN, {"m": {}}, tasks, joins), "m")
-    expected = [(5.5, True), (4.5, False), (0.79, False), (10.0, True), (1.3, False)]
+    expected = [(5.5, True), (4.5, False), (0.79, False), (10.0, True), (1.3, False), (1.1, True)]
     assert [(each.value, each.met) for each in found] == expected
 
 
