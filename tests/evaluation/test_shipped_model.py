@@ -13,8 +13,8 @@ from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.runtime import pick_dtype
 
 TASKS = ("misaligned", "transfer")
-# A little worse than measured on these puppets when it was shipped: 17.3 and 17.7 dB, 0.62 and 0.81.
-LEAST_PSNR, LEAST_IOU = 16.5, {"misaligned": 0.55, "transfer": 0.7}
+# A little worse than measured on these puppets when it was shipped: 17.4 and 18.4 dB, 0.69 and 0.84, 4.7 and 4.6 %.
+LEAST_PSNR, LEAST_IOU = 16.9, {"misaligned": 0.63, "transfer": 0.77}
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
@@ -48,4 +48,4 @@ def test_the_figure_is_where_the_motion_puts_it(evaluation, task) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_clothes_and_hair_keep_the_references_colours(evaluation, task) -> None:
-    assert evaluation.tasks[task]["tiny"]["shown_colour"].mean < 9
+    assert evaluation.tasks[task]["tiny"]["shown_colour"].mean < 7
