@@ -1,5 +1,6 @@
 """Whatever a user gets wrong ends in one clear message, the documented exit code, and no output."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -177,14 +178,16 @@ def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(
 
 @pytest.mark.parametrize("ends", [SystemExit(1), KeyboardInterrupt()])  # Typer's "Aborted", and what escapes Typer
 def test_wherever_the_signal_strikes_the_exit_code_is_its_own(monkeypatch, ends):
-    from onetoall_cli.cli import app, report
+    from onetoall_cli.cli import report
+
+    entry = importlib.import_module("onetoall_cli.cli.app")  # the package's own `app` is the Typer application
 
     def interrupted():
         raise ends
 
-    monkeypatch.setattr(app, "app", interrupted)
-    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(entry, "app", interrupted)
+    monkeypatch.setattr(entry.signal, "signal", lambda *_: None)
     monkeypatch.setattr(report, "_stop_signal", signal.SIGINT)
     with pytest.raises(SystemExit) as exit_:
-        app.main()
+        entry.main()
     assert exit_.value.code == 130
