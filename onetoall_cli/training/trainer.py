@@ -249,6 +249,9 @@ class Trainer:
         if set(checkpoint.parts["trained"]) != wanted:
             problem = f"The checkpoint in {self.settings.output} trains other parameters than this config."
             raise BadInput(problem, "Resume with the run's own config; start another stage with init_from.")
+        if len(checkpoint.parts["optimisers"]) != len(self.optimisers):
+            problem = f"The checkpoint in {self.settings.output} has another optimiser than this config."
+            raise BadInput(problem, "Resume with the run's own optimiser; go on with another by init_from.")
         self.step = checkpoint.step
         self.plain_network.load_state_dict(checkpoint.parts["trained"], strict=False)
         for optimiser, state in zip(self.optimisers, checkpoint.parts["optimisers"], strict=True):

@@ -56,8 +56,10 @@ def test_each_stage_starts_from_the_one_before_and_trains_only_its_own(settings,
         previous = run.output
 
 
-def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path) -> None:
-    whole, broken = settings, replace(settings, output=tmp_path / "broken")
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path, optimiser) -> None:
+    whole = replace(settings, optimiser=optimiser)
+    broken = replace(whole, output=tmp_path / "broken")
     first = train(whole)
 
     class Interrupted(Exception):
@@ -181,6 +183,8 @@ def test_mistakes_of_the_user_are_named(settings, tmp_path) -> None:
     train(replace(settings, steps=2))
     with pytest.raises(BadInput, match="trains other parameters"):
         train(replace(settings, stage=1))
+    with pytest.raises(BadInput, match="another optimiser"):
+        train(replace(settings, optimiser="muon"))
     with pytest.raises(BadInput, match="beyond"):
         train(replace(settings, steps=1))
     with pytest.raises(BadInput, match="empty prompt"):
@@ -189,6 +193,18 @@ def test_mistakes_of_the_user_are_named(settings, tmp_path) -> None:
     store.put("", torch.ones(2, 5))
     with pytest.raises(BadInput, match="5 channels"):
         train(replace(settings, output=tmp_path / "other", prompt_embeds=store.path))
+
+
+def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(settings) -> None:
+    trainer = Trainer(replace(settings, optimiser="muon", trained="all"))
+    names = {parameter: name for name, parameter in trainer.plain_network.named_parameters()}
+    muon, adamw = (
+        [names[p] for group in each.param_groups for p in group["params"]] for each in trainer.optimisers
+    )  # fmt: skip
+    assert sorted(muon + adamw) == sorted(names.values())
+    assert "blocks.0.self_attention.to_q.weight" in muon and "reference_extractor.blocks.0.ffn.net.2.weight" in muon
+    assert all("blocks." in name and name.endswith(".weight") for name in muon)
+    assert {"patch_embedding.weight", "pose_encoder.conv_in.weight"} <= set(adamw)
 
 
 def test_sample_sheets_are_written_and_leave_the_weights_alone(settings) -> None:
