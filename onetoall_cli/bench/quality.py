@@ -117,24 +117,24 @@ def compare(
     pipeline = TimedPipeline(**subject.pipeline.components)
     pipeline.set_progress_bar_config(disable=True)
     subject = replace(subject, pipeline=pipeline)
-    exact: _Run | None = None
-    results: list[Quality] = []
+    runs: dict[str, _Run] = {}
     _sampled(subject, inputs[:1], replace(ways[EXACT], steps=1))  # the first call pays for warming up
-    for name, way in {EXACT: ways[EXACT], **ways, **({COMPILED: ways[EXACT]} if compiled else {})}.items():
+    for name, way in {EXACT: ways[EXACT], **ways}.items():
         progress(name)
-        if name == COMPILED:
-            compile_blocks(pipeline.transformer)
-            _sampled(subject, inputs, replace(way, steps=1))  # compiles for every size and kind of pass
-        run = _timed(subject, inputs, way, pipeline)
-        exact = exact or run
-        results.append(_judged(name, run, exact, _guidance(subject, way).network_runs()))
+        runs[name] = _timed(subject, inputs, way, pipeline)
+    if compiled:
+        progress(COMPILED)
+        compile_blocks(pipeline.transformer)
+        _sampled(subject, inputs, replace(ways[EXACT], steps=1))  # compiles for every size and kind of pass
+        runs[COMPILED] = _timed(subject, inputs, ways[EXACT], pipeline)
     FAST["off"].set_up(subject.pipeline, subject.defaults.shift)
-    return results
+    return [_judged(name, run, runs[EXACT]) for name, run in runs.items()]
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
     frames: list[NDArray[np.uint8]]
+    network_runs: int
     seconds: float
     denoising: float
 
@@ -143,14 +143,15 @@ def _timed(subject: Subject, inputs: Sequence[Conditioning], way: Approximation,
     pipeline.denoising_seconds = 0.0
     started = time.perf_counter()
     frames = _sampled(subject, inputs, way)
-    return _Run(frames, time.perf_counter() - started, pipeline.denoising_seconds)
+    seconds = time.perf_counter() - started
+    return _Run(frames, _guidance(subject, way).network_runs(), seconds, pipeline.denoising_seconds)
 
 
-def _judged(name: str, run: _Run, exact: _Run, network_runs: int) -> Quality:
+def _judged(name: str, run: _Run, exact: _Run) -> Quality:
     likeness = [psnr(made, true) for made, true in zip(run.frames, exact.frames, strict=True)]
     return Quality(
         name=name,
-        network_runs=network_runs,
+        network_runs=run.network_runs,
         seconds=run.seconds,
         denoising=run.denoising,
         speed=exact.denoising / run.denoising,

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from onetoall_cli import __version__
-from onetoall_cli.cli.report import code_of_signal, stop_on_signal
+from onetoall_cli.cli.report import INTERRUPTED, code_of_signal, stop_on_signal
 
 app = typer.Typer(
     name="onetoall",
@@ -47,6 +47,7 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = end.code
     except KeyboardInterrupt:
-        code = 1
-    # Wherever the signal struck: Typer turns an interrupt outside a command into "Aborted" and 1.
-    sys.exit(code_of_signal() or code if code else 0)
+        code = INTERRUPTED
+    if code:  # wherever a signal struck: Typer turns an interrupt outside a command into "Aborted" and 1
+        code = code_of_signal() or code
+    sys.exit(code)

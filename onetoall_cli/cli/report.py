@@ -43,7 +43,7 @@ def raise_if_stopped() -> None:
     if _stop_signal == signal.SIGINT:
         raise KeyboardInterrupt
     if _stop_signal is not None:
-        sys.exit(128 + _stop_signal)
+        sys.exit(code_of_signal())
 
 
 def code_of_signal() -> int | None:

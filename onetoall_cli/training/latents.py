@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> AutoencoderKLWan:
-    """Load a VAE for encoding only; nothing of it is trained.
+    """Load a VAE, frozen.
 
     Raises:
         ModelMissing: the folder holds none.

@@ -22,22 +22,15 @@ def build_optimisers(network: nn.Module, settings: TrainingSettings) -> list[Opt
         BadInput: Muon is asked for and there is no matrix to train with it.
     """
     named = {name: value for name, value in network.named_parameters() if value.requires_grad}
-    matrices = {name: value for name, value in named.items() if settings.optimiser == "muon" and _is_map(name, value)}
-    if settings.optimiser == "muon" and not matrices:
-        raise BadInput("Nothing that is trained is a matrix inside a block.", "Set optimiser: adamw.")
-    others = [value for name, value in named.items() if name not in matrices]
+    decay = settings.weight_decay
     optimisers: list[Optimizer] = []
-    if matrices:
-        optimisers.append(
-            Muon(
-                list(matrices.values()),
-                lr=settings.lr,
-                weight_decay=settings.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
-    if others:
-        optimisers.append(AdamW(others, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay))
+    if settings.optimiser == "muon":
+        matrices = [named.pop(name) for name, value in list(named.items()) if _is_map(name, value)]
+        if not matrices:
+            raise BadInput("Nothing that is trained is a matrix inside a block.", "Set optimiser: adamw.")
+        optimisers.append(Muon(matrices, lr=settings.lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    if named:
+        optimisers.append(AdamW(list(named.values()), lr=settings.lr, betas=settings.betas, weight_decay=decay))
     return optimisers
 
 

@@ -4,6 +4,7 @@ The network encodes masks and black pictures too, so those are part of the data.
 (edges, without a network to download), and a small KL term.
 """
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,7 +175,7 @@ class _VaeState:
         self.optimiser = torch.optim.AdamW(self.vae.parameters(), lr=settings.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.average = Average(self.vae, settings.ema)
         # Passes run in bf16 throughout: autocast would keep norms and activations in float32, at twice the time.
-        self.worker = build_vae(settings).to(torch.bfloat16 if settings.bf16 else torch.float32)
+        self.worker = copy.deepcopy(self.vae).to(torch.bfloat16 if settings.bf16 else torch.float32)
         folder = latest_checkpoint(settings.output)
         if folder:
             self._restore(load_checkpoint(folder))
@@ -193,9 +194,9 @@ class _VaeState:
 
     def averaged(self) -> AutoencoderKLWan:
         """A copy of the VAE with the averaged weights."""
-        copy = AutoencoderKLWan.from_config(self.vae.config)
-        copy.load_state_dict(self.average.merged(self.vae))
-        return copy.to(self.worker.dtype).eval()
+        vae = AutoencoderKLWan.from_config(self.vae.config)
+        vae.load_state_dict(self.average.merged(self.vae))
+        return vae.to(self.worker.dtype).eval()
 
     def update(self, batch: Tensor) -> dict[str, float]:
         """One optimiser step; returns the figures for the log."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from onetoall_cli.evaluation import Plan, evaluate, open_subject
-from onetoall_cli.evaluation.protocol import FILLED, Evaluation
+from onetoall_cli.evaluation.protocol import COPY, FILLED, Evaluation
 from onetoall_cli.hub import locate_model
 from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.runtime import pick_dtype
@@ -36,14 +36,14 @@ def evaluation() -> Evaluation:
 @pytest.mark.parametrize("task", TASKS)
 def test_its_pictures_are_as_near_to_the_truth_as_when_it_was_shipped(evaluation, task) -> None:
     table = evaluation.tasks[task]
-    assert table["tiny"]["psnr"].mean > max(LEAST_PSNR, table[FILLED]["psnr"].mean - 0.5)
+    assert table["tiny"]["psnr"].mean > max(LEAST_PSNR, table[FILLED]["psnr"].mean, table[COPY]["psnr"].mean + 5)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_figure_is_where_the_motion_puts_it(evaluation, task) -> None:
     table = evaluation.tasks[task]
     assert table["tiny"]["iou"].mean > max(LEAST_IOU[task], table[FILLED]["iou"].mean + 0.2)
-    assert table["tiny"]["joint_percent"].mean < table[FILLED]["joint_percent"].mean - 0.4
+    assert table["tiny"]["joint_percent"].mean < table[FILLED]["joint_percent"].mean - 1
 
 
 @pytest.mark.parametrize("task", TASKS)
