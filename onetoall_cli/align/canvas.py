@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onetoall_cli.align.similarity import Similarity
 from onetoall_cli.align.skeleton import NECK, SEEN_SCORE, with_neck
 from onetoall_cli.errors import BadInput
+from onetoall_cli.lattice import SIZE_MULTIPLE, floored
 from onetoall_cli.pose import keypoints as kp
 
 Fit = Literal["crop", "pad", "motion"]
@@ -24,24 +25,21 @@ CROWN_BEYOND_NOSE = 0.8
 Box = tuple[float, float, float, float]
 
 
-def working_size(width: int, height: int, short_side: int, multiple: int = 16) -> tuple[int, int]:
+def working_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """The size to generate at for a reference of width x height: (width, height).
 
-    The short side is limited to `short_side` (never enlarged), then both sides are floored to a multiple of
-    `multiple`, as the released models' inference does.
+    The short side is limited to `short_side` (never enlarged), then both sides are floored to multiples of
+    16, as the released models' inference does.
 
     Raises:
-        BadInput: `short_side` is below `multiple`, so that nothing is left.
+        BadInput: `short_side` is below 16, so that nothing is left.
     """
-    if short_side < multiple:
-        raise BadInput(f"A short side of {short_side} px is too small.", f"Give at least {multiple}.")
+    if short_side < SIZE_MULTIPLE:
+        raise BadInput(f"A short side of {short_side} px is too small.", f"Give at least {SIZE_MULTIPLE}.")
     smaller = min(width, height)
     wanted = min(short_side, smaller)
     # in whole numbers: 1080 * (384 / 1080) may come out below 384
-    return (
-        max(multiple, width * wanted // smaller // multiple * multiple),
-        max(multiple, height * wanted // smaller // multiple * multiple),
-    )
+    return floored(width * wanted // smaller), floored(height * wanted // smaller)
 
 
 def cover(frame: Box, width: int, height: int) -> Similarity:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from onetoall_cli.hub.network import is_kept_wide
+from onetoall_cli.lattice import latent_shape
 from onetoall_cli.model import CONFIG_1_3B, OneToAllTransformer3DModel
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 
@@ -89,7 +90,7 @@ def random_inputs(
     """Inputs of a segment of `frames` (4k + 1) frames of `width` x `height` pixels (multiples of 16)."""
     generator = torch.Generator().manual_seed(0)
     device, dtype = network.device, network.dtype
-    n, h, w = (frames - 1) // 4 + 1, height // 8, width // 8
+    n, h, w = latent_shape(frames, height, width)
 
     def drawn(*size: int) -> torch.Tensor:
         return torch.randn(size, generator=generator).to(device, dtype)

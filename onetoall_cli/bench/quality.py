@@ -13,6 +13,7 @@ from onetoall_cli.align import Conditioning
 from onetoall_cli.evaluation.cases import make_case
 from onetoall_cli.evaluation.metrics import psnr, ssim
 from onetoall_cli.evaluation.subjects import Subject
+from onetoall_cli.lattice import floored
 from onetoall_cli.sampling import OneToAllPipeline
 from onetoall_cli.sampling.guidance import Guidance, guidance_weights
 from onetoall_cli.sampling.kernels import compile_blocks
@@ -78,7 +79,7 @@ def approximations(steps: int) -> dict[str, Approximation]:
 
 def held_out_inputs(subject: Subject, count: int, frames: int) -> list[Conditioning]:
     """`count` puppets that no model was trained on, as `evaluate` makes them: same framing and another in turn."""
-    side = subject.defaults.short_side // 16 * 16
+    side = floored(subject.defaults.short_side)
     return [
         make_case(
             ("aligned", "misaligned")[number % 2],  # type: ignore[arg-type]

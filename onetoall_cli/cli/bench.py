@@ -12,6 +12,7 @@ from onetoall_cli.cli.options import Device, NumberFormat, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output, whole_file
+from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length
 
 if TYPE_CHECKING:
     from onetoall_cli.bench.measure import Job, Measurement
@@ -77,7 +78,7 @@ def bench(
 
 
 def _check_size(width: int, height: int, frames: int) -> None:
-    if width % 16 or height % 16 or frames % 4 != 1:
+    if width % SIZE_MULTIPLE or height % SIZE_MULTIPLE or not is_clip_length(frames):
         raise BadInput(f"{width} x {height} x {frames} is no segment.", "Sides are multiples of 16, frames are 4k+1.")
 
 

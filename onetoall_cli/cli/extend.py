@@ -12,7 +12,6 @@ from typer import Argument, Option
 
 from onetoall_cli.cli.alignment import align_values
 from onetoall_cli.cli.generation import (
-    SIZE_MULTIPLE,
     generated_frames,
     get_ready,
     plan_fields,
@@ -37,14 +36,13 @@ from onetoall_cli.cli.options import (
 from onetoall_cli.cli.outputs import video_targets, write_video
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
+from onetoall_cli.lattice import CONTEXT_FRAMES, SIZE_MULTIPLE
 
 if TYPE_CHECKING:
     import numpy as np
 
     from onetoall_cli.media import Audio, Video
     from onetoall_cli.pose import PoseSequence
-
-CONTEXT_FRAMES = 5  # `sampling.CONTEXT_FRAMES`, which would bring torch
 
 
 @subcommand

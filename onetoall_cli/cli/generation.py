@@ -11,6 +11,7 @@ from onetoall_cli.cli.options import GenerationOptions, MemoryOptions, SizeOptio
 from onetoall_cli.cli.report import Report, raise_if_stopped
 from onetoall_cli.cli.speed import found_loras, guidance_of, interval_of, resolve_speed, set_up, sigmas_of, with_preset
 from onetoall_cli.errors import BadInput
+from onetoall_cli.lattice import floored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from onetoall_cli.hub import ModelLocation
     from onetoall_cli.runtime import Plan
     from onetoall_cli.sampling.lora import Lora
-
-SIZE_MULTIPLE = 16  # VAE stride 8 times patch 2
 
 
 def wanted_model(options: GenerationOptions, report: Report) -> ModelLocation:
@@ -73,10 +72,7 @@ def output_size(options: SizeOptions, width: int, height: int, default_short_sid
         raise BadInput("--short-side and --width/--height contradict each other.", "Give one or the other.")
     wanted_width = options.width or width * (options.height or 0) / height
     wanted_height = options.height or height * (options.width or 0) / width
-    return (
-        max(SIZE_MULTIPLE, int(wanted_width) // SIZE_MULTIPLE * SIZE_MULTIPLE),
-        max(SIZE_MULTIPLE, int(wanted_height) // SIZE_MULTIPLE * SIZE_MULTIPLE),
-    )
+    return floored(wanted_width), floored(wanted_height)
 
 
 def plan_fields(

@@ -11,6 +11,7 @@ from typing import Any
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
+from onetoall_cli.lattice import is_clip_length
 
 GENERATION_CONFIG = "generation_config.json"
 
@@ -72,7 +73,7 @@ class GenerationDefaults:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise BadInput(f"{source}: {name} is {getattr(self, name)}.", "It must be greater than 0.")
-        if self.max_segment_frames < 1 or self.max_segment_frames % 4 != 1:
+        if not is_clip_length(self.max_segment_frames):
             raise BadInput(
                 f"{source}: max_segment_frames is {self.max_segment_frames}.",
                 "The VAE takes 4k + 1 frames: 1, 5, 9, ... 81.",

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, unpatchify
 from diffusers.utils.accelerate_utils import apply_forward_hook
 
-TEMPORAL_STRIDE = 4  # frames of each latent frame after the first, in every Wan VAE of 16 channels
+from onetoall_cli.lattice import TEMPORAL_STRIDE
 
 
 def latent_statistics(vae: AutoencoderKLWan) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,6 +16,7 @@ from diffusers import AutoencoderKLWan
 
 from onetoall_cli.hub.network import is_kept_wide
 from onetoall_cli.hub.quantise import quantisable_linears, quantised_weight, replace_linears
+from onetoall_cli.lattice import latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.configs import CONFIG_1_3B
 from onetoall_cli.runtime.decoding import decode_frames
@@ -172,7 +173,7 @@ def _vae(case: Case, dtype: torch.dtype) -> AutoencoderKLWan:
 
 
 def _latents(case: Case) -> torch.Tensor:
-    return torch.randn(1, 16, (case.frames - 1) // 4 + 1, case.height // 8, case.width // 8)
+    return torch.randn(1, 16, *latent_shape(case.frames, case.height, case.width))
 
 
 def _denoise(case: Case, dtype: torch.dtype) -> None:

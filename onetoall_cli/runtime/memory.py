@@ -16,11 +16,12 @@ import torch
 
 from onetoall_cli.hub.network import is_kept_wide
 from onetoall_cli.hub.quantise import quantisable_linears
+from onetoall_cli.lattice import TEMPORAL_STRIDE, latent_frames, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.attention import DEVICE_PIECE
 from onetoall_cli.model.blocks import CPU_FEED_FORWARD_PIECE
 from onetoall_cli.model.pose import PoseEncoder
-from onetoall_cli.runtime.decoding import TEMPORAL_STRIDE, decode_frames
+from onetoall_cli.runtime.decoding import decode_frames
 from onetoall_cli.runtime.offloading import BLOCKS_ON_DEVICE
 from onetoall_cli.runtime.tracing import traced_peak
 
@@ -90,7 +91,7 @@ class Workload:
     @property
     def tokens(self) -> int:
         """Of the denoiser: the segment's latent frames and the prefix."""
-        return ((self.frames - 1) // TEMPORAL_STRIDE + 2) * self.frame_tokens
+        return (latent_frames(self.frames) + 1) * self.frame_tokens
 
 
 @dataclass(frozen=True)
@@ -238,9 +239,9 @@ def _encoding(vae: str, height: int, width: int, context: bool, device: str, dty
 def _decoding(vae: str, height: int, width: int, frames: int, device: str, dtype: torch.dtype) -> int:
     """Of the VAE while it decodes. From the third latent frame on every frame takes the same."""
     model = _empty_vae(vae, dtype)
-    latent_frames = min(3, (frames - 1) // TEMPORAL_STRIDE + 1)
+    several, rows, columns = latent_shape(frames, height, width)
     with torch.device("meta"):
-        latents = torch.empty(1, model.config.z_dim, latent_frames, height // 8, width // 8)
+        latents = torch.empty(1, model.config.z_dim, min(3, several), rows, columns)
         taken = traced_peak(lambda: [None for _ in decode_frames(model, latents)])
     return int(taken * (CPU_VAE[dtype] if device == "cpu" else 1))
 

@@ -4,10 +4,9 @@ from onetoall_cli.sampling.guidance import Pass, guidance_weights
 from onetoall_cli.sampling.loading import load_pipeline, refit, save_model
 from onetoall_cli.sampling.motion import SamplingSettings, animate
 from onetoall_cli.sampling.pipeline import OneToAllPipeline, OneToAllPipelineOutput
-from onetoall_cli.sampling.segments import CONTEXT_FRAMES, Segment, plan_segments
+from onetoall_cli.sampling.segments import Segment, plan_segments
 
 __all__ = [
-    "CONTEXT_FRAMES",
     "OneToAllPipeline",
     "OneToAllPipelineOutput",
     "Pass",

@@ -13,13 +13,12 @@ import numpy as np
 import torch
 
 from onetoall_cli.align import Conditioning
+from onetoall_cli.lattice import CONTEXT_FRAMES, latent_shape
 from onetoall_cli.runtime.decoding import decode_frames
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
 from onetoall_cli.sampling.pipeline import OneToAllPipeline, Picture, to_uint8
 from onetoall_cli.sampling.segments import (
-    CONTEXT_FRAMES,
     MAX_SEGMENT_FRAMES,
-    TEMPORAL_STRIDE,
     Segment,
     plan_segments,
 )
@@ -150,8 +149,7 @@ def _as_video(frames: np.ndarray) -> torch.Tensor:
 
 def _noise(conditioning: Conditioning, segment: Segment, generator: torch.Generator) -> torch.Tensor:
     height, width = conditioning.mask.shape
-    latent_frames = (segment.length - 1) // TEMPORAL_STRIDE + 1
-    return torch.randn(1, 16, latent_frames, height // 8, width // 8, generator=generator)
+    return torch.randn(1, 16, *latent_shape(segment.length, height, width), generator=generator)
 
 
 def _step_counter(on_step: Callable[[int, int], None], segment: int) -> Callable[..., dict]:

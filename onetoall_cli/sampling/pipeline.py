@@ -15,14 +15,11 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 
 from onetoall_cli.hub.text import encoded_rows
+from onetoall_cli.lattice import CONTEXT_FRAMES, CONTEXT_LATENTS, SIZE_MULTIPLE, is_clip_length, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.runtime.decoding import decode_frames, latent_statistics
 from onetoall_cli.sampling.guidance import Guidance, Pass, guidance_weights
-from onetoall_cli.sampling.segments import CONTEXT_FRAMES, TEMPORAL_STRIDE
 from onetoall_cli.sampling.solvers import Scheduler, start
-
-SIZE_MULTIPLE = 16  # VAE stride 8 times patch 2
-CONTEXT_LATENTS = 2  # what CONTEXT_FRAMES frames are to the VAE
 
 Picture = Image.Image | np.ndarray | torch.Tensor
 
@@ -146,7 +143,7 @@ class OneToAllPipeline(DiffusionPipeline):
             prompt_embeds=self._embeds(prompt, prompt_embeds),
             negative_prompt_embeds=lambda: self._embeds(negative_prompt, negative_prompt_embeds),
         )
-        shape = (1, self.vae.config.z_dim, (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1, height // 8, width // 8)
+        shape = (1, self.vae.config.z_dim, *latent_shape(pose_video.shape[2], height, width))
         latents = self._initial_noise(shape, latents, generator)
         latents = self._denoise(latents, conditions, guidance, sigmas, callback_on_step_end)
         frames: Any = latents
@@ -182,13 +179,13 @@ class OneToAllPipeline(DiffusionPipeline):
         if any(each.negative for each in passes):
             text[True] = network.encode_text(negative_prompt_embeds().to(device, dtype))
         text[False] = network.encode_text(prompt_embeds.to(device, dtype))
-        latent_frames = (pose_video.shape[2] - 1) // TEMPORAL_STRIDE + 1
+        frames, rows, columns = latent_shape(pose_video.shape[2], *image.shape[-2:])
         return _Conditions(
             reference_latents=reference_latents,
             prefix={known: network.encode_prefix(value) for known, value in reference_latents.items()},
             pose=network.encode_pose(pose_video.to(device, dtype), reference_pose.to(device, dtype)),
             text=text,
-            rotary=network.rotary_tables(latent_frames + 1, image.shape[-2] // 8, image.shape[-1] // 8),
+            rotary=network.rotary_tables(frames + 1, rows, columns),
             context=None if context is None else self.encode_frames(context).float(),
         )
 
@@ -295,7 +292,7 @@ def _check_inputs(
     if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
         raise ValueError(f"height and width must be multiples of {SIZE_MULTIPLE}, not {height} x {width}")
     frames = pose_video.shape[2] if pose_video.ndim == 5 else 0
-    if pose_video.shape != (1, 3, frames, height, width) or frames % TEMPORAL_STRIDE != 1:
+    if pose_video.shape != (1, 3, frames, height, width) or not is_clip_length(frames):
         raise ValueError(
             f"pose_video must be (1, 3, 4k + 1, {height}, {width}) like the image, not {tuple(pose_video.shape)}"
         )

@@ -7,9 +7,8 @@ first begins with frames that the one before it made (token replace, paper secti
 from dataclasses import dataclass
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
 
-CONTEXT_FRAMES = 5  # carried from segment to segment; the VAE packs them into 2 latent frames
-TEMPORAL_STRIDE = 4  # frames per latent frame after the first
 MAX_SEGMENT_FRAMES = 81  # released inference setting
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.files import whole_file
+from onetoall_cli.lattice import SPATIAL_STRIDE
 from onetoall_cli.runtime.decoding import latent_statistics
 from onetoall_cli.training.stills import stills_as_2d
 
@@ -56,7 +57,7 @@ def encode_reference(vae: AutoencoderKLWan, reference: Tensor, mask: Tensor) -> 
 
 def no_reference(vae: AutoencoderKLWan, like: Tensor) -> Tensor:
     """The reference latents of "no reference": a black picture in both halves, shaped as `like` (B, 32, 1, h, w)."""
-    height, width = like.shape[-2] * 8, like.shape[-1] * 8
+    height, width = like.shape[-2] * SPATIAL_STRIDE, like.shape[-1] * SPATIAL_STRIDE
     black = encode(vae, torch.full((1, 3, 1, height, width), -1.0))
     return torch.cat([black, black], dim=1).expand(like.shape).to(like)
 

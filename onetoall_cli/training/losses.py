@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onetoall_cli.lattice import CONTEXT_LATENTS, SPATIAL_STRIDE, TEMPORAL_STRIDE
 from onetoall_cli.pose import keypoints as kp
 
 TRAIN_STEPS = 1000  # the time is an index of 1000, uniform (released recipe; shift 1 in training)
-CONTEXT_LATENTS = 2  # latent frames of the 5 context frames
 _MIN_SCORE = 0.3
 _PADDING = 0.15  # of a region's larger side
 
@@ -64,17 +64,17 @@ def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor) -> Tensor:
     return (error * weights).sum() / (weights.sum() * error.shape[1])
 
 
-def region_weights(keypoints: NDArray, height: int, width: int, weight: float, stride: int = 8) -> NDArray[np.float32]:
+def region_weights(keypoints: NDArray, height: int, width: int, weight: float) -> NDArray[np.float32]:
     """Weights of one clip's latent pixels: `weight` in the boxes of faces and hands, 1 elsewhere.
 
     Args:
         keypoints: (T, 133, 3) in pixels of the clip, T = 4 (n - 1) + 1.
         height, width: of the clip.
-        stride: pixels a latent pixel.
 
     Returns:
-        float32 (n, height / stride, width / stride). A latent frame takes the strongest of its frames.
+        float32 (n, height / 8, width / 8). A latent frame takes the strongest of its frames.
     """
+    stride = SPATIAL_STRIDE
     weights = np.ones((len(keypoints), height // stride, width // stride), np.float32)
     for frame, points in zip(weights, keypoints, strict=True):
         for region in (kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND):
@@ -86,5 +86,5 @@ def region_weights(keypoints: NDArray, height: int, width: int, weight: float, s
             left, top = np.maximum((low - pad) / stride, 0).astype(int)
             right, bottom = np.maximum(np.ceil((high + pad) / stride), 0).astype(int)
             frame[top:bottom, left:right] = weight
-    later = weights[1:].reshape(-1, 4, *weights.shape[1:]).max(axis=1)
+    later = weights[1:].reshape(-1, TEMPORAL_STRIDE, *weights.shape[1:]).max(axis=1)
     return np.concatenate([weights[:1], later])

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length, latent_shape, rounded
 from onetoall_cli.training.settings import read_settings
 from onetoall_cli.training.stages import STAGES, Stage
 
@@ -123,13 +124,13 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ValueError(f"stage is {self.stage}, not 1, 2 or 3")
-        if self.frames % 4 != 1:
+        if not is_clip_length(self.frames):
             raise ValueError(f"frames is {self.frames}, not 4k + 1")
         if self.model is None and self.init_from is None:
             raise ValueError("either model or init_from is needed")
         for resolution in self.resolutions:
-            if resolution.short_side % 16:
-                raise ValueError(f"short_side is {resolution.short_side}, not a multiple of 16")
+            if resolution.short_side % SIZE_MULTIPLE:
+                raise ValueError(f"short_side is {resolution.short_side}, not a multiple of {SIZE_MULTIPLE}")
         stage = self.conditions_of_stage  # says what is wrong with `conditions`
         if self.frames < 13 and stage.token_replace > 0:
             raise ValueError("token replace needs at least 13 frames (two latent frames of context and more)")
@@ -177,7 +178,7 @@ class BatchPlan:
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Latent frames, rows and columns."""
-        return (self.frames - 1) // 4 + 1, self.height // 8, self.width // 8
+        return latent_shape(self.frames, self.height, self.width)
 
 
 def draw_frames(settings: TrainingSettings, rng: np.random.Generator) -> int:
@@ -208,5 +209,5 @@ def nearest_aspect(aspect: float, aspects: tuple[float, ...]) -> float:
 
 def bucket_size(short_side: int, aspect: float) -> tuple[int, int]:
     """Width and height of a bucket: the short side exact, the long one rounded to a multiple of 16."""
-    long_side = max(short_side, round(short_side * max(aspect, 1 / aspect) / 16) * 16)
+    long_side = max(short_side, rounded(short_side * max(aspect, 1 / aspect)))
     return (short_side, long_side) if aspect < 1 else (long_side, short_side)

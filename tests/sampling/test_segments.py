@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.sampling.segments import CONTEXT_FRAMES, plan_segments
+from onetoall_cli.lattice import CONTEXT_FRAMES
+from onetoall_cli.sampling.segments import plan_segments
 
 
 def fewest_frames(frames: int, longest: int) -> int:

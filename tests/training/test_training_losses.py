@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from onetoall_cli.lattice import CONTEXT_LATENTS
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.training.losses import CONTEXT_LATENTS, Noised, flow_loss, noised, region_weights
+from onetoall_cli.training.losses import Noised, flow_loss, noised, region_weights
 
 
 def generator(seed: int = 0) -> torch.Generator:
