@@ -344,7 +344,7 @@ complete -c onetoall -n '_shtab_onetoall_using evaluate' -l verbose -s v -d 'Det
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l json -d 'One JSON line on stdout as result; progress on stderr.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l count -x -d 'Puppets a task.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l task -xka "all aligned misaligned transfer" -d 'What is measured.'
-complete -c onetoall -n '_shtab_onetoall_using evaluate' -l joins -x -d 'Puppets for the segment borders; default: an eighth of them; 0: none.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l joins -x -d 'Puppets for the segment borders; default: a quarter of them; 0: none.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l split -xka "test validation" -d 'validation: to choose settings by, so that test stays unseen.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l frames -x -d 'Frames of an animation, 4k+1.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l seed -x -d 'Of the noise.'

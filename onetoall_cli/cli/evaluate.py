@@ -13,6 +13,7 @@ from onetoall_cli.cli.options import Device, NumberFormat, subcommand
 from onetoall_cli.cli.report import Report, raise_if_stopped
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
+from onetoall_cli.lattice import floored, is_clip_length, rounded
 
 if TYPE_CHECKING:
     from onetoall_cli.evaluation import Plan, Subject
@@ -27,7 +28,7 @@ class EvaluationOptions:
     task: Annotated[Literal["all", "aligned", "misaligned", "transfer"], Option(help="What is measured.")] = "all"
     joins: Annotated[
         int | None,
-        Option(min=0, metavar="N", help="Puppets for the segment borders; default: an eighth of them; 0: none."),
+        Option(min=0, metavar="N", help="Puppets for the segment borders; default: a quarter of them; 0: none."),
     ] = None
     split: Annotated[
         Literal["test", "validation"], Option(help="validation: to choose settings by, so that test stays unseen.")
@@ -78,7 +79,7 @@ def measure(
     examples: int = 4,
 ) -> None:
     """Evaluate and report; what `evaluate` and `train --evaluate` share."""
-    if options.frames % 4 != 1:
+    if not is_clip_length(options.frames):
         raise BadInput(f"--frames is {options.frames}, not 4k+1.", "Take 9, 13, 17, 21 ...")
     for path in (markdown, sheet):
         if path:
@@ -137,14 +138,14 @@ def _plan(options: EvaluationOptions, subject: Subject) -> Plan:
     from onetoall_cli.evaluation import Plan
     from onetoall_cli.evaluation.protocol import ASPECT
 
-    width = subject.defaults.short_side // 16 * 16
+    width = floored(subject.defaults.short_side)
     return Plan(
         tasks=Plan.tasks if options.task == "all" else (options.task,),
         split=options.split,
         count=options.count,
-        joins=-(-options.count // 8) if options.joins is None else options.joins,
+        joins=-(-options.count // 4) if options.joins is None else options.joins,
         width=width,
-        height=round(width * ASPECT / 16) * 16,
+        height=rounded(width * ASPECT),
         frames=options.frames,
         seed=options.seed,
     )

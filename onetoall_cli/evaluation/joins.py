@@ -5,15 +5,19 @@ from dataclasses import replace
 import numpy as np
 
 from onetoall_cli.align import Conditioning
+from onetoall_cli.evaluation.baselines import through_vae
 from onetoall_cli.evaluation.cases import Case
 from onetoall_cli.evaluation.metrics import border_ratio
 from onetoall_cli.evaluation.scores import Scores
 from onetoall_cli.evaluation.subjects import Subject
-from onetoall_cli.runtime.decoding import TEMPORAL_STRIDE
-from onetoall_cli.sampling import CONTEXT_FRAMES, plan_segments
+from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
+from onetoall_cli.sampling import plan_segments
 
 SEGMENTS = 3
 GENERATED = 2 * SEGMENTS - 1  # segments a puppet takes, with and without carried frames
+# Every sampled dance begins at rest and is at its quickest some frames later. Borders at fixed frames of it would
+# always meet the same part of a move; so what is measured begins anywhere in about the length of a move.
+LEAD = 24
 
 
 def joined_length(segment_frames: int) -> int:
@@ -22,31 +26,44 @@ def joined_length(segment_frames: int) -> int:
 
 
 def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: int) -> Scores:
-    """Generate a case's motion in segments and compare the changes at their borders with those inside.
+    """Generate a stretch of a case's motion in segments and compare the changes at their borders with those inside.
+
+    Args:
+        case: of at least `joined_length` frames. Where the stretch begins is drawn by `seed`.
 
     Returns:
-        `token_replace`, `independent` and `truth`: the border ratio (see `metrics.border_ratio`) with segments that
-        continue each other, with segments that know nothing of each other, and of the true pictures, in which a border
-        is nothing special. `token_replace_latent` and `independent_latent`: compared only with the changes from one
-        latent frame to the next. A border is one of those, and a VAE may move things mostly there.
+        The border ratio (see `metrics.border_ratio`) of four films: `replace`, of segments that continue each other;
+        `without`, of segments that know nothing of each other; `vae` and `truth`, the true pictures encoded and
+        decoded, and as they are. A border is nothing special in these two. The same again, called `replace_latent`
+        and so on, against the changes from one latent frame to the next only. A border is one of those, and a VAE may
+        move things mostly there.
     """
-    plan = plan_segments(len(case.truth), segment_frames)
-    borders = [segment.start + segment.context for segment in plan[1:]]
-    carried = subject.animate(case.conditioning, seed=seed, segment_frames=segment_frames)
+    length = joined_length(segment_frames)
+    first = drawn_start(len(case.truth), length, seed)
+    conditioning = _part(case.conditioning, first, first + length)
+    truth = case.truth.frames[first : first + length]
+    borders = [segment.start + segment.context for segment in plan_segments(length, segment_frames)[1:]]
+    carried = subject.animate(conditioning, seed=seed, segment_frames=segment_frames)
     alone = [carried[: borders[0]]]  # the first segment continues nothing in either case
     starts = _latent_starts(0, borders[0])
-    for number, (start, stop) in enumerate(zip(borders, [*borders[1:], len(case.truth)], strict=True)):
-        part = _part(case.conditioning, start, stop)
+    for number, (start, stop) in enumerate(zip(borders, [*borders[1:], length], strict=True)):
+        part = _part(conditioning, start, stop)
         alone.append(subject.animate(part, seed=seed + 1000 * (number + 1), segment_frames=segment_frames))
         starts += _latent_starts(start, stop)
-    unjoined = np.concatenate(alone)
-    return {
-        "token_replace": border_ratio(carried, borders),
-        "independent": border_ratio(unjoined, borders),
-        "truth": border_ratio(case.truth.frames, borders),
-        "token_replace_latent": border_ratio(carried, borders, _latent_starts(0, len(carried))),
-        "independent_latent": border_ratio(unjoined, borders, starts),
+    one_piece = _latent_starts(0, length)
+    films = {
+        "replace": (carried, one_piece),
+        "without": (np.concatenate(alone), starts),
+        "vae": (through_vae(truth, subject.pipeline.vae), one_piece),
+        "truth": (truth, one_piece),
     }
+    over_all = {name: border_ratio(film, borders) for name, (film, _) in films.items()}
+    return over_all | {f"{name}_latent": border_ratio(film, borders, each) for name, (film, each) in films.items()}
+
+
+def drawn_start(frames: int, length: int, seed: int) -> int:
+    """Where a stretch of `length` frames begins among `frames`."""
+    return int(np.random.default_rng(seed).integers(frames - length + 1))
 
 
 def _latent_starts(start: int, stop: int) -> list[int]:

@@ -30,16 +30,17 @@ MEASURES = {
     "own_face": ("own dB", "nearer to own face dB", 2),
 }
 BORDERS = """\
-Change across segment borders, over the median change within segments
-(latent: over the changes from one latent frame to the next)"""
-# measure: heading in text (at most 11 characters), heading in Markdown
+Change across segment borders, over the median change within segments; latent:
+over the median change from one latent frame to the next. Medians over puppets."""
+# film: heading in text (at most 11 characters), heading in Markdown
 JOINS = {
-    "token_replace": ("replace", "token replace"),
-    "independent": ("without", "without"),
+    "replace": ("replace", "token replace"),
+    "without": ("without", "without"),
+    "vae": ("VAE", "VAE of the truth"),
     "truth": ("truth", "the truth"),
-    "token_replace_latent": ("rep. latent", "token replace, over latent frames"),
-    "independent_latent": ("w/o latent", "without, over latent frames"),
 }
+# which changes within segments they are compared with: ending of the measure's name, heading
+AMONG = {"": "all frames", "_latent": "latent frames"}
 LEGEND = """\
 joint: mean joint error in px, and in % of the puppet's height; shown%, unsee%:
 colour error of clothes and hair that the reference shows, or does not; facedB:
@@ -75,9 +76,9 @@ def targets(evaluation: Evaluation, subject: str) -> list[Target]:
         colour = rows[subject]["shown_colour"].mean
         found.append(Target(f"{task}: colour error, shown, %", colour, 10.0, at_most=True))
     if subject in evaluation.joins:
-        for measure, among in (("token_replace", ""), ("token_replace_latent", ", latent")):
-            ratio = evaluation.joins[subject][measure].mean
-            found.append(Target(f"segment border over median within{among}", ratio, 1.25, at_most=True))
+        for ending, among in AMONG.items():
+            ratio = evaluation.joins[subject][f"replace{ending}"].mean
+            found.append(Target(f"segment border over median within, {among}", ratio, 1.25, at_most=True))
     return found
 
 
@@ -95,10 +96,11 @@ def as_text(evaluation: Evaluation) -> str:
     if evaluation.tasks:
         parts.append(LEGEND)
     if evaluation.joins:
-        head = f"{'':17}" + "".join(f"{heading:>12}" for heading, _ in JOINS.values())
+        head = f"{'':31}" + "".join(f"{heading:>12}" for heading, _ in JOINS.values())
         rows = [
-            f"{name[:17]:17}" + "".join(f"{_number(row[each], 2):>12}" for each in JOINS)
+            f"{name[:17]:17} {among:13}" + "".join(f"{_number(row[film + ending], 2):>12}" for film in JOINS)
             for name, row in evaluation.joins.items()
+            for ending, among in AMONG.items()
         ]
         parts.append("\n".join([BORDERS, head, *rows]))
     for subject in evaluation.sampling:
@@ -125,10 +127,17 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
         lines += ["", f"### {TITLES[task]}", "", *_markdown_table(table)]
     if evaluation.joins:
         lines += ["", "### Change across segment borders, over the median change within segments", ""]
-        lines += ["*Over latent frames*: compared only with the changes from one latent frame to the next.", ""]
-        lines += ["| | " + " | ".join(heading for _, heading in JOINS.values()) + " |", "|---|" + "---:|" * len(JOINS)]
+        lines += [
+            "*Latent frames*: compared only with the changes from one latent frame to the next, of which a",
+            "border is one. Medians over puppets.",
+            "",
+        ]
+        head = " | ".join(heading for _, heading in JOINS.values())
+        lines += [f"| | compared with | {head} |", "|---|---|" + "---:|" * len(JOINS)]
         for name, row in evaluation.joins.items():
-            lines.append(f"| {name} | " + " | ".join(_with_error(row[each], 2) for each in JOINS) + " |")
+            for ending, among in AMONG.items():
+                figures = [_with_error(row[film + ending], 2) for film in JOINS]
+                lines.append(f"| {name} | {among} | " + " | ".join(figures) + " |")
     for subject in evaluation.sampling:
         lines += ["", f"### Targets, {subject}", "", "| target | wanted | measured | |", "|---|---:|---:|---|"]
         for each in targets(evaluation, subject):
