@@ -78,7 +78,7 @@ def targets(evaluation: Evaluation, subject: str) -> list[Target]:
     if subject in evaluation.joins:
         for ending, among in AMONG.items():
             ratio = evaluation.joins[subject][f"replace{ending}"].mean
-            found.append(Target(f"segment border over median within, {among}", ratio, 1.25, at_most=True))
+            found.append(Target(f"segment border over {among}", ratio, 1.25, at_most=True))
     return found
 
 
