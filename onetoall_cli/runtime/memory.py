@@ -16,7 +16,7 @@ import torch
 
 from onetoall_cli.hub.network import is_kept_wide
 from onetoall_cli.hub.quantise import quantisable_linears
-from onetoall_cli.lattice import TEMPORAL_STRIDE, latent_frames, latent_shape
+from onetoall_cli.lattice import SIZE_MULTIPLE, TEMPORAL_STRIDE, latent_frames, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.attention import DEVICE_PIECE
 from onetoall_cli.model.blocks import CPU_FEED_FORWARD_PIECE
@@ -86,7 +86,7 @@ class Workload:
 
     @property
     def frame_tokens(self) -> int:
-        return (self.height // 16) * (self.width // 16)
+        return (self.height // SIZE_MULTIPLE) * (self.width // SIZE_MULTIPLE)
 
     @property
     def tokens(self) -> int:

@@ -8,6 +8,7 @@ import sys
 import torch
 
 from onetoall_cli.hub import ModelLocation, load_network, locate_model
+from onetoall_cli.lattice import SPATIAL_STRIDE, TEMPORAL_STRIDE
 from onetoall_cli.model import OneToAllTransformer3DModel
 
 LATENT_FRAMES, SIZE = 5, 24  # latent pixels: 192 x 192 pixels, 17 frames
@@ -39,7 +40,7 @@ def quantisation_errors(location: ModelLocation) -> dict[str, float]:
 def _velocities(network: OneToAllTransformer3DModel) -> list[torch.Tensor]:
     """Of the same inputs for every network, float32 (1, 16, n, h, w)."""
     source = torch.Generator().manual_seed(0)
-    pixels, frames = 8 * SIZE, 4 * (LATENT_FRAMES - 1) + 1
+    pixels, frames = SPATIAL_STRIDE * SIZE, TEMPORAL_STRIDE * (LATENT_FRAMES - 1) + 1
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=source).bfloat16()

@@ -14,7 +14,7 @@ from onetoall_cli.runtime import pick_dtype
 
 TASKS = ("misaligned", "transfer")
 # A little worse than measured on these puppets when it was shipped: 17.0 and 18.4 dB, 0.74 and 0.86, 4.6 and 4.6 %.
-LEAST_PSNR, LEAST_IOU = 16.4, {"misaligned": 0.68, "transfer": 0.80}
+LEAST_PSNR, LEAST_IOU = 16.5, {"misaligned": 0.68, "transfer": 0.80}
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
@@ -36,8 +36,9 @@ def evaluation() -> Evaluation:
 @pytest.mark.parametrize("task", TASKS)
 def test_its_pictures_are_as_near_to_the_truth_as_when_it_was_shipped(evaluation, task) -> None:
     table = evaluation.tasks[task]
-    # The filled copy is a rival too, but a plain wall guessed right outweighs a puppet where only three are measured.
-    assert table["tiny"]["psnr"].mean > max(LEAST_PSNR, table[COPY]["psnr"].mean + 5)
+    # The filled copy's plain wall, guessed right, outweighs a puppet where only three are measured: hence the 0.5.
+    least = max(LEAST_PSNR, table[FILLED]["psnr"].mean - 0.5, table[COPY]["psnr"].mean + 5)
+    assert table["tiny"]["psnr"].mean > least
     assert table["tiny"]["ssim"].mean > table[FILLED]["ssim"].mean
 
 
