@@ -12,12 +12,12 @@ from onetoall_cli.evaluation.scores import Scores
 from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
 from onetoall_cli.sampling import plan_segments
+from onetoall_cli.training.puppets import MOVE_FRAMES
 
 SEGMENTS = 3
 GENERATED = 2 * SEGMENTS - 1  # segments a puppet takes, with and without carried frames
-# Every sampled dance begins at rest and is at its quickest some frames later. Borders at fixed frames of it would
-# always meet the same part of a move; so what is measured begins anywhere in about the length of a move.
-LEAD = 24
+# Borders at fixed frames of a dance would always meet the same part of a move.
+LEAD = MOVE_FRAMES
 
 
 def joined_length(segment_frames: int) -> int:

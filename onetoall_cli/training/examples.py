@@ -116,7 +116,9 @@ def make_example(
         pose = draw_motion(enhanced.motion, face=enhanced.face, head=enhanced.head, canvas_short_side=short)
         own_pose = draw_motion(clip.reference_pose, face="off", canvas_short_side=short)[0]
         reference_pose = own_pose * (known & stage.reference_pose)
-    weights = region_weights(clip.motion.keypoints[:, 0], plan.height, plan.width, stage.region_weight)
+    weights = region_weights(
+        clip.motion.keypoints[:, 0], plan.height, plan.width, stage.region_weight, stage.body_weight
+    )
     return Example(clip, clip.reference * known, mask, pose, reference_pose, weights)
 
 

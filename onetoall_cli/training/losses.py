@@ -5,6 +5,7 @@ x_t = (1 - t) x_0 + t noise, target = noise - x_0 (paper section "Loss & Trainin
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +17,16 @@ from onetoall_cli.pose import keypoints as kp
 TRAIN_STEPS = 1000  # the time is an index of 1000, uniform (released recipe; shift 1 in training)
 _MIN_SCORE = 0.3
 _PADDING = 0.15  # of a region's larger side
+# What a person is made of, as pairs of keypoints, and how thick that is: clothes too, as a part of the longest of them.
+_LIMBS = (
+    *((kp.NOSE, shoulder) for shoulder in (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)), (kp.LEFT_EAR, kp.RIGHT_EAR),
+    (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER), (kp.LEFT_SHOULDER, kp.RIGHT_HIP), (kp.RIGHT_SHOULDER, kp.LEFT_HIP),
+    (kp.LEFT_SHOULDER, kp.LEFT_ELBOW), (kp.LEFT_ELBOW, kp.LEFT_WRIST), (kp.LEFT_SHOULDER, kp.LEFT_HIP),
+    (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW), (kp.RIGHT_ELBOW, kp.RIGHT_WRIST), (kp.RIGHT_SHOULDER, kp.RIGHT_HIP),
+    (kp.LEFT_HIP, kp.RIGHT_HIP), (kp.LEFT_HIP, kp.LEFT_KNEE), (kp.LEFT_KNEE, kp.LEFT_ANKLE),
+    (kp.RIGHT_HIP, kp.RIGHT_KNEE), (kp.RIGHT_KNEE, kp.RIGHT_ANKLE),
+)  # fmt: skip
+_THICKNESS = 0.4
 
 
 class Noised(NamedTuple):
@@ -64,19 +75,23 @@ def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor) -> Tensor:
     return (error * weights).sum() / (weights.sum() * error.shape[1])
 
 
-def region_weights(keypoints: NDArray, height: int, width: int, weight: float) -> NDArray[np.float32]:
-    """Weights of one clip's latent pixels: `weight` in the boxes of faces and hands, 1 elsewhere.
+def region_weights(
+    keypoints: NDArray, height: int, width: int, weight: float, body: float = 1.0
+) -> NDArray[np.float32]:
+    """Weights of one clip's latent pixels: `weight` in the boxes of faces and hands, `body` on and beside the limbs.
 
     Args:
         keypoints: (T, 133, 3) in pixels of the clip, T = 4 (n - 1) + 1.
         height, width: of the clip.
 
     Returns:
-        float32 (n, height / 8, width / 8). A latent frame takes the strongest of its frames.
+        float32 (n, height / 8, width / 8), 1 elsewhere. A latent frame takes the strongest of its frames.
     """
     stride = SPATIAL_STRIDE
     weights = np.ones((len(keypoints), height // stride, width // stride), np.float32)
     for frame, points in zip(weights, keypoints, strict=True):
+        if body != 1:
+            frame[near_limbs(points, height, width)] = body
         for region in (kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND):
             seen = points[region][points[region, 2] >= _MIN_SCORE, :2]
             if len(seen) < 3:
@@ -85,6 +100,25 @@ def region_weights(keypoints: NDArray, height: int, width: int, weight: float) -
             pad = _PADDING * float((high - low).max())
             left, top = np.maximum((low - pad) / stride, 0).astype(int)
             right, bottom = np.maximum(np.ceil((high + pad) / stride), 0).astype(int)
-            frame[top:bottom, left:right] = weight
+            box = frame[top:bottom, left:right]
+            np.maximum(box, weight, out=box)
     later = weights[1:].reshape(-1, TEMPORAL_STRIDE, *weights.shape[1:]).max(axis=1)
     return np.concatenate([weights[:1], later])
+
+
+def near_limbs(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
+    """Latent pixels (height / 8, width / 8) that a limb, the head or the trunk touches, of keypoints (133, 3)."""
+    seen = points[:, 2] >= _MIN_SCORE
+    ends = [(points[a, :2], points[b, :2]) for a, b in _LIMBS if seen[a] and seen[b]]
+    picture = np.zeros((height, width), np.uint8)
+    if ends:
+        longest = max(float(np.hypot(*(a - b))) for a, b in ends)
+        thickness = int(np.clip(_THICKNESS * longest, 1, max(height, width)))
+        for a, b in ends:
+            cv2.line(picture, _pixel(a), _pixel(b), 1, thickness)
+    stride = SPATIAL_STRIDE
+    return picture.reshape(height // stride, stride, width // stride, stride).max(axis=(1, 3)) > 0
+
+
+def _pixel(point: NDArray) -> tuple[int, int]:
+    return int(point[0]), int(point[1])

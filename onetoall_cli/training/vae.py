@@ -1,7 +1,7 @@
 """Training of a small Wan VAE (`AutoencoderKLWan`) on the puppet world: stills first, then clips.
 
-The network encodes masks and black pictures too, so those are part of the data. Loss: L1, gradients at three scales
-(edges, without a network to download), and a small KL term.
+The network encodes masks and black pictures too, so those are part of the data. Loss: L1, gradients in space and time
+at three scales (edges and moves, without a network to download), and a small KL term.
 """
 
 import copy
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanResample
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -49,6 +49,8 @@ def build_vae(settings: VaeSettings) -> AutoencoderKLWan:
     """
     vae = _fresh_vae(settings) if settings.init_from is None else load_vae(settings.init_from, torch.float32).train()
     vae.requires_grad_(True)
+    if settings.latent_frame == "last":
+        _encode_last_frames(vae)
     if settings.trained == "decoder":
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
@@ -90,6 +92,19 @@ def _start_as_stills(vae: AutoencoderKLWan) -> None:
             _repeat_in_time(module)
 
 
+@torch.no_grad()
+def _encode_last_frames(vae: AutoencoderKLWan) -> None:
+    """Let the encoder see the last of a latent frame's frames and nothing else, just as it sees a still."""
+    for module in vae.encoder.modules():
+        if isinstance(module, WanResample) and hasattr(module, "time_conv"):
+            kernel = module.time_conv.weight  # (channels, channels, 3, 1, 1)
+            kernel.zero_()
+            kernel[:, :, -1, 0, 0] = torch.eye(kernel.shape[1])
+            module.time_conv.bias.zero_()
+        elif isinstance(module, WanCausalConv3d) and module.stride[0] == 1:
+            module.weight[:, :, :-1] = 0
+
+
 def _repeat_in_time(resample: WanResample) -> None:
     """Let a layer give two equal frames for one, or the mean of two frames."""
     kernel = resample.time_conv.weight  # (out, in, 3, 1, 1)
@@ -102,14 +117,13 @@ def _repeat_in_time(resample: WanResample) -> None:
 
 
 def reconstruction_loss(restored: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:
-    """L1 plus the L1 of picture gradients at full, half and quarter size; (B, 3, T, H, W)."""
-    restored, truth = restored.float(), truth.float()
-    loss = (restored - truth).abs().mean()
-    a, b = restored.transpose(1, 2).flatten(0, 1), truth.transpose(1, 2).flatten(0, 1)
+    """L1 plus the L1 of gradients in width, height and time at full, half and quarter size; (B, 3, T, H, W)."""
+    error = restored.float() - truth.float()
+    loss = error.abs().mean()
     for _ in range(3):
-        for axis in (-1, -2):
-            loss = loss + gradient_weight / 6 * (a.diff(dim=axis) - b.diff(dim=axis)).abs().mean()
-        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+        for axis in (-1, -2, -3) if error.shape[-3] > 1 else (-1, -2):
+            loss = loss + gradient_weight / 6 * error.diff(dim=axis).abs().mean()
+        error = F.avg_pool3d(error, (1, 2, 2))
     return loss
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onetoall_cli.training.puppets import Split, sample_scene
+from onetoall_cli.training.puppets import MOVE_FRAMES, Split, sample_scene
 
 _MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # parts of the samples; the rest are plain pictures
 _SIZES = ((128, 192), (128, 160), (128, 128), (192, 128), (144, 208))  # width, height of whole pictures
@@ -42,6 +42,9 @@ class VaeSettings:
         model: constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
         init_from: a VAE's folder to go on from instead of a fresh one; `model` then says nothing.
         trained: "decoder" leaves the encoder and the latents' statistics, so that networks trained on them still fit.
+        latent_frame: "free" leaves it to the training what a latent frame holds of its four frames. "last" makes it
+            what a still of the last of them would be: the decoder has to find the way from one to the next, and
+            networks that know stills know clips.
         lr, final_lr: learning rates at the two ends of a cosine.
         warmup: steps at the start of every phase over which the rate rises from zero.
         kl_weight, gradient_weight: of the loss terms beside L1.
@@ -58,6 +61,7 @@ class VaeSettings:
     model: dict = field(default_factory=lambda: {"base_dim": 24, "num_res_blocks": 1})
     init_from: Path | None = None
     trained: Literal["all", "decoder"] = "all"
+    latent_frame: Literal["free", "last"] = "free"
     lr: float = 5e-4
     final_lr: float = 4e-5
     warmup: int = 100
@@ -76,6 +80,8 @@ class VaeSettings:
     def __post_init__(self) -> None:
         if self.trained == "decoder" and self.init_from is None:
             raise ValueError("a decoder is trained for an encoder: name the VAE in init_from")
+        if self.latent_frame == "last" and self.trained != "decoder":
+            raise ValueError("an encoder that is trained does not keep to last frames: set trained to decoder")
 
     @property
     def steps(self) -> int:
@@ -136,8 +142,10 @@ def sample_pictures(
         picture = np.where(known[..., None], 0, 255).astype(np.uint8).repeat(3, axis=-1)
         clip = np.broadcast_to(picture, (frames, *picture.shape))
     else:
-        scene = sample_scene(split, int(rng.integers(2**31)), width=width, height=height, frames=frames)
-        clip = scene.film(supersample=2).frames
+        lead = MOVE_FRAMES if frames > 1 else 0
+        scene = sample_scene(split, int(rng.integers(2**31)), width=width, height=height, frames=frames + lead)
+        first = int(rng.integers(lead + 1))
+        clip = scene.cut(slice(first, first + frames)).film(supersample=2).frames
         if kind > 1 - _MASKED_PART:
             clip = clip * _random_box(rng, width, height)[..., None]
     if crop:

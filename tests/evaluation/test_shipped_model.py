@@ -13,8 +13,8 @@ from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.runtime import pick_dtype
 
 TASKS = ("misaligned", "transfer")
-# A little worse than measured on these puppets when it was shipped: 17.0 and 18.4 dB, 0.74 and 0.86, 4.6 and 4.6 %.
-LEAST_PSNR, LEAST_IOU = 16.5, {"misaligned": 0.68, "transfer": 0.80}
+# A little worse than measured on these puppets when it was shipped: 17.9 and 19.5 dB, 0.80 and 0.87, 5.1 and 5.4 %.
+LEAST_PSNR, LEAST_IOU = 17.2, {"misaligned": 0.76, "transfer": 0.82}
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
@@ -30,14 +30,13 @@ def test_it_is_small_and_says_what_it_is() -> None:
 def evaluation() -> Evaluation:
     cpu = torch.device("cpu")
     tiny = open_subject("tiny", cpu, pick_dtype("auto", cpu))
-    return evaluate([tiny], Plan(tasks=TASKS, count=3, joins=0, pool=4))
+    return evaluate([tiny], Plan(tasks=TASKS, count=3, joins=3, pool=4))
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_its_pictures_are_as_near_to_the_truth_as_when_it_was_shipped(evaluation, task) -> None:
     table = evaluation.tasks[task]
-    # The filled copy's plain wall, guessed right, outweighs a puppet where only three are measured: hence the 0.5.
-    least = max(LEAST_PSNR, table[FILLED]["psnr"].mean - 0.5, table[COPY]["psnr"].mean + 5)
+    least = max(LEAST_PSNR, table[FILLED]["psnr"].mean, table[COPY]["psnr"].mean + 5)
     assert table["tiny"]["psnr"].mean > least
     assert table["tiny"]["ssim"].mean > table[FILLED]["ssim"].mean
 
@@ -52,3 +51,9 @@ def test_the_figure_is_where_the_motion_puts_it(evaluation, task) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_clothes_and_hair_keep_the_references_colours(evaluation, task) -> None:
     assert evaluation.tasks[task]["tiny"]["shown_colour"].mean < 7
+
+
+def test_segments_join_without_a_jump(evaluation) -> None:
+    joins = evaluation.joins["tiny"]  # of the median change; when it was shipped 0.95, 0.77 and 5.8
+    assert joins["replace"].mean < 1.25 and joins["vae"].mean < 1.25
+    assert joins["without"].mean > 3 * joins["replace"].mean

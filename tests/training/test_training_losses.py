@@ -6,7 +6,8 @@ import torch
 
 from onetoall_cli.lattice import CONTEXT_LATENTS
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.training.losses import Noised, flow_loss, noised, region_weights
+from onetoall_cli.training.losses import Noised, flow_loss, near_limbs, noised, region_weights
+from onetoall_cli.training.puppets import sample_scene
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -79,6 +80,19 @@ def test_faces_and_hands_weigh_more_in_every_frame_they_are_in() -> None:
     assert (weights[1, 4:6, 4:6] == 3).all()
     assert weights[1].sum() == 8 * 12 + 2 * 4  # the face with its margin touches 2 x 2 latent pixels
     assert (region_weights(points, 64, 96, 1.0) == 1).all()
+
+
+def test_limbs_weigh_more_with_what_is_beside_them() -> None:
+    clip = sample_scene("train", 0, width=128, height=192, frames=1).film(supersample=1)
+    points, figure = clip.poses.keypoints[:, 0], clip.masks[0] >= 128
+    near = near_limbs(points[0], 192, 128)
+    assert near.shape == (24, 16) and near.mean() < 2 * figure.mean()
+    assert near.repeat(8, axis=0).repeat(8, axis=1)[figure].mean() > 0.9
+    weights = region_weights(points, 192, 128, 3.0, 2.0)[0]
+    assert set(np.unique(weights)) == {1.0, 2.0, 3.0}
+    assert (weights[near] >= 2).all() and (weights[~near] != 2).all()
+    hidden = np.zeros_like(points[0])
+    assert not near_limbs(hidden, 192, 128).any()
 
 
 def test_regions_outside_the_picture_weigh_nothing() -> None:

@@ -159,6 +159,33 @@ def test_measuring_gives_stills_and_clips(micro_vae) -> None:
     assert set(figures) == {"stills", "clips"} and all(0 < value < 60 for value in figures.values())
 
 
+def test_a_latent_frame_can_be_a_still_of_its_last_frame(tmp_path) -> None:
+    phases = (Phase(1, 1, 32), Phase(2, 2, 32, 5))  # only clips teach an encoder about the past
+    first = train_vae(settings(tmp_path, phases=phases, model=PATCHED))
+    second = train_vae(settings(tmp_path, phases=phases, output=tmp_path / "last", init_from=first,
+                                trained="decoder", latent_frame="last"))  # fmt: skip
+    before, after = (AutoencoderKLWan.from_pretrained(folder) for folder in (first, second))
+    clip = torch.rand(1, 3, 9, 32, 32) * 2 - 1
+    with torch.no_grad():
+        stills = [before.encode(clip[:, :, frame : frame + 1]).latent_dist.mode() for frame in (0, 4, 8)]
+        free, last = (vae.encode(clip).latent_dist.mode() for vae in (before, after))
+        pictures = [vae.decode(last).sample for vae in (before, after)]
+    torch.testing.assert_close(last, torch.cat(stills, dim=2), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(free, last, atol=1e-3) and not torch.equal(*pictures)
+    assert before.config.latents_mean == after.config.latents_mean
+    with pytest.raises(ValueError, match="decoder"):
+        settings(tmp_path, latent_frame="last")
+
+
+def test_the_loss_sees_moves() -> None:
+    """A film that stands still in the middle errs where it should move, and more so if moves count."""
+    truth = torch.zeros(1, 3, 3, 16, 16)
+    truth[:, :, 1] = 1
+    still = truth.mean(dim=2, keepdim=True).expand_as(truth)
+    assert reconstruction_loss(still, truth, 1.0) > 1.5 * reconstruction_loss(still, truth, 0.0)
+    assert reconstruction_loss(truth + 0.5, truth, 1.0) == reconstruction_loss(truth + 0.5, truth, 0.0)
+
+
 def test_a_decoder_is_trained_without_touching_the_latents(tmp_path) -> None:
     first = train_vae(settings(tmp_path))
     second = train_vae(settings(tmp_path, output=tmp_path / "decoder", init_from=first, trained="decoder", model={}))

@@ -4,10 +4,20 @@ from onetoall_cli.training.puppets.identity import Identity, Split, sample_ident
 from onetoall_cli.training.puppets.render import Clip
 from onetoall_cli.training.puppets.retrace import retrace
 from onetoall_cli.training.puppets.skeleton import Motion
-from onetoall_cli.training.puppets.world import FPS, Framing, Pair, PairKind, Scene, sample_pair, sample_scene
+from onetoall_cli.training.puppets.world import (
+    FPS,
+    MOVE_FRAMES,
+    Framing,
+    Pair,
+    PairKind,
+    Scene,
+    sample_pair,
+    sample_scene,
+)
 
 __all__ = [
     "FPS",
+    "MOVE_FRAMES",
     "Clip",
     "Framing",
     "Identity",

@@ -22,6 +22,9 @@ Framing = Literal["bust", "half", "knees", "full"]
 PairKind = Literal["aligned", "misaligned", "transfer"]
 
 FPS = 16.0  # training's frame rate, reference.md section 4
+# Every dance begins at rest and is at its quickest some frames later. Frames of about one move: what is to be seen
+# at all speeds alike begins anywhere in them.
+MOVE_FRAMES = 24
 _ABOVE_HEAD = 0.35  # head heights above the head's middle that hair and hats may need, beyond the skull
 
 
