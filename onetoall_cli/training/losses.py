@@ -115,7 +115,7 @@ def near_limbs(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
         longest = max(float(np.hypot(*(a - b))) for a, b in ends)
         thickness = int(np.clip(_THICKNESS * longest, 1, max(height, width)))
         for a, b in ends:
-            cv2.line(picture, _pixel(a), _pixel(b), 1, thickness)
+            cv2.line(picture, _pixel(a), _pixel(b), (1,), thickness)
     stride = SPATIAL_STRIDE
     return picture.reshape(height // stride, stride, width // stride, stride).max(axis=(1, 3)) > 0
 
