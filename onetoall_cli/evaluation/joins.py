@@ -12,12 +12,9 @@ from onetoall_cli.evaluation.scores import Scores
 from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
 from onetoall_cli.sampling import plan_segments
-from onetoall_cli.training.puppets import MOVE_FRAMES
 
 SEGMENTS = 3
 GENERATED = 2 * SEGMENTS - 1  # segments a puppet takes, with and without carried frames
-# Borders at fixed frames of a dance would always meet the same part of a move.
-LEAD = MOVE_FRAMES
 
 
 def joined_length(segment_frames: int) -> int:
@@ -29,7 +26,8 @@ def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: in
     """Generate a stretch of a case's motion in segments and compare the changes at their borders with those inside.
 
     Args:
-        case: of at least `joined_length` frames. Where the stretch begins is drawn by `seed`.
+        case: of at least `joined_length` frames. Where the stretch begins is drawn by `seed`: borders at fixed frames
+            of a dance would always meet the same part of a move.
 
     Returns:
         The border ratio (see `metrics.border_ratio`) of four films: `replace`, of segments that continue each other;

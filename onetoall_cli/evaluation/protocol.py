@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, filled_reference, through_vae
 from onetoall_cli.evaluation.cases import TASKS, Case, make_case
-from onetoall_cli.evaluation.joins import GENERATED, LEAD, joined_length, measure_joins
+from onetoall_cli.evaluation.joins import GENERATED, joined_length, measure_joins
 from onetoall_cli.evaluation.scores import Scores, score
 from onetoall_cli.evaluation.subjects import Subject
-from onetoall_cli.training.puppets import PairKind, Split
+from onetoall_cli.training.puppets import MOVE_FRAMES, PairKind, Split
 
 COPY, FILLED, NEAREST, VAE = "copied reference", "copied and filled", "nearest training", "VAE (ceiling)"
 BASELINES = (COPY, FILLED, NEAREST, VAE)
@@ -162,7 +162,7 @@ def summed_up(scores: Sequence[Scores], middle: Literal["mean", "median"] = "mea
 
 def _joins(subject: Subject, plan: Plan, tick: Callable[[], None]) -> Iterator[Scores]:
     for number in range(plan.joins):
-        case = _case(subject, plan, "misaligned", number, joined_length(plan.frames) + LEAD)
+        case = _case(subject, plan, "misaligned", number, joined_length(plan.frames) + MOVE_FRAMES)
         yield measure_joins(subject, case, seed=plan.seed + number, segment_frames=plan.frames)
         for _ in range(GENERATED):
             tick()

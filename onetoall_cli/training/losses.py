@@ -109,16 +109,13 @@ def region_weights(
 def near_limbs(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
     """Latent pixels (height / 8, width / 8) that a limb, the head or the trunk touches, of keypoints (133, 3)."""
     seen = points[:, 2] >= _MIN_SCORE
-    ends = [(points[a, :2], points[b, :2]) for a, b in _LIMBS if seen[a] and seen[b]]
+    limbs = [(a, b) for a, b in _LIMBS if seen[a] and seen[b]]
     picture = np.zeros((height, width), np.uint8)
-    if ends:
-        longest = max(float(np.hypot(*(a - b))) for a, b in ends)
+    if limbs:
+        longest = max(float(np.hypot(*(points[a, :2] - points[b, :2]))) for a, b in limbs)
         thickness = int(np.clip(_THICKNESS * longest, 1, max(height, width)))
-        for a, b in ends:
-            cv2.line(picture, _pixel(a), _pixel(b), (1,), thickness)
+        pixels = points[:, :2].astype(int).tolist()
+        for a, b in limbs:
+            cv2.line(picture, pixels[a], pixels[b], (1,), thickness)
     stride = SPATIAL_STRIDE
     return picture.reshape(height // stride, stride, width // stride, stride).max(axis=(1, 3)) > 0
-
-
-def _pixel(point: NDArray) -> tuple[int, int]:
-    return int(point[0]), int(point[1])

@@ -92,19 +92,6 @@ def _start_as_stills(vae: AutoencoderKLWan) -> None:
             _repeat_in_time(module)
 
 
-@torch.no_grad()
-def _encode_last_frames(vae: AutoencoderKLWan) -> None:
-    """Let the encoder see the last of a latent frame's frames and nothing else, just as it sees a still."""
-    for module in vae.encoder.modules():
-        if isinstance(module, WanResample) and hasattr(module, "time_conv"):
-            kernel = module.time_conv.weight  # (channels, channels, 3, 1, 1)
-            kernel.zero_()
-            kernel[:, :, -1, 0, 0] = torch.eye(kernel.shape[1])
-            module.time_conv.bias.zero_()
-        elif isinstance(module, WanCausalConv3d) and module.stride[0] == 1:
-            module.weight[:, :, :-1] = 0
-
-
 def _repeat_in_time(resample: WanResample) -> None:
     """Let a layer give two equal frames for one, or the mean of two frames."""
     kernel = resample.time_conv.weight  # (out, in, 3, 1, 1)
@@ -114,6 +101,18 @@ def _repeat_in_time(resample: WanResample) -> None:
         kernel[:, :, -1, 0, 0] = torch.cat([same, same])
     else:
         kernel[:, :, -1, 0, 0] = kernel[:, :, -2, 0, 0] = same / 2
+
+
+@torch.no_grad()
+def _encode_last_frames(vae: AutoencoderKLWan) -> None:
+    """Let the encoder see the last of a latent frame's frames and nothing else, just as it sees a still."""
+    for module in vae.encoder.modules():
+        if isinstance(module, WanCausalConv3d):
+            module.weight[:, :, :-1] = 0
+        if isinstance(module, WanResample) and hasattr(module, "time_conv"):
+            kernel = module.time_conv.weight  # (channels, channels, 3, 1, 1)
+            kernel[:, :, -1, 0, 0] = torch.eye(kernel.shape[1])
+            module.time_conv.bias.zero_()
 
 
 def reconstruction_loss(restored: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:

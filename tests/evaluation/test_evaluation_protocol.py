@@ -12,12 +12,12 @@ from untrained_model import build_untrained_model
 from onetoall_cli.cli import app
 from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation import Plan, as_markdown, as_text, evaluate, open_subject, targets, write_markdown
-from onetoall_cli.evaluation.joins import LEAD, drawn_start, joined_length
+from onetoall_cli.evaluation.joins import drawn_start, joined_length
 from onetoall_cli.evaluation.metrics import border_ratio
 from onetoall_cli.evaluation.protocol import BASELINES, COPY, FILLED, Evaluation, Figure, summed_up
 from onetoall_cli.runtime import pick_dtype
 from onetoall_cli.sampling import plan_segments
-from onetoall_cli.training.puppets import sample_pair
+from onetoall_cli.training.puppets import MOVE_FRAMES, sample_pair
 
 CPU = torch.device("cpu")
 PLAN = Plan(count=1, joins=1, width=32, height=48, pool=4)
@@ -98,7 +98,8 @@ def test_borders_fall_on_any_part_of_a_move() -> None:
     """The true pictures have no borders, so theirs change as much as anything else does."""
     length, ratios = joined_length(13), []
     for number in range(16):
-        dance = sample_pair("misaligned", "validation", number, width=64, height=96, frames=length + LEAD).target.film()
+        frames = length + MOVE_FRAMES
+        dance = sample_pair("misaligned", "validation", number, width=64, height=96, frames=frames).target.film()
         first = drawn_start(len(dance), length, number)
         ratios.append(border_ratio(dance.frames[first : first + length], [13, 21]))
     assert 0.8 < np.median(ratios) < 1.2
