@@ -13,9 +13,9 @@ from torch import Tensor
 
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.files import whole_file
-from onetoall_cli.lattice import SPATIAL_STRIDE
+from onetoall_cli.lattice import SPATIAL_STRIDE, TEMPORAL_STRIDE
 from onetoall_cli.runtime.decoding import latent_statistics
-from onetoall_cli.training.stills import stills_as_2d
+from onetoall_cli.training.stills import encodes_last_frames, stills_as_2d
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu
 @torch.no_grad()
 def encode(vae: AutoencoderKLWan, pictures: Tensor) -> Tensor:
     """Pictures (B, 3, T, H, W) in [-1, 1] to normalised latents (B, 16, n, H/8, W/8), float32: the posterior's mode."""
+    if pictures.shape[2] > 1 and encodes_last_frames(vae):  # the same but for rounding, in a quarter of the time
+        stills = pictures[:, :, ::TEMPORAL_STRIDE]
+        apart = encode(vae, stills.transpose(1, 2).flatten(0, 1)[:, :, None])
+        return apart[:, :, 0].unflatten(0, (len(stills), -1)).transpose(1, 2)
     with stills_as_2d(vae):
         latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode().float()
     mean, std = latent_statistics(vae)

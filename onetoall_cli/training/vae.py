@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanResample
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanResample
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -33,7 +33,7 @@ from onetoall_cli.training.latents import load_vae
 from onetoall_cli.training.pictures import psnr, to_pixels, write_sheet
 from onetoall_cli.training.puppets import Split, sample_scene
 from onetoall_cli.training.settings import dump_settings
-from onetoall_cli.training.stills import stills_as_2d
+from onetoall_cli.training.stills import encode_last_frames, stills_as_2d
 from onetoall_cli.training.vae_data import VaeBatches, VaeSettings, to_tensor
 
 _FIRST_LOGVAR = -6.0  # of the posterior: noise of deviation 0.05
@@ -50,7 +50,7 @@ def build_vae(settings: VaeSettings) -> AutoencoderKLWan:
     vae = _fresh_vae(settings) if settings.init_from is None else load_vae(settings.init_from, torch.float32).train()
     vae.requires_grad_(True)
     if settings.latent_frame == "last":
-        _encode_last_frames(vae)
+        encode_last_frames(vae)
     if settings.trained == "decoder":
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
@@ -101,18 +101,6 @@ def _repeat_in_time(resample: WanResample) -> None:
         kernel[:, :, -1, 0, 0] = torch.cat([same, same])
     else:
         kernel[:, :, -1, 0, 0] = kernel[:, :, -2, 0, 0] = same / 2
-
-
-@torch.no_grad()
-def _encode_last_frames(vae: AutoencoderKLWan) -> None:
-    """Let the encoder see the last of a latent frame's frames and nothing else, just as it sees a still."""
-    for module in vae.encoder.modules():
-        if isinstance(module, WanCausalConv3d):
-            module.weight[:, :, :-1] = 0
-        if isinstance(module, WanResample) and hasattr(module, "time_conv"):
-            kernel = module.time_conv.weight  # (channels, channels, 3, 1, 1)
-            kernel[:, :, -1, 0, 0] = torch.eye(kernel.shape[1])
-            module.time_conv.bias.zero_()
 
 
 def reconstruction_loss(restored: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.runtime.decoding import latent_statistics
 from onetoall_cli.training.latents import encode, encode_reference, load_vae, no_reference
 from onetoall_cli.training.settings import dump_settings, load_settings
-from onetoall_cli.training.stills import stills_as_2d
+from onetoall_cli.training.stills import encode_last_frames, encodes_last_frames, stills_as_2d
 from onetoall_cli.training.vae import (
     build_vae,
     export_vae,
@@ -199,3 +200,30 @@ def test_a_decoder_is_trained_without_touching_the_latents(tmp_path) -> None:
     assert before.config.latents_std == after.config.latents_std
     with pytest.raises(ValueError, match="init_from"):
         settings(tmp_path, trained="decoder")
+
+
+def test_clips_of_latent_frames_that_are_stills_are_encoded_as_stills(micro_vae, monkeypatch) -> None:
+    vae = load_vae(micro_vae, torch.float32)
+    clips = torch.rand(2, 3, 9, 32, 32) * 2 - 1
+    passes = []
+    whole = vae.encode
+    monkeypatch.setattr(vae, "encode", lambda pictures: passes.append(pictures.shape[2]) or whole(pictures))
+
+    def expected() -> torch.Tensor:
+        mean, std = latent_statistics(vae)
+        with torch.no_grad():
+            return (whole(clips).latent_dist.mode() - mean) / std
+
+    assert not encodes_last_frames(vae)  # trained on stills alone, but it takes the mean of two frames
+    torch.testing.assert_close(encode(vae, clips), expected())
+    encode_last_frames(vae)
+    assert encodes_last_frames(vae)
+    torch.testing.assert_close(encode(vae, clips), expected(), atol=1e-5, rtol=1e-4)
+    assert passes == [9, 1]
+
+
+def test_a_residual_vae_cannot_encode_last_frames() -> None:
+    vae = AutoencoderKLWan(z_dim=16, **MICRO, is_residual=True)
+    assert not encodes_last_frames(vae)
+    with pytest.raises(BadInput, match="residual"):
+        encode_last_frames(vae)
