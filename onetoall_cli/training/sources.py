@@ -12,14 +12,18 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.training.enhancement import PosePool
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.puppets import Scene, Split, sample_scene
+from onetoall_cli.training.puppets import Motion, Scene, Split, sample_other_motion, sample_scene
 from onetoall_cli.training.puppets.render import observe
 
 Pictures = NDArray[np.uint8]
 
 _ENDLESS = 2**31
-# Frames before and after a puppet's training window, from which the reference is taken.
+# Frames before and after a puppet's training window, from which some references are taken.
 _ROUND = 8
+# The others are of another dance before the same camera, as far from the window as frames of a long recording are:
+# the reference a user gives never is a moment away from what it is to do.
+_FAR = 0.75
+_FAR_FRAMES = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +94,21 @@ class PuppetSource:
         window = np.minimum(np.arange(frames) + around, len(scene) - 1)
         outside = [index for index in range(len(scene)) if index < window[0] or index > window[-1]]
         chosen = int(window[0]) if first_frame or not outside else int(rng.choice(outside))
-        reference = scene.cut(slice(chosen, chosen + 1)).film(supersample=2)
+        still = scene.cut(slice(chosen, chosen + 1))
+        if not first_frame and rng.random() < _FAR:
+            still = replace(still, motion=self._another_moment(number, rng))
+        reference = still.film(supersample=2)
         stored = self.cache.get(key) if self.cache and key else None
         if stored is not None:
             motion = PoseSequence(stored.keypoints[:, None], width, height, self.fps)
             return TrainingClip(None, stored.latents, motion, reference.frames[0], reference.poses, key)
         film = replace(scene, motion=scene.motion[window]).film(supersample=2)
         return TrainingClip(film.frames, None, film.poses, reference.frames[0], reference.poses, key)
+
+    def _another_moment(self, number: int, rng: np.random.Generator) -> Motion:
+        """One frame of the puppet's other dance."""
+        moment = int(rng.integers(_FAR_FRAMES))
+        return sample_other_motion(self.split, number, frames=_FAR_FRAMES)[moment : moment + 1]
 
     def _scene(self, number: int, width: int, height: int, frames: int) -> Scene:
         choice = np.random.default_rng([number, len(self.motions)])

@@ -17,6 +17,7 @@ from onetoall_cli.hub import PromptStore
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.examples import Batches, moved, zoomed
 from onetoall_cli.training.latents import LatentCache
+from onetoall_cli.training.puppets import sample_other_motion, sample_scene
 from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sources import PuppetSource
@@ -139,6 +140,22 @@ def test_the_reference_is_another_frame_unless_the_stage_wants_the_first(setting
     np.testing.assert_array_equal(same.reference_pose.keypoints[0], same.motion.keypoints[0])
     other = source.clip(4, first_frame=False, **options)
     assert not any(np.array_equal(other.reference, frame) for frame in other.frames)
+
+
+def test_references_are_from_near_and_from_far() -> None:
+    """Of a long recording most frames are far from a window; a puppet's are its dance and another one."""
+    scene = sample_scene("train", 4, width=32, height=48, frames=5 + 16)
+    dance = scene.film().poses.keypoints[:, 0]
+    other = replace(scene, motion=sample_other_motion("train", 4, frames=48)).film().poses.keypoints[:, 0]
+    near = far = 0
+    for seed in range(24):
+        clip = PuppetSource().clip(
+            4, width=32, height=48, frames=5, rng=np.random.default_rng(seed), first_frame=False
+        )  # fmt: skip
+        shown = clip.reference_pose.keypoints[0, 0, :, :2]
+        near += any(np.allclose(shown, frame[:, :2]) for frame in [*dance[:8], *dance[-8:]])
+        far += any(np.allclose(shown, frame[:, :2]) for frame in other)
+    assert near >= 3 and far >= 12 and near + far == 24
 
 
 def test_zooming_moves_pictures_and_keypoints_alike() -> None:

@@ -11,6 +11,7 @@ from onetoall_cli.training.puppets.world import (
     Pair,
     PairKind,
     Scene,
+    sample_other_motion,
     sample_pair,
     sample_scene,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Split",
     "retrace",
     "sample_identity",
+    "sample_other_motion",
     "sample_pair",
     "sample_scene",
 ]

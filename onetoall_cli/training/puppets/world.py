@@ -25,6 +25,7 @@ FPS = 16.0  # training's frame rate, reference.md section 4
 # Every dance begins at rest and is at its quickest some frames later. Frames of about one move: what is to be seen
 # at all speeds alike begins anywhere in them.
 MOVE_FRAMES = 24
+_TO_OTHER_MOTION = 500_000_000
 _ABOVE_HEAD = 0.35  # head heights above the head's middle that hair and hats may need, beyond the skull
 
 
@@ -146,7 +147,7 @@ def sample_pair(
     target = sample_scene(split, seed, width=width, height=height, frames=frames, framing=_target_framing(kind, rng))
     identity = target.identity
     # The reference stands as in another motion of the same split.
-    other = sample_motion(split, seed + 500_000_000, frames=40)[20:21]
+    other = sample_other_motion(split, seed, frames=40)[20:21]
     reference = replace(target, motion=other, width=reference_width, height=reference_height)
     if kind == "aligned":
         together = replace(target, motion=_joined(target.motion, other))
@@ -157,6 +158,11 @@ def sample_pair(
     framing = choices[int(rng.integers(len(choices)))]
     camera = frame_puppet(reference.joints(), identity, framing, reference_width, reference_height, rng)
     return Pair(kind, replace(reference, camera=camera), target, sample_face(rng))
+
+
+def sample_other_motion(split: Split, seed: int, *, frames: int) -> Motion:
+    """Another dance of the puppet number `seed` than the one of its scene, from which references are taken."""
+    return sample_motion(split, seed + _TO_OTHER_MOTION, frames=frames)
 
 
 def _target_framing(kind: PairKind, rng: np.random.Generator) -> Framing:
