@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.evaluation import metrics
 from onetoall_cli.evaluation.cases import Case
-from onetoall_cli.evaluation.foreground import found_figure, true_figure
+from onetoall_cli.evaluation.foreground import differing_figure, found_figure, true_figure
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.training.puppets.render import SEEN
 
@@ -22,11 +22,11 @@ def score(result: NDArray[np.uint8], case: Case) -> Scores:
     """Measure a result (T, H, W, 3) against the case's truth.
 
     Returns:
-        `psnr` dB; `ssim`; `iou` of the puppet's outline; `joint_px` and `joint_percent` (of the puppet's height), the
-        mean error of the joints seen in the truth; `shown_colour` and `unseen_colour`, percent of the range, over
-        clothes and hair whose colour the reference tells and does not tell; `face_psnr` dB inside the face's box;
-        `own_face` dB, how much nearer that box is to the puppet with its own face than with the driver's. NaN where
-        there is nothing to measure.
+        `psnr` dB; `ssim`; `iou` of the puppet's outline, `iou_difference` of all that differs from the backdrop;
+        `joint_px` and `joint_percent` (of the puppet's height), the mean error of the joints seen in the truth;
+        `shown_colour` and `unseen_colour`, percent of the range, over clothes and hair whose colour the reference tells
+        and does not tell; `face_psnr` dB inside the face's box; `own_face` dB, how much nearer that box is to the
+        puppet with its own face than with the driver's. NaN where there is nothing to measure.
     """
     truth = case.truth.frames
     boxes = face_boxes(case.truth.poses.keypoints[:, 0])
@@ -35,6 +35,7 @@ def score(result: NDArray[np.uint8], case: Case) -> Scores:
         "psnr": metrics.psnr(result, truth),
         "ssim": metrics.ssim(result, truth),
         "iou": metrics.overlap(found_figure(result, case), true_figure(case)),
+        "iou_difference": metrics.overlap(differing_figure(result, case), true_figure(case)),
         "joint_px": joints,
         "joint_percent": joints / case.height * 100,
         "shown_colour": _colour_error(result, case, shown=True),

@@ -22,7 +22,7 @@ MEASURES = {
     "psnr": ("PSNR", "PSNR dB", 2),
     "ssim": ("SSIM", "SSIM", 3),
     "iou": ("IoU", "foreground IoU", 3),
-    "joint_px": ("joint", "joint error px", 2),
+    "iou_difference": ("IoU2", "IoU of all that differs", 3),
     "joint_percent": ("joint%", "joint error % of height", 2),
     "shown_colour": ("shown%", "colour error % shown", 1),
     "unseen_colour": ("unsee%", "colour error % unseen", 1),
@@ -42,10 +42,11 @@ JOINS = {
 # which changes within segments they are compared with: ending of the measure's name, heading
 AMONG = {"": "all frames", "_latent": "latent frames"}
 LEGEND = """\
-joint: mean joint error in px, and in % of the puppet's height; shown%, unsee%:
-colour error of clothes and hair that the reference shows, or does not; facedB:
-PSNR in the face's box; own dB: by how much that is nearer to the puppet's own
-face than to the driver's."""
+IoU: of the puppet's outline; IoU2: of all that differs from the backdrop;
+joint%: mean joint error in % of the puppet's height; shown%, unsee%: colour
+error of clothes and hair that the reference shows, or does not; facedB: PSNR in
+the face's box; own dB: by how much that is nearer to the puppet's own face than
+to the driver's."""
 MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from onetoall_cli.evaluation.baselines import TrainingPictures, copied_reference, filled_reference
 from onetoall_cli.evaluation.cases import REGIONS, TASKS, make_case, region_maps
-from onetoall_cli.evaluation.foreground import found_figure, own_backdrop, true_figure
+from onetoall_cli.evaluation.foreground import backdrop_behind, differing_figure, true_figure
 from onetoall_cli.evaluation.metrics import overlap
 from onetoall_cli.evaluation.scores import face_boxes, score
 from onetoall_cli.pose import keypoints as kp
@@ -75,19 +75,19 @@ def test_a_backdrop_that_nobody_can_know_does_not_count_as_puppet(case) -> None:
     result = case.truth.frames.copy()
     other = ~case.backdrop_shown & ~near
     result[other] = 255 - result[other] // 2
-    assert overlap(found_figure(result, case), figure) > 0.8
+    assert overlap(differing_figure(result, case), figure) > 0.8
     shown = np.broadcast_to(case.backdrop_shown, near.shape) & ~near
     result[shown] = 255 - result[shown]
-    assert overlap(found_figure(result, case), figure) < 0.75
+    assert overlap(differing_figure(result, case), figure) < 0.75
 
 
 def test_a_missing_leg_and_a_still_figure_lower_the_overlap(case) -> None:
     figure = true_figure(case)
-    whole = overlap(found_figure(case.truth.frames, case), figure)
+    whole = overlap(differing_figure(case.truth.frames, case), figure)
     legless = case.truth.frames.copy()
     low = int(case.truth.poses.keypoints[:, 0, kp.LEFT_KNEE, 1].mean())
     legless[:, low:] = case.backdrop[low:]
-    assert overlap(found_figure(legless, case), figure) < whole - 0.08
+    assert overlap(differing_figure(legless, case), figure) < whole - 0.08
 
 
 def test_the_own_backdrop_is_what_is_seen_when_the_figure_is_elsewhere() -> None:
@@ -96,7 +96,18 @@ def test_the_own_backdrop_is_what_is_seen_when_the_figure_is_elsewhere() -> None
     for index in range(3):
         frames[index, 8:12, 5 * index : 5 * index + 3] = 200
         figure[index, 8:12, 5 * index : 5 * index + 3] = True
-    np.testing.assert_array_equal(own_backdrop(frames, figure), 50)
+    nothing = np.zeros((20, 20), bool)
+    np.testing.assert_array_equal(backdrop_behind(frames, figure, np.zeros_like(frames[0]), nothing), 50)
+
+
+def test_a_figure_drawn_too_large_is_not_taken_for_the_backdrop_behind_it() -> None:
+    frames = np.full((1, 40, 40, 3), 50, np.uint8)
+    frames[:, 8:32, 8:32] = 200
+    figure = np.zeros((1, 40, 40), bool)
+    figure[:, 14:26, 14:26] = True
+    backdrop = np.full((40, 40, 3), 50, np.uint8)
+    behind = backdrop_behind(frames, figure, backdrop, ~figure[0])
+    np.testing.assert_allclose(behind.astype(int), 50, atol=2)
 
 
 def test_faces_that_are_turned_away_or_cut_off_have_no_box(case) -> None:

@@ -1,0 +1,60 @@
+"""The segmenter knows puppets from backdrops; its training is repeatable and learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from onetoall_cli.evaluation.foreground import differing_figure, found_figure, true_figure
+from onetoall_cli.evaluation.metrics import overlap
+from onetoall_cli.evaluation.segmenter import SHIPPED, puppet_logits
+from onetoall_cli.hub.location import SHIPPED as MODELS
+from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.training.latents import load_vae
+from onetoall_cli.training.puppets import sample_scene
+from onetoall_cli.training.segmentation import Puppets, train_segmenter, worsened
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return load_vae(MODELS / "tiny" / "vae", torch.bfloat16)
+
+
+def test_it_finds_unseen_puppets_in_good_and_in_bad_pictures(vae) -> None:
+    pictures, coverage = Puppets("validation", 8, 1)[0]
+    bad = worsened(pictures, vae, torch.Generator().manual_seed(0))
+    assert not torch.equal(bad, pictures)
+    for shown, least in ((pictures, 0.85), (bad, 0.82)):
+        found = puppet_logits(((shown + 1) * 127.5).round().byte().movedim(1, -1).numpy()) > 0
+        assert overlap(found, coverage.numpy() >= 0.5) > least
+
+
+def test_a_backdrop_that_is_not_reproduced_is_no_puppet(case) -> None:
+    figure = true_figure(case)
+    result = case.truth.frames.copy()
+    result[~figure] = np.broadcast_to(255 - case.backdrop, result.shape)[~figure]
+    assert overlap(differing_figure(result, case), figure) < 0.75 < 0.85 < overlap(found_figure(result, case), figure)
+
+
+def test_what_is_missing_is_not_found_by_its_surroundings(case) -> None:
+    figure = true_figure(case)
+    whole = overlap(found_figure(case.truth.frames, case), figure)
+    legless = case.truth.frames.copy()
+    low = int(case.truth.poses.keypoints[:, 0, kp.LEFT_KNEE, 1].mean())
+    legless[:, low:] = case.backdrop[low:]
+    assert overlap(found_figure(legless, case), figure) < whole - 0.08
+    empty = np.broadcast_to(case.backdrop, legless.shape).copy()
+    assert overlap(found_figure(empty, case), figure) < 0.2
+
+
+def test_it_is_small() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 2e6
+
+
+def test_training_is_repeatable_and_learns(vae) -> None:
+    scene = sample_scene("validation", 1, width=128, height=192, frames=1).film()
+    first, second = (train_segmenter(vae, steps=2, batch=2) for _ in range(2))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+    longer = train_segmenter(vae, steps=24, batch=2)
+    found = [overlap(puppet_logits(scene.frames, network) > 0, scene.masks >= 128) for network in (first, longer)]
+    assert found[1] > max(0.2, found[0])
