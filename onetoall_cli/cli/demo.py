@@ -35,7 +35,7 @@ EXAMPLE = Path(__file__).parent.parent / "assets" / "example"
 REFERENCE, REFERENCE_POSE, MOTION = "reference.png", "reference.json", "dance.json"
 RESULT, COMPARISON, SHEET = "result.mp4", "compare.mp4", "sheet.png"
 PANEL_HEIGHT = 384  # px in the comparison: the small model's own frames would be lost on a screen
-SHEET_HEIGHT, SHEET_FRAMES = 192, 8
+SHEET_HEIGHT, SHEET_FRAMES = 288, 8
 
 
 @subcommand

@@ -9,6 +9,7 @@ their latents, then blurred, shifted in colour and made noisy. No result of a mo
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -73,13 +74,10 @@ def worsened(pictures: Tensor, vae: AutoencoderKLWan, source: torch.Generator) -
 
 
 def _blurred(picture: Tensor, deviation: float) -> Tensor:
-    """A picture (3, H, W) blurred by a Gaussian; hardly any of it where the deviation is below half a pixel."""
-    offsets = torch.arange(-6, 7).float()
-    kernel = torch.exp(-(offsets**2) / (2 * max(deviation, 0.1) ** 2))
-    kernel = kernel / kernel.sum()
-    padded = F.pad(picture[None], (6, 6, 6, 6), mode="replicate")
-    rows = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
-    return F.conv2d(rows, kernel.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)[0]
+    """A picture (3, H, W) blurred by a Gaussian of so many pixels."""
+    sharp = picture.movedim(0, -1).numpy()
+    blurred = cv2.GaussianBlur(sharp, (0, 0), max(deviation, 0.1), borderType=cv2.BORDER_REPLICATE)
+    return torch.from_numpy(blurred).movedim(-1, 0)
 
 
 def train_segmenter(vae: AutoencoderKLWan, steps: int = STEPS, batch: int = BATCH) -> UNet2DModel:
@@ -126,4 +124,6 @@ def main(folder: Path, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else STEPS)
+    if len(sys.argv) not in (2, 3):
+        sys.exit("Usage: python -m onetoall_cli.training.segmentation FOLDER [STEPS]")
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) == 3 else STEPS)
