@@ -25,9 +25,9 @@ _NO_PUPPET = -2.0
 _COVERED = 256  # sorts behind every byte
 
 
-def found_figure(frames: NDArray[np.uint8], case: Case) -> NDArray[np.bool_]:
-    """The puppet in a result (T, H, W, 3) for `case`: bool (T, H, W)."""
-    return differing_figure(frames, case) & (puppet_logits(frames) > _NO_PUPPET)
+def found_figure(frames: NDArray[np.uint8], differing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The puppet in a result (T, H, W, 3) of which `differing_figure` found (T, H, W): bool (T, H, W)."""
+    return differing & (puppet_logits(frames) > _NO_PUPPET)
 
 
 def differing_figure(frames: NDArray[np.uint8], case: Case) -> NDArray[np.bool_]:

@@ -31,11 +31,12 @@ def score(result: NDArray[np.uint8], case: Case) -> Scores:
     truth = case.truth.frames
     boxes = face_boxes(case.truth.poses.keypoints[:, 0])
     joints = _joint_errors(result, case)
+    differing, figure = differing_figure(result, case), true_figure(case)
     return {
         "psnr": metrics.psnr(result, truth),
         "ssim": metrics.ssim(result, truth),
-        "iou": metrics.overlap(found_figure(result, case), true_figure(case)),
-        "iou_difference": metrics.overlap(differing_figure(result, case), true_figure(case)),
+        "iou": metrics.overlap(found_figure(result, differing), figure),
+        "iou_difference": metrics.overlap(differing, figure),
         "joint_px": joints,
         "joint_percent": joints / case.height * 100,
         "shown_colour": _colour_error(result, case, shown=True),

@@ -5,7 +5,6 @@ of the models to be measured (`training.segmentation`).
 """
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,10 +13,11 @@ from diffusers import UNet2DModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-SHIPPED = Path(__file__).parent.parent / "assets" / "segmenter"
-# It works on blocks of 2 x 2 pixels, of which three layers halve the size again.
-_BLOCK = 2
-MULTIPLE = _BLOCK * 2**3
+from onetoall_cli.hub.location import SHIPPED
+from onetoall_cli.training.vae_data import to_tensor
+
+SEGMENTER = SHIPPED / "segmenter"
+_BLOCK = 2  # it works on blocks of 2 x 2 pixels, of which three layers halve the size again
 
 
 def fresh_network() -> UNet2DModel:
@@ -38,7 +38,7 @@ def logits(network: UNet2DModel, pictures: Tensor) -> Tensor:
 @cache
 def shipped_network() -> UNet2DModel:
     """The network in the package."""
-    network = UNet2DModel.from_pretrained(SHIPPED, local_files_only=True, use_safetensors=True)
+    network = UNet2DModel.from_pretrained(SEGMENTER, local_files_only=True, use_safetensors=True)
     return network.float().eval().requires_grad_(False)
 
 
@@ -51,5 +51,4 @@ def puppet_logits(frames: NDArray[np.uint8], network: UNet2DModel | None = None)
     Args:
         network: another one than the shipped one.
     """
-    pictures = torch.from_numpy(frames).movedim(-1, 1).float() / 127.5 - 1
-    return logits(network or shipped_network(), pictures).numpy()
+    return logits(network or shipped_network(), to_tensor(frames[:, None])[:, :, 0]).numpy()

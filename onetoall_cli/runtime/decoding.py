@@ -29,10 +29,10 @@ def decode_frames(vae: AutoencoderKLWan, latents: torch.Tensor) -> Iterator[torc
 
     Args:
         vae: Wan2.1's, of any size.
-        latents: (1, C, n, h, w), normalised to mean 0 and deviation 1.
+        latents: (B, C, n, h, w), normalised to mean 0 and deviation 1.
 
     Yields:
-        Float32 frames in [-1, 1]: (1, 3, 1, H, W) from the first latent frame, (1, 3, 4, H, W) from each other.
+        Float32 frames in [-1, 1]: (B, 3, 1, H, W) from the first latent frame, (B, 3, 4, H, W) from each other.
     """
     mean, std = latent_statistics(vae)
     latents = (latents.to(vae.device, torch.float32) * std + mean).to(vae.dtype)

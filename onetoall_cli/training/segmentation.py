@@ -21,9 +21,11 @@ from onetoall_cli.evaluation.metrics import overlap
 from onetoall_cli.evaluation.segmenter import fresh_network, logits, puppet_logits
 from onetoall_cli.files import whole_folder
 from onetoall_cli.hub.location import SHIPPED
-from onetoall_cli.runtime.decoding import latent_statistics
+from onetoall_cli.runtime.decoding import decode_frames
 from onetoall_cli.training.latents import encode, load_vae
-from onetoall_cli.training.puppets import Split, sample_scene
+from onetoall_cli.training.pictures import to_pixels
+from onetoall_cli.training.puppets import MOVE_FRAMES, Split, sample_scene
+from onetoall_cli.training.vae_data import to_tensor
 
 STEPS, BATCH, RATE = 800, 8, 2e-3
 SIZES = ((128, 192), (192, 192), (192, 288))  # width, height
@@ -44,14 +46,13 @@ class Puppets(Dataset):
         rng = np.random.default_rng([1, step])
         width, height = SIZES[int(rng.integers(len(SIZES)))]
         clips = [
-            sample_scene(self.split, int(rng.integers(2**31)), width=width, height=height, frames=24)
-            .cut(slice(moment := int(rng.integers(24)), moment + 1))
+            sample_scene(self.split, int(rng.integers(2**31)), width=width, height=height, frames=MOVE_FRAMES)
+            .cut(slice(moment := int(rng.integers(MOVE_FRAMES)), moment + 1))
             .film(supersample=2)
             for _ in range(self.batch)
         ]  # fmt: skip
-        pictures = torch.from_numpy(np.concatenate([clip.frames for clip in clips])).movedim(-1, 1)
         masks = torch.from_numpy(np.concatenate([clip.masks for clip in clips]))
-        return pictures.float() / 127.5 - 1, masks.float() / 255
+        return to_tensor(np.stack([clip.frames for clip in clips]))[:, :, 0], masks.float() / 255
 
 
 @torch.no_grad()
@@ -64,9 +65,9 @@ def worsened(pictures: Tensor, vae: AutoencoderKLWan, source: torch.Generator) -
     half = len(pictures) // 2
     latents = encode(vae, pictures[:half, :, None])
     latents = latents + uniform(0, _MOST_NOISE, half, 1, 1, 1, 1) * torch.randn(latents.shape, generator=source)
-    mean, std = latent_statistics(vae)
-    decoded = vae.decode((latents * std + mean).to(vae.dtype), return_dict=False)[0][:, :, 0].float()
-    changed = [_blurred(picture, float(uniform(0, _MOST_BLUR, 1))) for picture in [*decoded, *pictures[half:]]]
+    (decoded,) = decode_frames(vae, latents)
+    whole = torch.cat([decoded[:, :, 0], pictures[half:]])
+    changed = [_blurred(picture, float(uniform(0, _MOST_BLUR, 1))) for picture in whole]
     result = torch.stack(changed) * uniform(0.85, 1.15, len(pictures), 3, 1, 1)
     result = result + uniform(-0.15, 0.15, len(pictures), 3, 1, 1)
     noise = uniform(0, 0.08, len(pictures), 1, 1, 1) * torch.randn(result.shape, generator=source)
@@ -108,8 +109,7 @@ def measure_segmenter(network: UNet2DModel, vae: AutoencoderKLWan, count: int = 
     found: dict[str, list[float]] = {"exact": [], "worsened": []}
     for pictures, coverage in (Puppets("validation", BATCH, count)[step] for step in range(count)):
         for name, shown in (("exact", pictures), ("worsened", worsened(pictures, vae, source))):
-            frames = ((shown + 1) * 127.5).round().byte().movedim(1, -1).numpy()
-            found[name].append(overlap(puppet_logits(frames, network) > 0, coverage.numpy() >= 0.5))
+            found[name].append(overlap(puppet_logits(to_pixels(shown), network) > 0, coverage.numpy() >= 0.5))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 

@@ -1,9 +1,12 @@
-"""Small media files made for the tests, whose pictures say which they are and which way up they are."""
+"""Small media files made for tests, whose pictures say which they are and which way up; how bad ones are refused."""
 
 from fractions import Fraction
 
 import av
 import numpy as np
+import pytest
+
+from onetoall_cli.errors import BadInput
 
 WIDTH, HEIGHT = 96, 64
 _BITS = 8
@@ -150,3 +153,10 @@ def onset(path):
         video = container.streams.video
         origin = float(next(container.decode(video[0])).time) if video else 0
     return start + int(np.argmax(loud)) / rate - origin
+
+
+def assert_refused(read, path, problem):
+    """`read` refuses `path` for `problem`, a pattern, and says which file it means and what to do."""
+    with pytest.raises(BadInput, match=problem) as refusal:
+        read(path)
+    assert path.name in refusal.value.problem and refusal.value.advice.endswith(".")

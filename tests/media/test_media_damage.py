@@ -7,7 +7,18 @@ import os
 import av
 import numpy as np
 import pytest
-from made_media import HEIGHT, WIDTH, beep, encode_sound, make_sound, make_video, number_of, picture, yuv
+from made_media import (
+    HEIGHT,
+    WIDTH,
+    assert_refused,
+    beep,
+    encode_sound,
+    make_sound,
+    make_video,
+    number_of,
+    picture,
+    yuv,
+)
 from PIL import Image
 
 from onetoall_cli.errors import BadInput
@@ -115,9 +126,7 @@ def song_with_cover(path):
 )
 def test_what_is_no_video_is_refused_with_the_reason_and_what_to_do(tmp_path, name, make, problem):
     make(tmp_path / name)
-    with pytest.raises(BadInput, match=problem) as refusal:
-        open_video(tmp_path / name)
-    assert name in refusal.value.problem and refusal.value.advice.endswith(".")
+    assert_refused(open_video, tmp_path / name, problem)
 
 
 def test_the_cover_of_a_song_is_not_a_video(tmp_path):

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from made_media import GREEN, RED, make_video, picture
+from made_media import GREEN, RED, assert_refused, make_video, picture
 from PIL import Image, ImageCms, features
 
 from onetoall_cli.errors import BadInput, OutOfResources
@@ -175,9 +175,7 @@ def cut_png(path):
 )
 def test_what_is_no_picture_is_refused_with_the_reason(tmp_path, name, make, problem):
     make(tmp_path / name)
-    with pytest.raises(BadInput, match=problem) as refusal:
-        read_picture(tmp_path / name)
-    assert name in refusal.value.problem and refusal.value.advice
+    assert_refused(read_picture, tmp_path / name, problem)
 
 
 def test_a_picture_too_large_to_be_meant_is_refused(tmp_path, monkeypatch):
