@@ -11,8 +11,10 @@ from torch.utils.data import Dataset
 
 from onetoall_cli.training.puppets import MOVE_FRAMES, Split, sample_scene
 
+_MOVING_OF = 6  # crops to choose from
 _MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # parts of the samples; the rest are plain pictures
-_SIZES = ((128, 192), (128, 160), (128, 128), (192, 128), (144, 208))  # width, height of whole pictures
+# Width, height of whole pictures of 128 pixels on the short side.
+_SIZES = ((128, 192), (128, 160), (128, 128), (192, 128), (144, 208))
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,21 @@ class Phase:
     Attributes:
         steps: how many.
         batch: samples a step.
-        crop: side of square crops in pixels; 0 = whole pictures of about 128 x 192.
+        crop: side of square crops in pixels; 0 = whole pictures.
         frames: 1 for stills, else 4k + 1.
+        moving: of several crops of a clip, take the one in which most moves, and no masks or black pictures: what
+            lies between two latent frames is learnt from little else.
     """
 
     steps: int
     batch: int
     crop: int = 64
     frames: int = 1
+    moving: bool = False
+
+    def __post_init__(self) -> None:
+        if self.moving and (self.frames == 1 or not self.crop):
+            raise ValueError("moving chooses among crops of clips: set frames and crop")
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class VaeSettings:
     Attributes:
         output: the run's folder.
         phases: what the steps train on, one after the other.
+        short_side: of whole pictures, about, in pixels; moves grow with it. A multiple of 64.
         model: constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
         init_from: a VAE's folder to go on from instead of a fresh one; `model` then says nothing.
         trained: "decoder" leaves the encoder and the latents' statistics, so that networks trained on them still fit.
@@ -58,6 +68,7 @@ class VaeSettings:
 
     output: Path
     phases: tuple[Phase, ...]
+    short_side: int = 128
     model: dict = field(default_factory=lambda: {"base_dim": 24, "num_res_blocks": 1})
     init_from: Path | None = None
     trained: Literal["all", "decoder"] = "all"
@@ -78,6 +89,8 @@ class VaeSettings:
     statistics: int = 96
 
     def __post_init__(self) -> None:
+        if self.short_side < 64 or self.short_side % 64:
+            raise ValueError("short_side is a positive multiple of 64")  # so that every size is one of 8
         if self.trained == "decoder" and self.init_from is None:
             raise ValueError("a decoder is trained for an encoder: name the VAE in init_from")
         if self.latent_frame == "last" and self.trained != "decoder":
@@ -116,8 +129,13 @@ class VaeBatches(Dataset):
     def __getitem__(self, step: int) -> Tensor:
         phase = self.settings.phase_at(step)
         rng = np.random.default_rng([self.settings.seed, step])
-        size = _SIZES[int(rng.integers(len(_SIZES)))]
-        samples = [sample_pictures("train", rng, phase.frames, size, phase.crop) for _ in range(phase.batch)]
+        width, height = _SIZES[int(rng.integers(len(_SIZES)))]
+        size = (width * self.settings.short_side // 128, height * self.settings.short_side // 128)
+        if phase.moving:
+            samples = [_moving_crop(_sample_clip("train", rng, phase.frames, size), rng, phase.crop)
+                       for _ in range(phase.batch)]  # fmt: skip
+        else:
+            samples = [sample_pictures("train", rng, phase.frames, size, phase.crop) for _ in range(phase.batch)]
         return to_tensor(np.stack(samples))
 
 
@@ -142,16 +160,30 @@ def sample_pictures(
         picture = np.where(known[..., None], 0, 255).astype(np.uint8).repeat(3, axis=-1)
         clip = np.broadcast_to(picture, (frames, *picture.shape))
     else:
-        lead = MOVE_FRAMES if frames > 1 else 0
-        scene = sample_scene(split, int(rng.integers(2**31)), width=width, height=height, frames=frames + lead)
-        first = int(rng.integers(lead + 1))
-        clip = scene.cut(slice(first, first + frames)).film(supersample=2).frames
+        clip = _sample_clip(split, rng, frames, size)
         if kind > 1 - _MASKED_PART:
             clip = clip * _random_box(rng, width, height)[..., None]
-    if crop:
-        top, left = int(rng.integers(height - crop + 1)), int(rng.integers(width - crop + 1))
-        clip = clip[:, top : top + crop, left : left + crop]
-    return np.ascontiguousarray(clip)
+    return _random_crop(clip, rng, crop) if crop else np.ascontiguousarray(clip)
+
+
+def _sample_clip(split: Split, rng: np.random.Generator, frames: int, size: tuple[int, int]) -> np.ndarray:
+    """A puppet's frames (frames, H, W, 3), somewhere in its first moves."""
+    lead = MOVE_FRAMES if frames > 1 else 0
+    scene = sample_scene(split, int(rng.integers(2**31)), width=size[0], height=size[1], frames=frames + lead)
+    first = int(rng.integers(lead + 1))
+    return scene.cut(slice(first, first + frames)).film(supersample=2).frames
+
+
+def _random_crop(clip: np.ndarray, rng: np.random.Generator, side: int) -> np.ndarray:
+    height, width = clip.shape[1:3]
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    return np.ascontiguousarray(clip[:, top : top + side, left : left + side])
+
+
+def _moving_crop(clip: np.ndarray, rng: np.random.Generator, side: int) -> np.ndarray:
+    """Of several random crops the one whose pixels change most from frame to frame."""
+    crops = [_random_crop(clip, rng, side) for _ in range(_MOVING_OF)]
+    return max(crops, key=lambda crop: float(np.abs(np.diff(crop.astype(np.int16), axis=0)).mean()))
 
 
 def _random_box(rng: np.random.Generator, width: int, height: int) -> np.ndarray:

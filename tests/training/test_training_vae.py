@@ -83,6 +83,33 @@ def test_batches_are_fixed_by_seed_and_step(tmp_path) -> None:
     assert first[0].min() >= -1 and first[0].max() <= 1
 
 
+def test_whole_pictures_have_about_the_short_side_asked_for(tmp_path) -> None:
+    sizes = {}
+    for side in (64, 192):
+        batches = VaeBatches(settings(tmp_path, phases=(Phase(8, 1, 0),), short_side=side))
+        sizes[side] = [tuple(batches[step].shape[-2:]) for step in range(8)]
+    assert all(72 >= min(size) >= 64 for size in sizes[64]) and len(set(sizes[64])) > 2
+    assert sizes[192] == [(3 * height, 3 * width) for height, width in sizes[64]]
+    with pytest.raises(ValueError, match="multiple of 64"):
+        settings(tmp_path, short_side=100)
+
+
+def test_moving_crops_show_more_change_than_others(tmp_path) -> None:
+    def change(moving: bool) -> float:
+        run = settings(tmp_path, phases=(Phase(12, 1, 32, 5, moving),))
+        return float(np.mean([VaeBatches(run)[step].diff(dim=2).abs().mean() for step in range(12)]))
+
+    assert change(moving=True) > 1.5 * change(moving=False) > 0
+    again = VaeBatches(settings(tmp_path, phases=(Phase(12, 2, 32, 5, True),)))
+    assert again[3].shape == (2, 3, 5, 32, 32) and torch.equal(again[3], again[3])
+
+
+@pytest.mark.parametrize("phase", [{"frames": 1, "crop": 32}, {"frames": 5, "crop": 0}])
+def test_moving_chooses_among_crops_of_clips_only(phase) -> None:
+    with pytest.raises(ValueError, match="set frames and crop"):
+        Phase(1, 1, moving=True, **phase)
+
+
 def test_phases_follow_each_other(tmp_path) -> None:
     run = settings(tmp_path)
     assert run.steps == 4
