@@ -65,6 +65,8 @@ class TrainingSettings:
         conditions: overrides of the stage's table, such as {mask: 0.6}.
         batch, accumulate: samples a process takes a micro-step, and micro-steps an optimiser step.
         picture_batch: samples of a micro-step on single pictures, which are so much lighter; None takes `batch`.
+        echo: how many micro-steps in a row take the same samples, each with noise and times of its own: what is drawn
+            and encoded once serves several (data echoing, arXiv 1907.05550).
         frames: of a video sample, 4k + 1.
         fps: of the clips.
         video_share: of the batches; the rest are single pictures (released: video : image about 6 : 1).
@@ -92,6 +94,7 @@ class TrainingSettings:
     batch: int = 1
     accumulate: int = 1
     picture_batch: int | None = None
+    echo: int = 1
     frames: int = 29
     fps: float = 16.0
     video_share: float = 6 / 7
@@ -126,6 +129,8 @@ class TrainingSettings:
             raise ValueError(f"stage is {self.stage}, not 1, 2 or 3")
         if not is_clip_length(self.frames):
             raise ValueError(f"frames is {self.frames}, not 4k + 1")
+        if self.echo < 1:
+            raise ValueError(f"echo is {self.echo}, not 1 or more")
         if self.model is None and self.init_from is None:
             raise ValueError("either model or init_from is needed")
         for resolution in self.resolutions:

@@ -5,7 +5,10 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +34,7 @@ from onetoall_cli.training.initial import build_network
 from onetoall_cli.training.latents import LatentCache, Stored, encode, encode_reference, load_vae, no_reference
 from onetoall_cli.training.losses import flow_loss, noised
 from onetoall_cli.training.optimisers import build_optimisers
-from onetoall_cli.training.recipe import TrainingSettings
+from onetoall_cli.training.recipe import BatchPlan, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sheets import write_sample_sheet
 from onetoall_cli.training.sources import ClipSource, PuppetSource, load_motions
@@ -86,6 +89,25 @@ def open_source(settings: TrainingSettings, progress: Progress | None = None) ->
     )  # fmt: skip
 
 
+class Inputs(NamedTuple):
+    """A micro-batch as the network takes it, but for noise and times.
+
+    Attributes:
+        plan: what its samples share.
+        clean: (B, 16, n, h, w), the target.
+        reference: (B, 32, 1, h, w).
+        pose, reference_pose: (B, 3, T or 1, H, W) in [-1, 1]; None where no pose is given.
+        weights: (B, 1, n, h, w).
+    """
+
+    plan: BatchPlan
+    clean: Tensor
+    reference: Tensor
+    pose: Tensor | None
+    reference_pose: Tensor | None
+    weights: Tensor
+
+
 class Trainer:
     """One process of a run: network, optimisers, average, data and the step they stand at."""
 
@@ -112,6 +134,10 @@ class Trainer:
                    [name for name, _ in network.named_parameters()])  # fmt: skip
         if settings.gradient_checkpointing:
             network.enable_gradient_checkpointing()
+        encoder = network.pose_encoder
+        if settings.echo > 1 and not any(parameter.requires_grad for parameter in encoder.parameters()):
+            # Echoes of a batch hold the same tensors of drawn poses, and so get what was made of them.
+            encoder.forward = lru_cache(maxsize=2)(encoder.forward)  # type: ignore[method-assign]
         self.step = 0
         self.plain_network = network.to(device).train()
         self.average = Average(self.plain_network, settings.ema)
@@ -152,7 +178,7 @@ class Trainer:
 
     # -- one step -----------------------------------------------------------------------------------------------
 
-    def _step(self, batches: Iterator[tuple[int, Batch]]) -> dict[str, float]:
+    def _step(self, batches: Iterator[tuple[int, Inputs]]) -> dict[str, float]:
         """One optimiser step over `accumulate` micro-batches; returns the figures for the log."""
         settings = self.settings
         rate = settings.learning_rate(self.step)
@@ -160,9 +186,9 @@ class Trainer:
             group["lr"] = rate
         losses, norm = [], 0.0
         for _ in range(settings.accumulate):
-            number, batch = next(batches)
+            number, inputs = next(batches)
             with self.accelerator.accumulate(self.network):
-                loss = self.loss(batch, number)
+                loss = self.loss(inputs, number)
                 self.accelerator.backward(loss)
                 losses.append(loss.detach())
                 if self.accelerator.sync_gradients:
@@ -175,24 +201,30 @@ class Trainer:
         mean = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
         return {"loss": mean.item(), "gradient": norm, "lr": rate}
 
-    def loss(self, batch: Batch, number: int) -> Tensor:
-        """The loss of micro-batch `number`, whose noise and times are fixed by (seed, number)."""
-        plan, device = batch.plan, self.accelerator.device
+    def loss(self, inputs: Inputs, number: int) -> Tensor:
+        """The loss of micro-step `number`, whose noise and times are fixed by (seed, number)."""
+        plan, clean, pose = inputs.plan, inputs.clean, inputs.pose
+        generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
+        flow = noised(clean, generator, token_replace=plan.token_replace, shift=self.settings.timestep_shift)
+        velocity = self.network(
+            flow.latents, flow.timestep, self.text.expand(len(clean), -1, -1), inputs.reference, pose,
+            inputs.reference_pose, pose_scale=0.0 if pose is None else 1.0, num_context_frames=flow.context,
+            return_dict=False,
+        )[0]  # fmt: skip
+        return flow_loss(velocity, flow, inputs.weights)
+
+    def encoded(self, batch: Batch) -> Inputs:
+        """What the network takes of a micro-batch."""
+        device = self.accelerator.device
         clean = self._clean_latents(batch)
         reference = encode_reference(self.vae, pictures_to_tensor(batch.reference, device), batch.mask.to(device))
-        if plan.dropped in ("both", "reference"):
+        if batch.plan.dropped in ("both", "reference"):
             reference = no_reference(self.vae, reference)
         pose = reference_pose = None
         if batch.pose is not None and batch.reference_pose is not None:
             pose = pictures_to_tensor(batch.pose, device)
             reference_pose = pictures_to_tensor(batch.reference_pose, device)
-        generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
-        flow = noised(clean, generator, token_replace=plan.token_replace, shift=self.settings.timestep_shift)
-        velocity = self.network(
-            flow.latents, flow.timestep, self.text.expand(len(clean), -1, -1), reference, pose, reference_pose,
-            pose_scale=0.0 if pose is None else 1.0, num_context_frames=flow.context, return_dict=False,
-        )[0]  # fmt: skip
-        return flow_loss(velocity, flow, batch.weights.to(device))
+        return Inputs(batch.plan, clean, reference, pose, reference_pose, batch.weights.to(device))
 
     def _clean_latents(self, batch: Batch) -> Tensor:
         """The target latents (B, 16, n, h, w), from the cache or encoded, in either case rounded to float16."""
@@ -208,16 +240,20 @@ class Trainer:
             values.append(latents.to(self.accelerator.device).float())
         return torch.stack(values)
 
-    def _batches(self) -> Iterator[tuple[int, Batch]]:
-        """This process's micro-batches with their numbers, from the present step on."""
+    def _batches(self) -> Iterator[tuple[int, Inputs]]:
+        """This process's micro-steps from the present step on: their numbers, and the batch, encoded, of each."""
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        micro = range(self.step * self.settings.accumulate, self.settings.steps * self.settings.accumulate)
-        numbers = [index * processes + rank for index in micro]
+        echo = self.settings.echo
+        steps = range(self.step * self.settings.accumulate, self.settings.steps * self.settings.accumulate)
+        echoes = [list(same) for _, same in groupby(steps, lambda step: step // echo)]
         loader = DataLoader(
-            Batches(self.settings, self.source), batch_size=None, sampler=numbers, num_workers=self.settings.workers,
+            Batches(self.settings, self.source), batch_size=None, num_workers=self.settings.workers,
+            sampler=[same[0] // echo * processes + rank for same in echoes],
             prefetch_factor=2 if self.settings.workers else None,
         )  # type: ignore[arg-type]  # fmt: skip
-        yield from zip(numbers, loader, strict=True)
+        for same, batch in zip(echoes, loader, strict=True):
+            inputs = self.encoded(batch)
+            yield from ((step * processes + rank, inputs) for step in same)
 
     # -- records ------------------------------------------------------------------------------------------------
 

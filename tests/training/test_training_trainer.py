@@ -57,9 +57,9 @@ def test_each_stage_starts_from_the_one_before_and_trains_only_its_own(settings,
         previous = run.output
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
-def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path, optimiser) -> None:
-    whole = replace(settings, optimiser=optimiser)
+@pytest.mark.parametrize(("optimiser", "echo"), [("adamw", 1), ("muon", 1), ("adamw", 3)])
+def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path, optimiser, echo) -> None:
+    whole = replace(settings, optimiser=optimiser, echo=echo)
     broken = replace(whole, output=tmp_path / "broken")
     first = train(whole)
 
@@ -77,6 +77,21 @@ def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path, optim
     assert len(figures(whole.output)) == 5
     a, b = (OneToAllTransformer3DModel.from_pretrained(folder).state_dict() for folder in (first, second))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_echoes_share_what_is_drawn_and_encoded_but_not_the_noise(settings) -> None:
+    conditions = {"trained": ["(?!pose_encoder)"], "drop_both": 0.0, "drop_reference": 0.0, "drop_pose": 0.0}
+    trainer = Trainer(replace(settings, echo=2, conditions=conditions))
+    seen = []
+    trainer.plain_network.pose_encoder.conv_in.register_forward_hook(lambda *_: seen.append(1))
+    steps = list(trainer._batches())
+    assert [number for number, _ in steps] == [0, 1, 2, 3]
+    inputs = [each for _, each in steps]
+    assert inputs[0] is inputs[1] and inputs[2] is inputs[3] and inputs[1] is not inputs[2]
+    losses = [trainer.loss(each, number).item() for number, each in steps]
+    assert len(set(losses)) == 4
+    assert len(seen) == 4  # motion and reference, once for two steps
+    assert trainer.loss(inputs[0], 0).item() == losses[0]
 
 
 @pytest.mark.slow
@@ -108,9 +123,9 @@ def test_a_batch_does_not_depend_on_the_cache(settings) -> None:
     run = replace(settings, video_share=1.0, conditions={"zoom": 0.4})
     trainer = Trainer(run)
     cold = [Batches(run, source)[number] for number in range(8)]
-    losses = [trainer.loss(batch, number).item() for number, batch in enumerate(cold)]
+    losses = [trainer.loss(trainer.encoded(batch), number).item() for number, batch in enumerate(cold)]
     warm = [Batches(run, source)[number] for number in range(8)]
-    assert [trainer.loss(batch, number).item() for number, batch in enumerate(warm)] == losses
+    assert [trainer.loss(trainer.encoded(batch), number).item() for number, batch in enumerate(warm)] == losses
     assert any(batch.latents[0] is not None for batch in warm)
     for first, second in zip(cold, warm, strict=True):
         assert torch.equal(first.reference, second.reference) and torch.equal(first.mask, second.mask)
