@@ -13,6 +13,7 @@ from torch import Tensor
 
 from onetoall_cli.lattice import CONTEXT_LATENTS, SPATIAL_STRIDE, TEMPORAL_STRIDE
 from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.training.masks import face_box
 
 TRAIN_STEPS = 1000  # the time is an index of 1000, uniform (released recipe; shift 1 in training)
 _MIN_SCORE = 0.3
@@ -27,6 +28,8 @@ _LIMBS = (
     (kp.RIGHT_HIP, kp.RIGHT_KNEE), (kp.RIGHT_KNEE, kp.RIGHT_ANKLE),
 )  # fmt: skip
 _THICKNESS = 0.4
+# Hair and hats, which no keypoint marks: how much of the face's width beside it and of its height above it.
+_BESIDE_FACE, _ABOVE_FACE = 0.3, 1.2
 
 
 class Noised(NamedTuple):
@@ -78,7 +81,7 @@ def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor) -> Tensor:
 def region_weights(
     keypoints: NDArray, height: int, width: int, weight: float, body: float = 1.0
 ) -> NDArray[np.float32]:
-    """Weights of one clip's latent pixels: `weight` in the boxes of faces and hands, `body` on and beside the limbs.
+    """Weights of one clip's latent pixels: `weight` in the boxes of faces and hands, `body` where `near_body`.
 
     Args:
         keypoints: (T, 133, 3) in pixels of the clip, T = 4 (n - 1) + 1.
@@ -91,7 +94,7 @@ def region_weights(
     weights = np.ones((len(keypoints), height // stride, width // stride), np.float32)
     for frame, points in zip(weights, keypoints, strict=True):
         if body != 1:
-            frame[near_limbs(points, height, width)] = body
+            frame[near_body(points, height, width)] = body
         for region in (kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND):
             seen = points[region][points[region, 2] >= _MIN_SCORE, :2]
             if len(seen) < 3:
@@ -106,8 +109,12 @@ def region_weights(
     return np.concatenate([weights[:1], later])
 
 
-def near_limbs(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
-    """Latent pixels (height / 8, width / 8) that a limb, the head or the trunk touches, of keypoints (133, 3)."""
+def near_body(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
+    """Latent pixels (height / 8, width / 8) that a limb, the trunk, or the head with its hair touches.
+
+    Args:
+        points: keypoints (133, 3).
+    """
     seen = points[:, 2] >= _MIN_SCORE
     limbs = [(a, b) for a, b in _LIMBS if seen[a] and seen[b]]
     picture = np.zeros((height, width), np.uint8)
@@ -117,5 +124,10 @@ def near_limbs(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
         pixels = points[:, :2].astype(int).tolist()
         for a, b in limbs:
             cv2.line(picture, pixels[a], pixels[b], (1,), thickness)
+    face = face_box(points)
+    if face is not None:
+        beside, above = _BESIDE_FACE * (face.right - face.left), _ABOVE_FACE * face.height
+        corner = int(face.left - beside), int(face.top - above)
+        cv2.rectangle(picture, corner, (int(face.right + beside), int(face.bottom)), (1,), cv2.FILLED)
     stride = SPATIAL_STRIDE
     return picture.reshape(height // stride, stride, width // stride, stride).max(axis=(1, 3)) > 0

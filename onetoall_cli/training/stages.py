@@ -28,7 +28,7 @@ class Stage:
         hide_face: that no driving face is drawn at all.
         token_replace: that the first two latent frames are clean context.
         region_weight: how much more an error in faces and hands counts.
-        body_weight: how much more one on and beside the limbs counts (ours; the paper has no such weight).
+        body_weight: how much more one on and beside limbs, trunk and head counts (ours; the paper has no such weight).
         reference_pose: whether the reference's pose is given beside the driving one (False, a black picture, is for
             ablations: then nothing tells how the two relate).
     """

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from onetoall_cli.evaluation.cases import region_maps
 from onetoall_cli.lattice import CONTEXT_LATENTS
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.training.losses import Noised, flow_loss, near_limbs, noised, region_weights
+from onetoall_cli.training.losses import Noised, flow_loss, near_body, noised, region_weights
 from onetoall_cli.training.puppets import sample_scene
 
 
@@ -85,14 +86,26 @@ def test_faces_and_hands_weigh_more_in_every_frame_they_are_in() -> None:
 def test_limbs_weigh_more_with_what_is_beside_them() -> None:
     clip = sample_scene("train", 0, width=128, height=192, frames=1).film(supersample=1)
     points, figure = clip.poses.keypoints[:, 0], clip.masks[0] >= 128
-    near = near_limbs(points[0], 192, 128)
+    near = near_body(points[0], 192, 128)
     assert near.shape == (24, 16) and near.mean() < 2 * figure.mean()
     assert near.repeat(8, axis=0).repeat(8, axis=1)[figure].mean() > 0.9
     weights = region_weights(points, 192, 128, 3.0, 2.0)[0]
     assert set(np.unique(weights)) == {1.0, 2.0, 3.0}
     assert (weights[near] >= 2).all() and (weights[~near] != 2).all()
     hidden = np.zeros_like(points[0])
-    assert not near_limbs(hidden, 192, 128).any()
+    assert not near_body(hidden, 192, 128).any()
+
+
+def test_hair_and_hats_weigh_more_too() -> None:
+    covered = []
+    for seed in range(12):
+        scene = sample_scene("train", seed, width=192, height=288, frames=1)
+        regions = region_maps(scene)
+        crown = (regions["hair"] | regions["hat"])[0]
+        near = near_body(scene.film(supersample=1).poses.keypoints[0, 0], 288, 192)
+        if crown.any():
+            covered.append(near.repeat(8, axis=0).repeat(8, axis=1)[crown].mean())
+    assert len(covered) > 8 and np.mean(covered) > 0.85
 
 
 def test_regions_outside_the_picture_weigh_nothing() -> None:
