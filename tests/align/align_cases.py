@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
+from onetoall_cli.align import body_scale, choose_anchor, retarget
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
 
@@ -149,3 +150,17 @@ def checkerboard(height, width, cell=16):
     y, x = np.mgrid[:height, :width] // cell
     dark = ((x + y) % 2).astype(np.uint8)
     return np.stack([80 + 100 * dark, 200 - 60 * dark, np.full_like(dark, 120)], axis=-1)
+
+
+def carried(motion, reference, wanted=None):
+    """(retargeted motion, anchor frame, body factor)."""
+    anchor = choose_anchor(person(reference), motion, wanted)
+    ratio = body_scale(person(reference), person(motion, anchor.frame)).ratio
+    return retarget(motion, reference, anchor), anchor.frame, 1 / ratio
+
+
+def two_bodies(seed, frames=6):
+    """A reference and a motion of two different puppets, at different sizes and places."""
+    rng = np.random.default_rng(seed)
+    reference = still(puppet(rng, size=rng.uniform(200, 1500), at=(300, 250))[0], 800, 1300)
+    return reference, clip(puppet(rng, frames, size=rng.uniform(200, 1500)))
