@@ -83,12 +83,17 @@ def test_faces_and_hands_weigh_more_in_every_frame_they_are_in() -> None:
     assert (region_weights(points, 64, 96, 1.0) == 1).all()
 
 
+def part_within(near: np.ndarray, pixels: np.ndarray) -> float:
+    """How much of a set of pixels lies within latent pixels."""
+    return float(near.repeat(8, axis=0).repeat(8, axis=1)[pixels].mean())
+
+
 def test_limbs_weigh_more_with_what_is_beside_them() -> None:
     clip = sample_scene("train", 0, width=128, height=192, frames=1).film(supersample=1)
     points, figure = clip.poses.keypoints[:, 0], clip.masks[0] >= 128
     near = near_body(points[0], 192, 128)
     assert near.shape == (24, 16) and near.mean() < 2 * figure.mean()
-    assert near.repeat(8, axis=0).repeat(8, axis=1)[figure].mean() > 0.9
+    assert part_within(near, figure) > 0.9
     weights = region_weights(points, 192, 128, 3.0, 2.0)[0]
     assert set(np.unique(weights)) == {1.0, 2.0, 3.0}
     assert (weights[near] >= 2).all() and (weights[~near] != 2).all()
@@ -104,7 +109,7 @@ def test_hair_and_hats_weigh_more_too() -> None:
         crown = (regions["hair"] | regions["hat"])[0]
         near = near_body(scene.film(supersample=1).poses.keypoints[0, 0], 288, 192)
         if crown.any():
-            covered.append(near.repeat(8, axis=0).repeat(8, axis=1)[crown].mean())
+            covered.append(part_within(near, crown))
     assert len(covered) > 8 and np.mean(covered) > 0.85
 
 
