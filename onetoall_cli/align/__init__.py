@@ -8,7 +8,7 @@ from onetoall_cli.align.continuation import continue_motion
 from onetoall_cli.align.decision import Decision, decide
 from onetoall_cli.align.preview import anchor_frame, hatched, preview_frames, preview_picture
 from onetoall_cli.align.retargeting import retarget
-from onetoall_cli.align.translation import BodyScale, body_scale
+from onetoall_cli.align.translation import BodyScale, body_scale, height_scale
 
 __all__ = [
     "FITS",
@@ -25,6 +25,7 @@ __all__ = [
     "continue_motion",
     "decide",
     "hatched",
+    "height_scale",
     "preview_frames",
     "preview_picture",
     "retarget",

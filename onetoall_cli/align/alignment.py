@@ -16,7 +16,7 @@ from onetoall_cli.align.conditioning import Conditioning
 from onetoall_cli.align.decision import Decision, decide
 from onetoall_cli.align.retargeting import retarget
 from onetoall_cli.align.similarity import Similarity
-from onetoall_cli.align.translation import BodyScale, body_scale, lay_over, place
+from onetoall_cli.align.translation import BodyScale, body_scale, height_scale, lay_over, place
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose.drawing import Face, Head
@@ -30,15 +30,20 @@ class _Meeting:
     """Where reference and driver meet, and what that says about how to align them."""
 
     anchor: Anchor
-    scale: BodyScale
-    over: Similarity  # reference pixels -> driver pixels
+    reference: NDArray  # keypoints (133, 3)
+    driver: NDArray  # likewise, at the anchor
     decision: Decision
+
+    def over(self, scale: BodyScale) -> Similarity:
+        """Reference pixels -> driver pixels."""
+        return lay_over(self.reference, self.driver, self.anchor.pin, scale.ratio)
 
 
 @dataclass(frozen=True)
 class _Plane:
     """Reference and motion in one plane."""
 
+    scale: BodyScale | None  # by which they were brought together
     reference: Similarity  # reference pixels -> plane
     driver: Similarity  # driver pixels -> plane; what the motion as a whole went through
     keypoints: NDArray  # of the motion in the plane, (frames, 133, 3)
@@ -120,7 +125,7 @@ def align(
         head=head_style,
         canvas_short_side=canvas_short_side,
         meta={
-            **_story(mode, meeting, face_style, head_style),
+            **_story(mode, meeting, plane.scale, face_style, head_style),
             **_numbers("", where),
             **_numbers("motion_", plane.driver.then(to_canvas)),
             "fit": fit,
@@ -138,11 +143,10 @@ def _meet(pose: PoseSequence, motion: PoseSequence, wanted: int | None) -> _Meet
     reference = pose.keypoints[0, 0]
     anchor = choose_anchor(reference, motion, wanted)
     driver = motion.keypoints[anchor.frame, 0]
-    scale = body_scale(reference, driver)
     return _Meeting(
         anchor,
-        scale,
-        lay_over(reference, driver, anchor.pin, scale.ratio),
+        reference,
+        driver,
         decide(reference, (pose.width, pose.height), driver, (motion.width, motion.height)),
     )
 
@@ -151,14 +155,15 @@ def _on_the_motion(motion: PoseSequence, meeting: _Meeting) -> _Plane:
     """ "pose" mode: the driver's frame, with the reference laid over it."""
     keypoints = motion.keypoints[:, 0]
     movement = movement_box(keypoints)
-    return _Plane(meeting.over, Similarity(), keypoints, _frame(motion), movement, movement)
+    scale = height_scale(meeting.reference, meeting.driver)
+    return _Plane(scale, meeting.over(scale), Similarity(), keypoints, _frame(motion), movement, movement)
 
 
 def _on_the_reference(pose: PoseSequence, motion: PoseSequence, meeting: _Meeting) -> _Plane:
     """ "ref" mode: the reference picture, with the motion carried to its proportions."""
-    body = meeting.over.inverse()
+    scale = body_scale(meeting.reference, meeting.driver)  # which `retarget` goes by
     keypoints = retarget(motion, pose, meeting.anchor).keypoints[:, 0]
-    return _over_the_picture(pose, body, keypoints)
+    return _over_the_picture(pose, meeting.over(scale).inverse(), keypoints, scale)
 
 
 def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
@@ -168,19 +173,23 @@ def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
     return _over_the_picture(pose, laid, keypoints)
 
 
-def _over_the_picture(pose: PoseSequence, driver: Similarity, keypoints: NDArray) -> _Plane:
+def _over_the_picture(
+    pose: PoseSequence, driver: Similarity, keypoints: NDArray, scale: BodyScale | None = None
+) -> _Plane:
     """The reference picture's plane with a motion in it, of which the picture remains part."""
     movement = movement_box(keypoints)
-    return _Plane(Similarity(), driver, keypoints, _frame(pose), movement, union(_frame(pose), movement))
+    return _Plane(scale, Similarity(), driver, keypoints, _frame(pose), movement, union(_frame(pose), movement))
 
 
 def _frame(sequence: PoseSequence) -> Box:
     return (0.0, 0.0, float(sequence.width), float(sequence.height))
 
 
-def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict[str, Any]:
+def _story(
+    mode: Mode, meeting: _Meeting | None, scale: BodyScale | None, face: Face, head: Head
+) -> dict[str, Any]:  # fmt: skip
     """What was chosen and why, as plain JSON."""
-    if meeting is None:
+    if meeting is None or scale is None:
         return {
             "mode": "none",
             "requested_mode": mode,
@@ -204,8 +213,8 @@ def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict
         "anchor": anchor.frame,
         "anchor_pin": PIN_NAMES[anchor.pin],
         "anchor_why": anchor.why,
-        "body_ratio": meeting.scale.ratio,
-        "body_measure": meeting.scale.measure,
+        "body_ratio": scale.ratio,
+        "body_measure": scale.measure,
     }
 
 

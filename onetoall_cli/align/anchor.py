@@ -21,6 +21,7 @@ from onetoall_cli.align.skeleton import (
     UPPER_ARMS,
     distance,
     seen,
+    torso_height,
     with_neck,
 )
 from onetoall_cli.errors import BadInput
@@ -171,7 +172,7 @@ def _turned_aside(reference: NDArray, frames: NDArray) -> NDArray[np.bool_]:
     if seen(reference, *SHOULDERS, *HIPS, score=SURE_SCORE):
         return np.zeros(len(frames), dtype=bool)
     line = SHOULDERS if seen(reference, *SHOULDERS, score=SURE_SCORE) else EARS
-    torso = np.linalg.norm(frames[:, HIPS, :2].mean(axis=1) - frames[:, SHOULDERS, :2].mean(axis=1), axis=-1)
+    torso = torso_height(frames)
     has_torso = seen(frames, *SHOULDERS, *HIPS) & (torso > 0)
     share = distance(frames, *line) / np.where(has_torso, torso, 1.0)
     aside = np.zeros(len(frames), dtype=bool)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from onetoall_cli.align.anchor import choose_anchor
-from onetoall_cli.align.translation import body_scale, lay_over
+from onetoall_cli.align.translation import height_scale, lay_over
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 
@@ -35,7 +35,7 @@ def continue_motion(tail: PoseSequence, motion: PoseSequence, *, frames: int, fp
             "The clip's end and the motion's beginning share no shoulder, hip or nose to be joined at.",
             "Begin the motion elsewhere with --start, or give the clip's poses with --clip-pose FILE.",
         ) from error
-    onto = lay_over(first, last, pin, body_scale(first, last).ratio)
+    onto = lay_over(first, last, pin, height_scale(first, last).ratio)
     held = np.repeat(tail.keypoints[:1], max(0, frames - len(tail)), axis=0)
     keypoints = np.concatenate([held, tail.keypoints[-frames:], onto.keypoints(motion.keypoints)])
     return replace(tail, keypoints=keypoints.astype(np.float32), fps=fps, times=None)

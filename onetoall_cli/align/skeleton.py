@@ -48,3 +48,17 @@ def seen(keypoints: NDArray, *rows: int, score: float = SEEN_SCORE) -> NDArray[n
 def distance(keypoints: NDArray, a: int, b: int) -> NDArray[np.float64]:
     """Pixels from point `a` to point `b`, (...)."""
     return np.linalg.norm(keypoints[..., a, :2] - keypoints[..., b, :2], axis=-1)
+
+
+def torso_height(keypoints: NDArray) -> NDArray[np.float64]:
+    """Pixels from the middle of the shoulders to that of the hips, (...)."""
+    return _between(keypoints, SHOULDERS, HIPS)
+
+
+def head_height(keypoints: NDArray) -> NDArray[np.float64]:
+    """Pixels from the middle of the shoulders to that of the ears, (...)."""
+    return _between(keypoints, SHOULDERS, EARS)
+
+
+def _between(keypoints: NDArray, pair: tuple[int, int], other: tuple[int, int]) -> NDArray[np.float64]:
+    return np.linalg.norm(keypoints[..., other, :2].mean(axis=-2) - keypoints[..., pair, :2].mean(axis=-2), axis=-1)

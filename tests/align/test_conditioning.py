@@ -229,7 +229,7 @@ def test_head_and_shoulders_alone_can_be_aligned_to_a_full_body():
     bust = replace(pose, keypoints=without(pose.keypoints, range(7, 23)))
     value = align(checkerboard(2024, 1024, 64), bust, real("dance_full")[:5], **SMALL)
     assert value.meta["mode"] == "pose"
-    assert value.meta["body_measure"] == "shoulder distance"
+    assert value.meta["body_measure"] == "height of head"
 
 
 def test_a_dancer_at_the_side_of_a_landscape_video_stays_in_a_portrait_output():

@@ -6,7 +6,7 @@ from golden_crop import centre_cropped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetoall_cli.align import body_scale
+from onetoall_cli.align import body_scale, choose_anchor, height_scale
 from onetoall_cli.align.similarity import Similarity
 from onetoall_cli.align.skeleton import NECK, with_neck
 from onetoall_cli.align.translation import known, lay_over, place
@@ -61,6 +61,53 @@ def test_a_degenerate_length_leaves_the_size_alone():
     body = without(body, HIPS)
     body[SHOULDERS[0], 1] = body[SHOULDERS[1], 1]
     assert body_scale(body, double).ratio == 1.0
+
+
+def turned_aside(body, share):
+    """The same seen from aside: everything narrower, nothing lower."""
+    middle = with_neck(body)[NECK, 0]
+    return np.concatenate([middle + share * (body[:, :1] - middle), body[:, 1:]], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "measure"),
+    [((), "height of torso and head"), (HIPS, "height of head"), (EARS, "height of torso")],
+)
+def test_turning_aside_does_not_change_a_bodys_height(missing, measure):
+    body, double = body_and_its_double()
+    reference = without(turned_aside(body, 0.5), missing)
+    scale = height_scale(reference, double)
+    assert scale.measure == measure
+    assert scale.ratio == pytest.approx(2.0, rel=0.03)
+    assert body_scale(reference, double).ratio > 2.5
+
+
+def test_without_a_height_the_widths_count():
+    body, double = body_and_its_double()
+    reference = without(body, (*HIPS, *EARS))
+    assert height_scale(reference, double) == body_scale(reference, double)
+
+
+def test_unsure_hips_set_no_scale_but_ears_under_hair_do():
+    body, double = body_and_its_double()
+    double[list(HIPS), 2] = 0.89
+    double[list(EARS), 2] = 0.5
+    assert height_scale(body, double).measure == "height of head"
+
+
+@pytest.mark.parametrize("dance", ["dance_full", "dance_crouch"])
+@pytest.mark.parametrize("hidden", [(), range(11, 23)], ids=["whole", "bust"])
+def test_a_dancer_is_as_large_as_in_other_frames_of_the_dance(dance, hidden):
+    motion = real(dance)
+    errors = []
+    for frame in range(len(motion)):
+        reference = without(person(motion, frame), hidden)
+        for half in (motion[:12], motion[12:]):
+            driver = person(half, choose_anchor(reference, half).frame)
+            errors.append([abs(np.log(scale(reference, driver).ratio)) for scale in (height_scale, body_scale)])
+    by_height, by_width = np.mean(errors, axis=0)
+    assert by_height < 0.05
+    assert by_height < 0.5 * by_width
 
 
 def test_the_reference_neck_lands_on_the_anchor_neck():
