@@ -40,6 +40,21 @@ def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
+def test_what_a_library_wrote_for_its_owner_alone_becomes_an_ordinary_file(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    for path in (elsewhere, tmp_path / "ordinary"):
+        path.touch()
+    elsewhere.chmod(0o600)
+    with whole_folder(tmp_path / "folder") as temporary:
+        (temporary / "weights").mkdir(mode=0o700)
+        (temporary / "weights" / "private").touch(mode=0o600)
+        (temporary / "link").symlink_to(elsewhere)
+    ordinary = (tmp_path / "ordinary").stat().st_mode & 0o777
+    assert (tmp_path / "folder" / "weights" / "private").stat().st_mode & 0o777 == ordinary
+    assert (tmp_path / "folder" / "weights").stat().st_mode & 0o044 == ordinary & 0o044
+    assert elsewhere.stat().st_mode & 0o777 == 0o600  # what is only pointed at is somebody else's
+
+
 def test_what_cannot_become_an_output_is_refused_before_any_work(tmp_path):
     (tmp_path / "there").touch()
     with pytest.raises(BadInput, match="already exists"):
