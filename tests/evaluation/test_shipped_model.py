@@ -13,8 +13,8 @@ from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.runtime import pick_dtype
 
 TASKS = ("misaligned", "transfer")
-# A little worse than measured on these puppets when it was shipped: 18.3 and 19.8 dB, 0.82 and 0.88, 5.9 and 5.1 %.
-LEAST_PSNR, LEAST_IOU = 17.7, {"misaligned": 0.78, "transfer": 0.84}
+# A little worse than measured on these puppets when it was shipped: 18.0 and 18.9 dB, 0.81 and 0.84, 5.3 and 4.9 %.
+PUPPETS, LEAST_PSNR, LEAST_IOU = 6, 17.7, {"misaligned": 0.78, "transfer": 0.82}
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
@@ -30,7 +30,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
 def evaluation() -> Evaluation:
     cpu = torch.device("cpu")
     tiny = open_subject("tiny", cpu, pick_dtype("auto", cpu))
-    return evaluate([tiny], Plan(tasks=TASKS, count=3, joins=3, pool=4, width=192, height=288))
+    return evaluate([tiny], Plan(tasks=TASKS, count=PUPPETS, joins=3, pool=4, width=192, height=288))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -54,6 +54,6 @@ def test_clothes_and_hair_keep_the_references_colours(evaluation, task) -> None:
 
 
 def test_segments_join_without_a_jump(evaluation) -> None:
-    joins = evaluation.joins["tiny"]  # of the median change; when it was shipped 0.90, 0.76 and 5.8
+    joins = evaluation.joins["tiny"]  # of the median change; when it was shipped 1.05, 0.82 and 8.8
     assert joins["replace"].mean < 1.25 and joins["vae"].mean < 1.25
     assert joins["without"].mean > 3 * joins["replace"].mean
