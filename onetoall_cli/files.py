@@ -62,9 +62,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
     try:
         yield temporary
-        for each in (temporary, *temporary.rglob("*")):  # mkdtemp and safetensors make private ones
-            if not each.is_symlink():
-                _make_ordinary(each)
+        _make_ordinary(temporary, *temporary.rglob("*"))  # mkdtemp and safetensors make private ones
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
             os.replace(path, old / path.name)
@@ -77,11 +75,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
 
 
-def _make_ordinary(path: Path) -> None:
-    """Give a new file or folder the permissions that any output of this user has."""
+def _make_ordinary(*paths: Path) -> None:
+    """Give new files and folders the permissions that any output of this user has; not what links point at."""
     umask = os.umask(0)
     os.umask(umask)
-    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+    for path in paths:
+        if not path.is_symlink():
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 @contextmanager

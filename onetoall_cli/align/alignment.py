@@ -30,20 +30,16 @@ class _Meeting:
     """Where reference and driver meet, and what that says about how to align them."""
 
     anchor: Anchor
-    reference: NDArray  # keypoints (133, 3)
-    driver: NDArray  # likewise, at the anchor
+    mode: Literal["pose", "ref"]  # as asked, or as decided
+    scale: BodyScale
+    over: Similarity  # reference pixels -> driver pixels
     decision: Decision
-
-    def over(self, scale: BodyScale) -> Similarity:
-        """Reference pixels -> driver pixels."""
-        return lay_over(self.reference, self.driver, self.anchor.pin, scale.ratio)
 
 
 @dataclass(frozen=True)
 class _Plane:
     """Reference and motion in one plane."""
 
-    scale: BodyScale | None  # by which they were brought together
     reference: Similarity  # reference pixels -> plane
     driver: Similarity  # driver pixels -> plane; what the motion as a whole went through
     keypoints: NDArray  # of the motion in the plane, (frames, 133, 3)
@@ -99,10 +95,10 @@ def align(
     width, height = int(width), int(height)  # numpy integers are no JSON
     pose = on_canvas(reference_pose.frame(0), reference.shape[1], reference.shape[0], "The reference pose")
     check_people(pose.keypoints[0, 0], motion.keypoints[:, 0])
-    meeting = None if mode == "none" else _meet(pose, motion, anchor)
+    meeting = None if mode == "none" else _meet(pose, motion, mode, anchor)
     if meeting is None:
         plane = _untouched(pose, motion)
-    elif mode == "pose" or (mode == "auto" and meeting.decision.mode == "pose"):
+    elif meeting.mode == "pose":
         plane = _on_the_motion(motion, meeting)
     else:
         plane = _on_the_reference(pose, motion, meeting)
@@ -125,7 +121,7 @@ def align(
         head=head_style,
         canvas_short_side=canvas_short_side,
         meta={
-            **_story(mode, meeting, plane.scale, face_style, head_style),
+            **_story(mode, meeting, face_style, head_style),
             **_numbers("", where),
             **_numbers("motion_", plane.driver.then(to_canvas)),
             "fit": fit,
@@ -139,31 +135,29 @@ def align(
     )
 
 
-def _meet(pose: PoseSequence, motion: PoseSequence, wanted: int | None) -> _Meeting:
+def _meet(
+    pose: PoseSequence, motion: PoseSequence, mode: Literal["auto", "pose", "ref"], wanted: int | None
+) -> _Meeting:  # fmt: skip
     reference = pose.keypoints[0, 0]
     anchor = choose_anchor(reference, motion, wanted)
     driver = motion.keypoints[anchor.frame, 0]
-    return _Meeting(
-        anchor,
-        reference,
-        driver,
-        decide(reference, (pose.width, pose.height), driver, (motion.width, motion.height)),
-    )
+    decision = decide(reference, (pose.width, pose.height), driver, (motion.width, motion.height))
+    chosen = decision.mode if mode == "auto" else mode
+    scale = (height_scale if chosen == "pose" else body_scale)(reference, driver)  # `retarget` goes by the latter
+    return _Meeting(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
 
 
 def _on_the_motion(motion: PoseSequence, meeting: _Meeting) -> _Plane:
     """ "pose" mode: the driver's frame, with the reference laid over it."""
     keypoints = motion.keypoints[:, 0]
     movement = movement_box(keypoints)
-    scale = height_scale(meeting.reference, meeting.driver)
-    return _Plane(scale, meeting.over(scale), Similarity(), keypoints, _frame(motion), movement, movement)
+    return _Plane(meeting.over, Similarity(), keypoints, _frame(motion), movement, movement)
 
 
 def _on_the_reference(pose: PoseSequence, motion: PoseSequence, meeting: _Meeting) -> _Plane:
     """ "ref" mode: the reference picture, with the motion carried to its proportions."""
-    scale = body_scale(meeting.reference, meeting.driver)  # which `retarget` goes by
     keypoints = retarget(motion, pose, meeting.anchor).keypoints[:, 0]
-    return _over_the_picture(pose, meeting.over(scale).inverse(), keypoints, scale)
+    return _over_the_picture(pose, meeting.over.inverse(), keypoints)
 
 
 def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
@@ -173,23 +167,19 @@ def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
     return _over_the_picture(pose, laid, keypoints)
 
 
-def _over_the_picture(
-    pose: PoseSequence, driver: Similarity, keypoints: NDArray, scale: BodyScale | None = None
-) -> _Plane:
+def _over_the_picture(pose: PoseSequence, driver: Similarity, keypoints: NDArray) -> _Plane:
     """The reference picture's plane with a motion in it, of which the picture remains part."""
     movement = movement_box(keypoints)
-    return _Plane(scale, Similarity(), driver, keypoints, _frame(pose), movement, union(_frame(pose), movement))
+    return _Plane(Similarity(), driver, keypoints, _frame(pose), movement, union(_frame(pose), movement))
 
 
 def _frame(sequence: PoseSequence) -> Box:
     return (0.0, 0.0, float(sequence.width), float(sequence.height))
 
 
-def _story(
-    mode: Mode, meeting: _Meeting | None, scale: BodyScale | None, face: Face, head: Head
-) -> dict[str, Any]:  # fmt: skip
+def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict[str, Any]:
     """What was chosen and why, as plain JSON."""
-    if meeting is None or scale is None:
+    if meeting is None:
         return {
             "mode": "none",
             "requested_mode": mode,
@@ -206,15 +196,15 @@ def _story(
     dimmed = " and ".join(f"{style} {part}" for part, style in (("face", face), ("head", head)) if style != "full")
     because = f", since {decision.why_style}" if (face, head) == (decision.face, decision.head) else ""
     return {
-        "mode": decision.mode if mode == "auto" else mode,
+        "mode": meeting.mode,
         "requested_mode": mode,
         "why": f"{choice}: {decision.why}" + (f"; {dimmed}{because}." if dimmed else "."),
         "why_style": decision.why_style,
         "anchor": anchor.frame,
         "anchor_pin": PIN_NAMES[anchor.pin],
         "anchor_why": anchor.why,
-        "body_ratio": scale.ratio,
-        "body_measure": scale.measure,
+        "body_ratio": meeting.scale.ratio,
+        "body_measure": meeting.scale.measure,
     }
 
 

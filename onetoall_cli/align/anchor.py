@@ -20,8 +20,9 @@ from onetoall_cli.align.skeleton import (
     THIGHS,
     UPPER_ARMS,
     distance,
+    height_between,
+    middle,
     seen,
-    torso_height,
     with_neck,
 )
 from onetoall_cli.errors import BadInput
@@ -38,8 +39,8 @@ UPRIGHT_DEGREES = 30.0
 # 0.475 to 0.495.
 PORTRAIT_ASPECT = 1080 / 2220
 
-# Where the reference does not show its hips, one length sets the scale (`body_scale`), and a body turned aside would
-# make the reference too small. Frames where that length is shorter than this share of its usual largest come last.
+# Where the reference does not show its hips, one length sets `body_scale`, and a body turned aside would make the
+# reference too small. Frames where that length is shorter than this share of its usual largest come last.
 FACING_SHARE = 0.8
 FACING_QUANTILE = 0.9
 
@@ -172,7 +173,7 @@ def _turned_aside(reference: NDArray, frames: NDArray) -> NDArray[np.bool_]:
     if seen(reference, *SHOULDERS, *HIPS, score=SURE_SCORE):
         return np.zeros(len(frames), dtype=bool)
     line = SHOULDERS if seen(reference, *SHOULDERS, score=SURE_SCORE) else EARS
-    torso = torso_height(frames)
+    torso = height_between(frames, SHOULDERS, HIPS)
     has_torso = seen(frames, *SHOULDERS, *HIPS) & (torso > 0)
     share = distance(frames, *line) / np.where(has_torso, torso, 1.0)
     aside = np.zeros(len(frames), dtype=bool)
@@ -185,7 +186,7 @@ def _turned_aside(reference: NDArray, frames: NDArray) -> NDArray[np.bool_]:
 
 def _upright(frames: NDArray) -> NDArray[np.bool_]:
     """Whether each body stands upright, (frames,); one whose shoulders and hips are not all seen does not."""
-    torso = frames[:, HIPS, :2].mean(axis=1) - frames[:, SHOULDERS, :2].mean(axis=1)
+    torso = middle(frames, HIPS) - middle(frames, SHOULDERS)
     straight = 90.0 - _slope(torso) <= UPRIGHT_DEGREES
     level = (_line_slope(frames, *SHOULDERS) <= UPRIGHT_DEGREES) & (_line_slope(frames, *HIPS) <= UPRIGHT_DEGREES)
     return straight & level & (frames[:, SHOULDERS + HIPS, 2] > 0).all(axis=1)

@@ -50,15 +50,11 @@ def distance(keypoints: NDArray, a: int, b: int) -> NDArray[np.float64]:
     return np.linalg.norm(keypoints[..., a, :2] - keypoints[..., b, :2], axis=-1)
 
 
-def torso_height(keypoints: NDArray) -> NDArray[np.float64]:
-    """Pixels from the middle of the shoulders to that of the hips, (...)."""
-    return _between(keypoints, SHOULDERS, HIPS)
+def middle(keypoints: NDArray, pair: tuple[int, int]) -> NDArray[np.float64]:
+    """The place midway between a pair of points, pixels (..., 2)."""
+    return keypoints[..., pair, :2].mean(axis=-2)
 
 
-def head_height(keypoints: NDArray) -> NDArray[np.float64]:
-    """Pixels from the middle of the shoulders to that of the ears, (...)."""
-    return _between(keypoints, SHOULDERS, EARS)
-
-
-def _between(keypoints: NDArray, pair: tuple[int, int], other: tuple[int, int]) -> NDArray[np.float64]:
-    return np.linalg.norm(keypoints[..., other, :2].mean(axis=-2) - keypoints[..., pair, :2].mean(axis=-2), axis=-1)
+def height_between(keypoints: NDArray, upper: tuple[int, int], lower: tuple[int, int]) -> NDArray[np.float64]:
+    """Pixels from the middle of one pair of points to that of another, (...)."""
+    return np.linalg.norm(middle(keypoints, lower) - middle(keypoints, upper), axis=-1)

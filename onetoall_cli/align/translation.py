@@ -19,9 +19,9 @@ from onetoall_cli.align.skeleton import (
     SHOULDERS,
     SURE_SCORE,
     distance,
-    head_height,
+    height_between,
+    middle,
     seen,
-    torso_height,
     with_neck,
 )
 from onetoall_cli.pose.drawing import draw_pose
@@ -81,10 +81,9 @@ def height_scale(reference: NDArray, driver: NDArray) -> BodyScale:
     it has 20, 12 and 19 %.
     """
     ratios = {}
-    if _both(reference, driver, *SHOULDERS, *HIPS, score=SURE_SCORE):
-        ratios["torso"] = _ratio(torso_height(reference), torso_height(driver))
-    if _both(reference, driver, *SHOULDERS, *EARS, score=SEEN_SCORE):
-        ratios["head"] = _ratio(head_height(reference), head_height(driver))
+    for name, upper, lower, score in (("torso", SHOULDERS, HIPS, SURE_SCORE), ("head", EARS, SHOULDERS, SEEN_SCORE)):
+        if _both(reference, driver, *upper, *lower, score=score):
+            ratios[name] = _ratio(height_between(reference, upper, lower), height_between(driver, upper, lower))
     if not ratios:
         return body_scale(reference, driver)
     return BodyScale(math.prod(ratios.values()) ** (1 / len(ratios)), f"height of {' and '.join(ratios)}")
@@ -97,7 +96,7 @@ def lay_over(reference: NDArray, driver: NDArray, pin: int, ratio: float) -> Sim
         reference: Keypoints (133, 3) of the reference.
         driver: Keypoints (133, 3) of the anchor frame.
         pin: Row of `with_neck` keypoints seen in both.
-        ratio: From `body_scale`.
+        ratio: From `body_scale` or `height_scale`.
     """
     return Similarity.pinning(with_neck(reference)[pin], with_neck(driver)[pin], ratio)
 
@@ -175,7 +174,7 @@ def _shoulder_width(body: NDArray) -> float:
 
 
 def _torso_height(body: NDArray) -> float:
-    return abs(float(body[HIPS, 1].mean() - body[SHOULDERS, 1].mean()))
+    return abs(float((middle(body, HIPS) - middle(body, SHOULDERS))[1]))
 
 
 def _ratio(reference: float | NDArray, driver: float | NDArray) -> float:

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from align_cases import checkerboard, clip, puppet, random_keypoints, real, row_sets, seeds, still, without
+from align_cases import checkerboard, clip, person, puppet, random_keypoints, real, row_sets, seeds, still, without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetoall_cli.align import FITS, Conditioning, align
+from onetoall_cli.align import FITS, Conditioning, align, body_scale, height_scale
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import draw_pose
 
@@ -230,6 +230,15 @@ def test_head_and_shoulders_alone_can_be_aligned_to_a_full_body():
     value = align(checkerboard(2024, 1024, 64), bust, real("dance_full")[:5], **SMALL)
     assert value.meta["mode"] == "pose"
     assert value.meta["body_measure"] == "height of head"
+
+
+@pytest.mark.parametrize(("mode", "scale"), [("pose", height_scale), ("ref", body_scale)])
+def test_a_reference_is_laid_over_by_heights_and_a_motion_retargeted_by_the_released_scale(mode, scale):
+    pose, motion = real("ref_turned"), real("dance_full")
+    value = align(checkerboard(pose.height, pose.width, 64), pose, motion, mode=mode, **SMALL)
+    measured = scale(person(pose), person(motion, value.meta["anchor"]))
+    assert value.meta["body_measure"] == measured.measure
+    assert value.meta["body_ratio"] == pytest.approx(measured.ratio, rel=1e-5)
 
 
 def test_a_dancer_at_the_side_of_a_landscape_video_stays_in_a_portrait_output():

@@ -40,6 +40,14 @@ def test_another_dancer_begins_with_the_neck_where_the_clip_left_it():
     np.testing.assert_allclose(necks(joined)[5], necks(joined)[4], atol=0.01)
 
 
+def test_a_clip_that_ends_turned_aside_goes_on_at_its_size():
+    whole = dance()
+    tail = replace(whole[:5], keypoints=whole.keypoints[:5] * np.array([0.5, 1, 1], np.float32))  # all widths halved
+    joined = continue_motion(tail, whole[4:], frames=5, fps=10)
+    torso = joined.keypoints[:, 0, kp.LEFT_HIP, 1] - joined.keypoints[:, 0, kp.LEFT_SHOULDER, 1]
+    assert torso[5] == pytest.approx(torso[4], rel=0.05)
+
+
 def test_a_single_known_pose_is_held_and_the_clips_rate_counts():
     joined = continue_motion(dance()[:1], dance(fps=20), frames=5, fps=10)
     assert len(joined) == 5 + 12 and joined.fps == 10
