@@ -6,8 +6,6 @@ Apart from the network and the VAE, so that commands can check sizes without loa
 TEMPORAL_STRIDE = 4  # frames of each latent frame after the first, which is a single frame
 SPATIAL_STRIDE = 8  # pixels, in both directions
 SIZE_MULTIPLE = 16  # of width and height: the network takes 2 x 2 latent pixels at once
-CONTEXT_FRAMES = 5  # carried from segment to segment
-CONTEXT_LATENTS = 2  # what those are to the VAE
 
 
 def is_clip_length(frames: int) -> bool:
@@ -33,3 +31,7 @@ def latent_frames(frames: int) -> int:
 def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int]:
     """Latent frames, rows and columns of a clip of 4k + 1 frames, its sides in pixels."""
     return latent_frames(frames), height // SPATIAL_STRIDE, width // SPATIAL_STRIDE
+
+
+CONTEXT_FRAMES = 5  # carried from segment to segment (released setting)
+CONTEXT_LATENTS = latent_frames(CONTEXT_FRAMES)  # what those are to the VAE

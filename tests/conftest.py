@@ -7,6 +7,8 @@ import warnings
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["hub_fixtures"]
+
 # How long a test takes says how busy the machine is. CI draws the same examples every time.
 settings.register_profile("onetoall", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("onetoall")

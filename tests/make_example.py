@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from onetoall_cli.align import Conditioning, align, hatched
 from onetoall_cli.media import write_picture
 from onetoall_cli.pose import PoseSequence
-from onetoall_cli.training.puppets import sample_pair
+from onetoall_cli.puppets import sample_pair
 
 FOLDER = Path(__file__).parents[1] / "onetoall_cli" / "assets" / "example"
 SEED, WIDTH, HEIGHT, FRAMES, SHOWN = 13, 384, 576, 41, 20

@@ -14,9 +14,10 @@ def build_untrained_model(folder: Path, *, short_side: int = 32, segment_frames:
     import torch
     from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
 
-    from onetoall_cli.hub import GenerationDefaults, PromptStore
+    from onetoall_cli.hub import GenerationDefaults
     from onetoall_cli.model import OneToAllTransformer3DModel
     from onetoall_cli.sampling import OneToAllPipeline, save_model
+    from onetoall_cli.weights import PromptStore
 
     torch.manual_seed(0)
     text_dim = 32

@@ -19,8 +19,8 @@ from onetoall_cli.align.similarity import Similarity
 from onetoall_cli.align.translation import BodyScale, body_scale, height_scale, lay_over, place
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
+from onetoall_cli.pose.cropping import on_canvas
 from onetoall_cli.pose.drawing import Face, Head
-from onetoall_cli.pose.parts import on_canvas
 
 Mode = Literal["auto", "none", "pose", "ref"]
 

@@ -17,8 +17,8 @@ from onetoall_cli.align.conditioning import Conditioning
 from onetoall_cli.align.similarity import Similarity
 from onetoall_cli.align.skeleton import SEEN_SCORE
 from onetoall_cli.pose import PoseSequence, overlay_pose, to_openpose
+from onetoall_cli.pose.cropping import on_canvas
 from onetoall_cli.pose.drawing import HAND_EDGES, LIMBS, MAX_REACH
-from onetoall_cli.pose.parts import on_canvas
 
 Image8 = NDArray[np.uint8]  # (H, W, 3) RGB
 Rgb = tuple[int, int, int]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchJob:
     """One measurement.
 
     Attributes:
@@ -75,7 +75,7 @@ class Measurement:
         return None if self.working is None else self.weights + self.working
 
 
-def measure(job: Job) -> Measurement:
+def measure(job: BenchJob) -> Measurement:
     """Run a job in a fresh process.
 
     Raises:
@@ -93,14 +93,14 @@ def measure(job: Job) -> Measurement:
     raise RuntimeError(f"measuring '{job.work}' failed: {done.stderr.strip().splitlines()[-1:]}")
 
 
-def run(job: Job) -> Measurement:
+def run(job: BenchJob) -> Measurement:
     """Do a job in this process."""
     import torch
 
     from onetoall_cli.bench.networks import random_inputs
     from onetoall_cli.bench.steps import VAE_WORKS, vae_work, work
     from onetoall_cli.runtime import pick_device, pick_dtype
-    from onetoall_cli.runtime.peaks import read_peak, start_peak
+    from onetoall_cli.runtime.peak_memory import read_peak, start_peak
 
     device = pick_device(job.device)
     dtype = pick_dtype(job.dtype, device)
@@ -127,25 +127,28 @@ def run(job: Job) -> Measurement:
     return Measurement(median(seconds), median(cpu_seconds), weights, peak, working)
 
 
-def _network(job: Job, device: "torch.device", dtype: "torch.dtype") -> "OneToAllTransformer3DModel":
+def _network(job: BenchJob, device: "torch.device", dtype: "torch.dtype") -> "OneToAllTransformer3DModel":
     from onetoall_cli.bench.networks import random_network
-    from onetoall_cli.hub import load_network, locate_model
+    from onetoall_cli.hub import locate_model
+    from onetoall_cli.weights import load_network
 
     if job.shape is not None:
         return random_network(job.shape, dtype, device)
+    assert job.model is not None
     return load_network(locate_model(job.model), dtype).to(device)
 
 
-def _vae(job: Job, device: "torch.device", dtype: "torch.dtype") -> "AutoencoderKLWan":
+def _vae(job: BenchJob, device: "torch.device", dtype: "torch.dtype") -> "AutoencoderKLWan":
     """The model's, or one of Wan2.1's shape with random weights."""
     from diffusers import AutoencoderKLWan
 
-    from onetoall_cli.hub import load_vae, locate_model
+    from onetoall_cli.hub import locate_model
+    from onetoall_cli.weights import load_vae
 
     if job.model is None:
         return AutoencoderKLWan().to(device, dtype)  # diffusers' defaults are Wan2.1's
-    return load_vae(locate_model(job.model), dtype).to(device)
+    return load_vae(locate_model(job.model).vae, dtype).to(device)
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(run(Job(**json.loads(sys.argv[1]))))))
+    print(json.dumps(asdict(run(BenchJob(**json.loads(sys.argv[1]))))))

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from onetoall_cli.hub.network import is_kept_wide
 from onetoall_cli.lattice import latent_shape
 from onetoall_cli.model import CONFIG_1_3B, OneToAllTransformer3DModel
+from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -62,7 +62,7 @@ def random_network(
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SegmentInputs:
     """One segment's raw inputs, on the device: what the plain path takes in every pass.
 
     Attributes:
@@ -86,8 +86,8 @@ class Inputs:
 
 def random_inputs(
     network: OneToAllTransformer3DModel, width: int, height: int, frames: int, *, context_frames: int = 0
-) -> Inputs:
-    """Inputs of a segment of `frames` (4k + 1) frames of `width` x `height` pixels (multiples of 16)."""
+) -> SegmentInputs:
+    """SegmentInputs of a segment of `frames` (4k + 1) frames of `width` x `height` pixels (multiples of 16)."""
     generator = torch.Generator().manual_seed(0)
     device, dtype = network.device, network.dtype
     n, h, w = latent_shape(frames, height, width)
@@ -100,7 +100,7 @@ def random_inputs(
         text[:, :tokens] = drawn(1, tokens, network.config["text_dim"])
         return text
 
-    return Inputs(
+    return SegmentInputs(
         latents=drawn(1, 16, n, h, w),
         references={known: drawn(1, 32, 1, h, w) for known in (True, False)},
         texts={negative: prompt(tokens) for negative, tokens in PROMPT_TOKENS.items()},

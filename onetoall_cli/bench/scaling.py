@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from onetoall_cli.bench.measure import Job, Measurement, measure
+from onetoall_cli.bench.measure import BenchJob, Measurement, measure
 from onetoall_cli.bench.networks import GUIDANCE, PROMPT_TOKENS
+from onetoall_cli.lattice import CONTEXT_FRAMES
 from onetoall_cli.model import OneToAllTransformer3DModel
 
 FRAMES = (17, 33, 49, 65, 81)
@@ -28,14 +29,14 @@ class Point:
     plain: Measurement | None
 
 
-def series(base: Job) -> Iterator[tuple[str, int, Job]]:
+def series(base: BenchJob) -> Iterator[tuple[str, int, BenchJob]]:
     """The jobs of all three series: name, value and our job. `base` gives the network, device, dtype and repeats."""
     for frames in FRAMES:
         yield "frames", frames, replace(base, work="step", width=128, height=128, frames=frames)
     for side in SIDES:
         yield "side", side, replace(base, work="step", width=side, height=side, frames=17)
     for segments in SEGMENTS:
-        frames = segments * (SEGMENT_FRAMES - 5) + 5
+        frames = segments * (SEGMENT_FRAMES - CONTEXT_FRAMES) + CONTEXT_FRAMES
         yield (
             "segments",
             segments,
@@ -43,7 +44,7 @@ def series(base: Job) -> Iterator[tuple[str, int, Job]]:
         )
 
 
-def run_series(base: Job, *, progress: Callable[[str], None] = lambda name: None) -> list[Point]:
+def run_series(base: BenchJob, *, progress: Callable[[str], None] = lambda name: None) -> list[Point]:
     """Measure every series."""
     points = []
     for name, value, job in series(base):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import AutoencoderKLWan
 
-from onetoall_cli.bench.networks import Inputs
+from onetoall_cli.bench.networks import SegmentInputs
 from onetoall_cli.bench.plain import PlainNetwork
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.sampling.guidance import FULL
@@ -18,7 +18,7 @@ ENCODED_PICTURES = 3  # reference, mask, black
 VAE_WORKS = ("VAE encode", "VAE decode")
 
 
-class Segment(NamedTuple):
+class PreparedSegment(NamedTuple):
     """What is computed once per segment."""
 
     text: dict[bool, Any]
@@ -28,10 +28,10 @@ class Segment(NamedTuple):
 
 
 @torch.no_grad()
-def prepare(network: OneToAllTransformer3DModel, inputs: Inputs) -> Segment:
+def prepare(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> PreparedSegment:
     """Our once-per-segment work."""
     _, _, n, h, w = inputs.latents.shape
-    return Segment(
+    return PreparedSegment(
         text={negative: network.encode_text(text) for negative, text in inputs.texts.items()},
         prefix={known: network.encode_prefix(latents) for known, latents in inputs.references.items()},
         pose=network.encode_pose(inputs.pose_video, inputs.reference_pose),
@@ -40,7 +40,7 @@ def prepare(network: OneToAllTransformer3DModel, inputs: Inputs) -> Segment:
 
 
 @torch.no_grad()
-def our_step(network: OneToAllTransformer3DModel, inputs: Inputs, segment: Segment) -> torch.Tensor:
+def our_step(network: OneToAllTransformer3DModel, inputs: SegmentInputs, segment: PreparedSegment) -> torch.Tensor:
     """One step's guided velocity: the extractor once per reference, then every pass, as in `OneToAllPipeline`."""
     features = {
         known: network.extract_reference(inputs.references[known], TIMESTEP, segment.rotary)
@@ -62,7 +62,7 @@ def our_step(network: OneToAllTransformer3DModel, inputs: Inputs, segment: Segme
 
 
 @torch.no_grad()
-def plain_step(network: PlainNetwork, inputs: Inputs) -> torch.Tensor:
+def plain_step(network: PlainNetwork, inputs: SegmentInputs) -> torch.Tensor:
     """The same velocity from three independent runs of the plain network."""
     velocity = torch.zeros_like(inputs.latents, dtype=torch.float32)
     for each, weight in inputs.weights.items():
@@ -80,54 +80,54 @@ def plain_step(network: PlainNetwork, inputs: Inputs) -> torch.Tensor:
     return velocity
 
 
-def work(name: str, network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def work(name: str, network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     """The piece of work called `name`, one of `WORKS`; what it needs beforehand is computed here."""
     return WORKS[name](network, inputs)
 
 
-def _step(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _step(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     segment = prepare(network, inputs)
     return lambda: our_step(network, inputs, segment)
 
 
-def _plain_step(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _plain_step(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     plain = PlainNetwork(network)
     return lambda: plain_step(plain, inputs)
 
 
-def _pass(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _pass(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     return _step(network, replace(inputs, weights={FULL: 1.0}))
 
 
-def _plain_pass(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _plain_pass(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     return _plain_step(network, replace(inputs, weights={FULL: 1.0}))
 
 
-def _whole(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _whole(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     return lambda: our_step(network, inputs, prepare(network, inputs))
 
 
-def _pose_encoder(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _pose_encoder(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     return torch.no_grad()(lambda: network.encode_pose(inputs.pose_video, inputs.reference_pose))
 
 
-def _plain_pose_encoder(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _plain_pose_encoder(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     plain = PlainNetwork(network)
     return torch.no_grad()(lambda: [plain._encode_pose(each) for each in (inputs.reference_pose, inputs.pose_video)])
 
 
-def _text(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _text(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     return torch.no_grad()(lambda: [network.encode_text(text) for text in inputs.texts.values()])
 
 
-def _long_video(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _long_video(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     from onetoall_cli.bench.scaling import long_video
 
     *_, frames, height, width = inputs.pose_video.shape
     return long_video(network, width, height, frames)
 
 
-def vae_work(name: str, vae: AutoencoderKLWan, inputs: Inputs) -> Work:
+def vae_work(name: str, vae: AutoencoderKLWan, inputs: SegmentInputs) -> Work:
     """The piece of work called `name`, one of `VAE_WORKS`: what a segment asks of the VAE, in one go."""
     if name == "VAE decode":
         latents = inputs.latents.to(vae.dtype)
@@ -136,12 +136,12 @@ def vae_work(name: str, vae: AutoencoderKLWan, inputs: Inputs) -> Work:
     return torch.no_grad()(lambda: [vae.encode(picture) for _ in range(ENCODED_PICTURES)])
 
 
-def _extractor(network: OneToAllTransformer3DModel, inputs: Inputs) -> Work:
+def _extractor(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
     rotary = network.rotary_tables(2, *inputs.latents.shape[3:])
     return torch.no_grad()(lambda: network.extract_reference(inputs.references[True], TIMESTEP, rotary))
 
 
-WORKS: dict[str, Callable[[OneToAllTransformer3DModel, Inputs], Work]] = {
+WORKS: dict[str, Callable[[OneToAllTransformer3DModel, SegmentInputs], Work]] = {
     "step": _step,
     "plain step": _plain_step,
     "pass": _pass,

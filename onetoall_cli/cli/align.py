@@ -134,11 +134,12 @@ def _write_preview_video(
 
 def _defaults(model: str | None) -> GenerationDefaults:
     """The defaults of `model`, of the model `animate` would take, or the released ones if none is installed."""
+    from onetoall_cli.animator.ensure import ensure_model
     from onetoall_cli.errors import ModelMissing
-    from onetoall_cli.hub import GenerationDefaults, locate_model
+    from onetoall_cli.hub import GenerationDefaults
 
     try:
-        return locate_model(model).defaults
+        return ensure_model(model).defaults
     except ModelMissing:
         if model is not None:
             raise

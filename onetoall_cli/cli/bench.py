@@ -15,7 +15,7 @@ from onetoall_cli.files import check_output, whole_file
 from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length
 
 if TYPE_CHECKING:
-    from onetoall_cli.bench.measure import Job, Measurement
+    from onetoall_cli.bench.measure import BenchJob, Measurement
 
 SEGMENT_STEPS = 30  # released: over so many steps the work that is done once a segment is spread
 COMPONENTS = ("pose encoder", "plain pose encoder", "text keys", "reference extractor", "VAE encode", "VAE decode")
@@ -84,13 +84,13 @@ def _check_size(width: int, height: int, frames: int) -> None:
 
 def _job(
     model: str | None, random: str | None, width: int, height: int, frames: int, device: str, dtype: str, repeats: int
-) -> Job:
-    from onetoall_cli.bench.measure import Job
+) -> BenchJob:
+    from onetoall_cli.bench.measure import BenchJob
 
     if model is not None and random is not None:
         raise BadInput("--model and --random contradict each other.", "Give one.")
     shape = random or ("1.3b" if model is None else None)
-    return Job("step", shape, model, width, height, frames, device=device, dtype=dtype, repeats=repeats)
+    return BenchJob("step", shape, model, width, height, frames, device=device, dtype=dtype, repeats=repeats)
 
 
 def _machine(device: str, dtype: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _machine(device: str, dtype: str) -> dict[str, Any]:
     }
 
 
-def _steps(report: Report, base: Job, only: list[str] | None) -> tuple[dict[str, Any], str]:
+def _steps(report: Report, base: BenchJob, only: list[str] | None) -> tuple[dict[str, Any], str]:
     """Our step, the plain one and the components, and their ratios."""
     from onetoall_cli.bench.measure import measure
     from onetoall_cli.bench.steps import VAE_WORKS, WORKS
@@ -172,7 +172,7 @@ def _row(name: str, each: Measurement) -> str:
     return f"{name:<24}{each.seconds:>9.2f}{each.cpu_seconds:>9.2f}{peak:>11}{beside:>16}"
 
 
-def _scaling(report: Report, base: Job) -> tuple[dict[str, Any], str]:
+def _scaling(report: Report, base: BenchJob) -> tuple[dict[str, Any], str]:
     from onetoall_cli.bench.scaling import run_series
 
     points = run_series(base, progress=lambda name: report.note(f"Measuring: {name}."))

@@ -20,7 +20,7 @@ def doctor(report: Report) -> None:
 
     Example: onetoall doctor
     """
-    from onetoall_cli.hub.diagnosis import diagnose
+    from onetoall_cli.doctor import diagnose
 
     findings = list(diagnose())
     lines = []

@@ -16,7 +16,7 @@ from onetoall_cli.files import check_output
 from onetoall_cli.lattice import floored, is_clip_length, rounded
 
 if TYPE_CHECKING:
-    from onetoall_cli.evaluation import Plan, Subject
+    from onetoall_cli.evaluation import EvaluationPlan, Subject
     from onetoall_cli.sampling import SamplingSettings
 
 
@@ -134,13 +134,13 @@ def _changed(sampling: SamplingSettings, options: EvaluationOptions) -> Sampling
     return sampling
 
 
-def _plan(options: EvaluationOptions, subject: Subject) -> Plan:
-    from onetoall_cli.evaluation import Plan
-    from onetoall_cli.evaluation.protocol import ASPECT
+def _plan(options: EvaluationOptions, subject: Subject) -> EvaluationPlan:
+    from onetoall_cli.evaluation import EvaluationPlan
+    from onetoall_cli.evaluation.puppet_evaluation import ASPECT
 
     width = floored(subject.defaults.short_side)
-    return Plan(
-        tasks=Plan.tasks if options.task == "all" else (options.task,),
+    return EvaluationPlan(
+        tasks=EvaluationPlan.tasks if options.task == "all" else (options.task,),
         split=options.split,
         count=options.count,
         joins=-(-options.count // 4) if options.joins is None else options.joins,

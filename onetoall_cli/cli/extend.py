@@ -145,7 +145,7 @@ def _last_frames(clip: Video) -> list[np.ndarray]:
 def _tail_pose(tail: list[np.ndarray], clip: Video, pose_file: Path | None, eyes: Eyes) -> PoseSequence:
     """One person's poses at the end of the clip."""
     from onetoall_cli.pose import PoseSequence, select_person
-    from onetoall_cli.pose.parts import on_canvas
+    from onetoall_cli.pose.cropping import on_canvas
 
     if pose_file is not None:
         poses = select_person(PoseSequence.load(pose_file), "auto")

@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option, confirm
 
-from onetoall_cli.cli.fetched import byte_progress, list_entries, print_paths, remove_entries, size_text, verify_entries
+from onetoall_cli.cli.installed_models import (
+    byte_progress,
+    list_entries,
+    print_paths,
+    remove_entries,
+    size_text,
+    verify_entries,
+)
 from onetoall_cli.cli.options import subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 
 if TYPE_CHECKING:
     from onetoall_cli.hub import Catalogue
-    from onetoall_cli.hub.fetch import Plan
+    from onetoall_cli.hub.fetch import FetchPlan
 
 FETCHING, LOOKING = "Fetching", "Looking after what is here"
 
@@ -158,7 +165,7 @@ def _fetch(names: list[str], options: FetchOptions, catalogue: Catalogue, report
 def _left_out(names: list[str], options: FetchOptions, catalogue: Catalogue) -> list[str]:
     """Entries not to fetch: the text encoder where that is wished, an original whose copy alone is to stay."""
 
-    from onetoall_cli.hub.converted import has_copy
+    from onetoall_cli.hub.quantised_copies import has_copy
 
     without = []
     if options.without_text_encoder:
@@ -168,7 +175,7 @@ def _left_out(names: list[str], options: FetchOptions, catalogue: Catalogue) -> 
     return without
 
 
-def _plan_fields(plan: Plan) -> dict[str, Any]:
+def _plan_fields(plan: FetchPlan) -> dict[str, Any]:
     from onetoall_cli.hub.places import hub_cache
 
     parts = [
@@ -187,7 +194,7 @@ def _plan_fields(plan: Plan) -> dict[str, Any]:
     return {"bytes": plan.bytes_to_fetch, "cache": hub_cache(), "parts": parts}
 
 
-def _plan_prose(plan: Plan) -> str:
+def _plan_prose(plan: FetchPlan) -> str:
     from onetoall_cli.hub.places import hub_cache
 
     lines = []
@@ -202,7 +209,7 @@ def _plan_prose(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _allowed(plan: Plan, options: FetchOptions, report: Report) -> bool:
+def _allowed(plan: FetchPlan, options: FetchOptions, report: Report) -> bool:
     """Whether a large download may start: asked on a terminal, told by --yes without one."""
     from onetoall_cli.hub.fetch import ASK_ABOVE
 
@@ -222,9 +229,9 @@ def _on_terminal() -> bool:
 
 
 def _quantise(names: list[str], options: FetchOptions, catalogue: Catalogue, report: Report) -> list[str]:
-    from onetoall_cli.hub.converted import has_copy
-    from onetoall_cli.hub.quantise import convert_entry
+    from onetoall_cli.hub.quantised_copies import has_copy
     from onetoall_cli.hub.remove import drop_original
+    from onetoall_cli.weights.quantise import quantise_entry
 
     assert options.quantize is not None
     networks = [entry.name for entry in catalogue.expand(names) if entry.kind == "model"]
@@ -234,7 +241,7 @@ def _quantise(names: list[str], options: FetchOptions, catalogue: Catalogue, rep
         if options.overwrite or not has_copy(name, options.quantize):
             with report.progress() as bar:
                 advance = partial(_move_bar, bar, bar.add_task(f"Converting {name}", total=None))
-                convert_entry(name, options.quantize, catalogue, progress=advance)
+                quantise_entry(name, options.quantize, catalogue, progress=advance)
         if not options.keep_original:
             report.note(f"Removed the original of {name}: {size_text(drop_original(name))}.")
     return [f"{name}-{options.quantize}" for name in networks]

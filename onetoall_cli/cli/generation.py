@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from onetoall_cli.align import Conditioning
     from onetoall_cli.hub import ModelLocation
-    from onetoall_cli.runtime import Plan
+    from onetoall_cli.runtime import MemoryPlan
     from onetoall_cli.sampling.lora import Lora
 
 
@@ -29,8 +29,8 @@ def wanted_model(options: GenerationOptions, report: Report) -> ModelLocation:
     Raises:
         ModelMissing: it is not installed and may not be fetched.
     """
-    from onetoall_cli.cli.fetched import byte_progress
-    from onetoall_cli.hub import ensure_model
+    from onetoall_cli.animator.ensure import ensure_model
+    from onetoall_cli.cli.installed_models import byte_progress
 
     if not options.auto_fetch:
         return ensure_model(options.model, note=report.note)
@@ -102,7 +102,7 @@ def plan_fields(
     }
 
 
-def plan_prose(plan: dict[str, Any], memory: Plan) -> str:
+def plan_prose(plan: dict[str, Any], memory: MemoryPlan) -> str:
     """A plan for people, and how it fits the memory."""
     lengths = " + ".join(str(length) for length in plan["segments"])
     return (
@@ -148,8 +148,8 @@ def get_ready(report: Report, location: ModelLocation, options: GenerationOption
         BadInput: the device or a LoRA file is not here.
         ModelMissing: a prompt's embedding is not stored and the text encoder not installed.
     """
-    from onetoall_cli.hub import prompt_embeddings
     from onetoall_cli.runtime import pick_device
+    from onetoall_cli.weights import prompt_embeddings
 
     assert options.negative_prompt is not None
     device = pick_device(options.device)
@@ -163,7 +163,7 @@ def generated_frames(
     report: Report,
     ready: Readiness,
     conditioning: Conditioning,
-    plan: Plan,
+    plan: MemoryPlan,
     *,
     context_frames: list[np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:

@@ -126,7 +126,7 @@ def open_driving(path: Path, options: MotionOptions) -> Video:
 def read_pose_part(path: Path, options: MotionOptions) -> PoseSequence:
     """The asked-for part of a pose file."""
     from onetoall_cli.pose import PoseSequence
-    from onetoall_cli.pose.parts import cut
+    from onetoall_cli.pose.cropping import cut
 
     return cut(PoseSequence.load(path), options.start, options.duration, path)
 
@@ -162,7 +162,7 @@ def read_reference(path: Path, ref_pose: Path | None, eyes: Eyes) -> tuple[np.nd
     """
     from onetoall_cli.media import read_picture
     from onetoall_cli.pose import PoseSequence, select_person
-    from onetoall_cli.pose.parts import on_canvas
+    from onetoall_cli.pose.cropping import on_canvas
 
     image = read_picture(path)
     if ref_pose is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from onetoall_cli.cli.generation import Readiness
     from onetoall_cli.hub import ModelLocation
-    from onetoall_cli.runtime import Plan
+    from onetoall_cli.runtime import MemoryPlan
     from onetoall_cli.runtime.memory import Workload
     from onetoall_cli.sampling import OneToAllPipeline
 
@@ -25,7 +25,7 @@ def fitting_plan(
     generation: GenerationOptions,
     memory: MemoryOptions,
     job: dict[str, Any],
-) -> Plan:
+) -> MemoryPlan:
     """The plan of how the model is placed and computed, for this machine as it is now.
 
     Args:
@@ -41,8 +41,8 @@ def fitting_plan(
     """
     import torch
 
-    from onetoall_cli.hub import machine, stored_precision
-    from onetoall_cli.runtime import Wishes, choose_plan, fits, pick_device, pick_dtype, possible_plans
+    from onetoall_cli.runtime import Wishes, choose_plan, fits, machine, pick_device, pick_dtype, possible_plans
+    from onetoall_cli.weights import stored_precision
 
     device = pick_device(generation.device)
     dtypes = [pick_dtype(generation.dtype, device)]
@@ -60,7 +60,7 @@ def fitting_plan(
     return plan
 
 
-def settled(memory: MemoryOptions, plan: Plan) -> MemoryOptions:
+def settled(memory: MemoryOptions, plan: MemoryPlan) -> MemoryOptions:
     """`memory` with what the plan decided that changes the result, for the record; where weights wait does not."""
     return replace(memory, quantize=plan.quantisation, tiling=plan.tiling)
 
@@ -68,11 +68,12 @@ def settled(memory: MemoryOptions, plan: Plan) -> MemoryOptions:
 def _workload(location: ModelLocation, job: dict[str, Any]) -> Workload:
     from diffusers import AutoencoderKLWan
 
-    from onetoall_cli.hub.network import empty_network
     from onetoall_cli.runtime.memory import Workload, config_json
+    from onetoall_cli.weights.architecture import network_config
+    from onetoall_cli.weights.network import empty_network
 
     return Workload(
-        network=config_json(empty_network(location.transformer, location.transformer_config).config),
+        network=config_json(empty_network(location.transformer, network_config(location)).config),
         vae=config_json(AutoencoderKLWan.load_config(location.vae)),
         height=job["height"],
         width=job["width"],
@@ -81,7 +82,7 @@ def _workload(location: ModelLocation, job: dict[str, Any]) -> Workload:
     )
 
 
-def room_maker(report: Report, pipeline: OneToAllPipeline, ready: Readiness, plan: Plan) -> Callable[[int], None]:
+def room_maker(report: Report, pipeline: OneToAllPipeline, ready: Readiness, plan: MemoryPlan) -> Callable[[int], None]:
     """For `sampling.animate`: has the pipeline follow the next smaller plan when memory runs out, and says so."""
     from onetoall_cli.cli.speed import set_up
     from onetoall_cli.sampling import refit

@@ -49,7 +49,7 @@ def prompt_embeds(
         assert file is not None
         _import(file, report)
         return
-    from onetoall_cli.hub import ensure_model
+    from onetoall_cli.animator.ensure import ensure_model
 
     location = ensure_model(model, note=report.note)
     if action == "list":
@@ -61,7 +61,7 @@ def prompt_embeds(
 
 
 def _list(location: ModelLocation, report: Report) -> None:
-    from onetoall_cli.hub import PromptStore
+    from onetoall_cli.weights import PromptStore
 
     stores = {str(path): PromptStore(path).prompts() for path in location.embeddings if path.exists()}
     lines = [f"{path}: {prompt!r}" for path, prompts in stores.items() for prompt in prompts]
@@ -69,7 +69,7 @@ def _list(location: ModelLocation, report: Report) -> None:
 
 
 def _export(file: Path, location: ModelLocation, prompts: list[str], report: Report) -> None:
-    from onetoall_cli.hub import PromptStore, prompt_rows
+    from onetoall_cli.weights import PromptStore, prompt_rows
 
     wanted = list(dict.fromkeys(["", location.defaults.negative_prompt, *prompts]))
     rows = prompt_rows(location, wanted, device="auto", note=report.note)
@@ -78,8 +78,8 @@ def _export(file: Path, location: ModelLocation, prompts: list[str], report: Rep
 
 
 def _import(file: Path, report: Report) -> None:
-    from onetoall_cli.hub import PromptStore
     from onetoall_cli.hub.places import prompt_store, supplied_prompts
+    from onetoall_cli.weights import PromptStore
 
     if not file.is_file():
         raise BadInput(f"{file} is not there.", "Give a file that `onetoall prompt-embeds export` wrote.")

@@ -103,8 +103,8 @@ def found_loras(speed: SpeedOptions, report: Report) -> list[Lora]:
         BadInput: there is no such file.
         ModelMissing: the hub does not give it.
     """
-    from onetoall_cli.cli.fetched import byte_progress
-    from onetoall_cli.hub.single import repository_file
+    from onetoall_cli.cli.installed_models import byte_progress
+    from onetoall_cli.hub.repository_file import repository_file
     from onetoall_cli.sampling.lora import Lora
 
     loras = []

@@ -10,11 +10,10 @@ from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 
 from onetoall_cli.align import Conditioning
+from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.training.pictures import to_pixels
-from onetoall_cli.training.puppets import sample_scene
-from onetoall_cli.training.vae import restore
-from onetoall_cli.training.vae_data import to_tensor
+from onetoall_cli.puppets import sample_scene
+from onetoall_cli.runtime.stills import restore
 
 POOL = 512  # training puppets among which the nearest is looked for
 
@@ -57,4 +56,4 @@ class TrainingPictures:
 
 def through_vae(frames: NDArray[np.uint8], vae: AutoencoderKLWan) -> NDArray[np.uint8]:
     """Pictures (T, H, W, 3), T = 4k + 1, encoded and decoded."""
-    return to_pixels(restore(vae, to_tensor(frames[None]).to(vae.device))[0].transpose(0, 1))
+    return to_uint8(restore(vae, to_tensor(frames[None]).to(vae.device))[0].transpose(0, 1))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from onetoall_cli.align import Conditioning, align
 from onetoall_cli.pose.drawing import Face
-from onetoall_cli.training.puppets import Clip, Pair, PairKind, Scene, Split, sample_pair
-from onetoall_cli.training.puppets.backdrop import paint_backdrop
-from onetoall_cli.training.puppets.identity import Colour
+from onetoall_cli.puppets import Clip, Pair, PairKind, Scene, Split, sample_pair
+from onetoall_cli.puppets.backdrop import paint_backdrop
+from onetoall_cli.puppets.identity import Colour
 
 Place = tuple[float, float, float]  # where the reference lies on the canvas: scale, shift x, shift y
 

@@ -7,7 +7,7 @@ from onetoall_cli.evaluation import metrics
 from onetoall_cli.evaluation.cases import Case
 from onetoall_cli.evaluation.foreground import differing_figure, found_figure, true_figure
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.training.puppets.render import SEEN
+from onetoall_cli.puppets.render import SEEN
 
 Scores = dict[str, float]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onetoall_cli.hub.location import SHIPPED
-from onetoall_cli.training.vae_data import to_tensor
+from onetoall_cli.model.pixels import to_tensor
 
 SEGMENTER = SHIPPED / "segmenter"
 _BLOCK = 2  # it works on blocks of 2 x 2 pixels, of which three layers halve the size again

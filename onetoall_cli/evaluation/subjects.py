@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from onetoall_cli.align import Conditioning
-from onetoall_cli.hub import GenerationDefaults, locate_model, prompt_embeddings
+from onetoall_cli.hub import GenerationDefaults, locate_model
 from onetoall_cli.pose.drawing import Face
 from onetoall_cli.sampling import OneToAllPipeline, SamplingSettings, animate, load_pipeline
 from onetoall_cli.training.export import export_run
+from onetoall_cli.weights import prompt_embeddings
 
 _CHECKPOINT = re.compile(r"step-\d+$")
 

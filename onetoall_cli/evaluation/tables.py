@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.protocol import COPY, FILLED, Evaluation, Example, Figure, Table
+from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation, Example, Figure, Table
 from onetoall_cli.files import whole_file
 from onetoall_cli.media import contact_sheet, write_picture
 

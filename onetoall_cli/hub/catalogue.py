@@ -14,9 +14,9 @@ import yaml
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub.defaults import GenerationDefaults
 from onetoall_cli.hub.places import user_catalogue
+from onetoall_cli.precisions import QUANTISED
 
 KINDS = ("model", "vae", "text-encoder", "detector")
-PRECISIONS = ("int8", "nf4")
 HUB_PREFIX = "hf:"
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -139,7 +139,7 @@ class Catalogue:
 
     def _split_variant(self, name: str) -> tuple[str, str] | None:
         base, _, precision = name.rpartition("-")
-        if name not in self.entries and precision in PRECISIONS and base in self.entries:
+        if name not in self.entries and precision in QUANTISED and base in self.entries:
             return base, precision
         return None
 

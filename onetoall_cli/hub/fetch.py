@@ -30,7 +30,7 @@ ASK_ABOVE = 10**9  # bytes; below this no question is asked
 
 
 @dataclass(frozen=True)
-class Part:
+class FetchPart:
     """One entry of a plan.
 
     Attributes:
@@ -56,10 +56,10 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """What a request comes to."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[FetchPart, ...]
 
     @property
     def bytes_to_fetch(self) -> int:
@@ -67,7 +67,7 @@ class Plan:
         return sum(part.bytes_to_fetch for part in self.parts)
 
     @property
-    def pending(self) -> list[tuple[Part, FileRecord]]:
+    def pending(self) -> list[tuple[FetchPart, FileRecord]]:
         """Every file that is not known to be in place, small ones (configurations) first."""
         pairs = [(part, file) for part in self.parts for file in (*part.to_fetch, *part.to_check)]
         return sorted(pairs, key=lambda pair: pair[1].size)
@@ -79,7 +79,7 @@ def plan_fetch(
     catalogue: Catalogue | None = None,
     revision: str | None = None,
     without: Iterable[str] = (),
-) -> Plan:
+) -> FetchPlan:
     """Find out what fetching `names` takes. Asks the hub only about what is not installed yet.
 
     Args:
@@ -94,7 +94,7 @@ def plan_fetch(
     """
     catalogue = catalogue or load_catalogue()
     known = installed()
-    parts: dict[str, Part] = {}
+    parts: dict[str, FetchPart] = {}
     needs: dict[str, None] = {}  # ordered, each once
     for entry in catalogue.expand(names):
         if entry.name in without:
@@ -106,18 +106,18 @@ def plan_fetch(
     for name in needs:
         if name not in parts and name not in without:
             parts[name] = _plan_part(catalogue.entry(name), None, known.get(name))
-    return Plan(tuple(parts.values()))
+    return FetchPlan(tuple(parts.values()))
 
 
-def plan_repair(entries: Iterable[Installed]) -> Plan:
+def plan_repair(entries: Iterable[Installed]) -> FetchPlan:
     """Bring back what is missing of installed entries, at their recorded commits."""
-    return Plan(tuple(Part(entry, tuple(entry.missing())) for entry in entries))
+    return FetchPlan(tuple(FetchPart(entry, tuple(entry.missing())) for entry in entries))
 
 
-def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> Part:
+def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> FetchPart:
     """The part for one entry. What is installed keeps its commit until another is asked for or the pin changes."""
     if known is not None and (asked == known.commit or (asked is None and known.pin == entry.revision)):
-        return Part(known, tuple(known.missing()))
+        return FetchPart(known, tuple(known.missing()))
     revision = asked or entry.revision
     listing = list_repository(entry.repository, revision)
     files = listing.matching(entry.files)
@@ -130,7 +130,7 @@ def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> Part
         )
     target = Installed(entry.name, entry.repository, revision, entry.revision, listing.commit, files)
     there = tuple(file for file in files if (target.folder / file.path).exists())
-    return Part(target, tuple(file for file in files if file not in there), there)
+    return FetchPart(target, tuple(file for file in files if file not in there), there)
 
 
 def _check_is_model(listing: Listing, files: tuple[FileRecord, ...]) -> tuple[FileRecord, ...]:
@@ -155,7 +155,7 @@ def _check_is_model(listing: Listing, files: tuple[FileRecord, ...]) -> tuple[Fi
     return files
 
 
-def run_plan(plan: Plan, *, progress: Callable[[int, int | None], None] | None = None) -> None:
+def run_plan(plan: FetchPlan, *, progress: Callable[[int, int | None], None] | None = None) -> None:
     """Carry out a plan: download, verify, record.
 
     Args:
@@ -179,7 +179,7 @@ def run_plan(plan: Plan, *, progress: Callable[[int, int | None], None] | None =
             release(old)
 
 
-def _obtain_all(plan: Plan, progress: Callable[[int, int | None], None] | None) -> None:
+def _obtain_all(plan: FetchPlan, progress: Callable[[int, int | None], None] | None) -> None:
     total = sum(file.size for _, file in plan.pending)
     counter = _Counter(total, progress)
     stop = threading.Event()

@@ -7,12 +7,11 @@ from typing import Any
 
 from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.hub import places
-from onetoall_cli.hub.architecture import architecture_of
 from onetoall_cli.hub.catalogue import Catalogue, Entry, load_catalogue
-from onetoall_cli.hub.converted import converted_manifest, has_copy
 from onetoall_cli.hub.defaults import GENERATION_CONFIG, GenerationDefaults
 from onetoall_cli.hub.index import Installed, installed
-from onetoall_cli.hub.weights import read_tensors, weight_files
+from onetoall_cli.hub.quantised_copies import has_copy, manifest_of
+from onetoall_cli.hub.weight_files import weight_files
 
 PROMPT_EMBEDS = "prompt_embeds.safetensors"
 NETWORK_CLASS = "OneToAllTransformer3DModel"
@@ -26,8 +25,9 @@ class ModelLocation:
     Attributes:
         name: As the user would name it: `1.3b`, `14b-nf4`, `hf:OWNER/REPO`, or a folder's path.
         transformer: The network's folder.
-        transformer_config: None: diffusers' layout with its own `config.json`. A dict: published weights, for
-            `OneToAllTransformer3DModel.from_published(transformer, **transformer_config)`.
+        published: Whether these are bare weights under the released names, whose configuration is read off their
+            shapes (`weights.network_config`), instead of diffusers' layout with its own `config.json`.
+        architecture: What the catalogue says that configuration is; None where it says nothing.
         vae: The VAE's folder (diffusers).
         scheduler: The scheduler's folder, or None.
         text_encoder: The text encoder's folder, or None if it is not installed.
@@ -41,7 +41,8 @@ class ModelLocation:
 
     name: str
     transformer: Path
-    transformer_config: dict[str, Any] | None
+    published: bool
+    architecture: dict[str, Any] | None
     vae: Path
     scheduler: Path | None
     text_encoder: Path | None
@@ -52,13 +53,12 @@ class ModelLocation:
     encoder: str | None = None
 
 
-def locate_model(name_or_dir: str | None, *, catalogue: Catalogue | None = None) -> ModelLocation:
+def locate_model(name_or_dir: str, *, catalogue: Catalogue | None = None) -> ModelLocation:
     """Find a model on this machine, without loading it.
 
     Args:
         name_or_dir: A catalogue name (`1.3b`, or a quantised copy as `14b-nf4`), `hf:OWNER/REPO`, a folder in
-            diffusers' layout, a folder of released weights; None takes the best installed one that fits this
-            machine (`choose_model` says which, and why).
+            diffusers' layout, a folder of released weights.
         catalogue: The models known by name; None reads the package's and the user's.
 
     Raises:
@@ -66,10 +66,6 @@ def locate_model(name_or_dir: str | None, *, catalogue: Catalogue | None = None)
         BadInput: no such name or folder, or a setting that cannot be used.
     """
     catalogue = catalogue or load_catalogue()
-    if name_or_dir is None:
-        from onetoall_cli.hub.choice import choose_model
-
-        return locate_model(choose_model(catalogue).name, catalogue=catalogue)
     shipped = SHIPPED / name_or_dir
     if name_or_dir and "/" not in name_or_dir and (shipped / "model_index.json").is_file():
         return replace(locate_folder(shipped, catalogue=catalogue), name=name_or_dir)
@@ -99,7 +95,8 @@ def locate_folder(folder: Path, *, catalogue: Catalogue | None = None) -> ModelL
     if (folder / "model_index.json").is_file():
         return _locate_diffusers(folder, name=str(folder))
     if any(folder.glob("*.safetensors")):
-        bare = _locate_published(folder, str(folder), None, catalogue or load_catalogue())
+        weight_files(folder)
+        bare = _with_shared_parts(str(folder), folder, None, catalogue or load_catalogue(), None, published=True)
         return replace(bare, defaults=_defaults_in(folder))
     raise ModelMissing(
         f"{folder} is not a model: it has neither model_index.json nor *.safetensors.",
@@ -117,7 +114,8 @@ def _locate_diffusers(folder: Path, name: str, encoder: str | None = None) -> Mo
     return ModelLocation(
         name=name,
         transformer=transformer,
-        transformer_config=None,
+        published=False,
+        architecture=None,
         vae=vae,
         scheduler=_optional(folder / "scheduler"),
         text_encoder=text_encoder,
@@ -133,9 +131,9 @@ def _locate_installed(name: str, catalogue: Catalogue) -> ModelLocation:
     entry, precision = catalogue.network(name)
     known = installed().get(entry.name)
     if precision and has_copy(entry.name, precision):
-        converted = places.converted_folder(name)
-        revision = converted_manifest(converted)["commit"]
-        location = _with_shared_parts(name, _network_folder(converted), None, revision, catalogue, entry)
+        copy = places.copy_folder(name)
+        revision = manifest_of(copy)["commit"]
+        location = _with_shared_parts(name, _network_folder(copy), revision, catalogue, entry, published=False)
     elif precision:
         command = f"onetoall fetch {entry.name} --quantize {precision}"
         raise ModelMissing(f"The model '{name}' is not installed.", f"Run `{command}`.")
@@ -151,34 +149,18 @@ def _locate_snapshot(known: Installed, catalogue: Catalogue, entry: Entry) -> Mo
     if (known.folder / "model_index.json").is_file():
         encoder = f"{known.repository}@{known.commit}" if (known.folder / "text_encoder").is_dir() else None
         return replace(_locate_diffusers(known.folder, known.name, encoder), revision=known.commit)
-    return _locate_published(known.folder, known.name, known.commit, catalogue, entry)
-
-
-def _locate_published(
-    folder: Path, name: str, revision: str | None, catalogue: Catalogue, entry: Entry | None = None
-) -> ModelLocation:
-    found = architecture_of(read_tensors(weight_files(folder)), folder)
-    if entry is not None and entry.architecture:
-        _compare(found, entry.architecture, folder)
-    return _with_shared_parts(name, folder, found, revision, catalogue, entry)
-
-
-def _compare(found: dict[str, Any], expected: dict[str, Any], folder: Path) -> None:
-    for key, value in expected.items():
-        if found.get(key) != value:
-            raise ModelMissing(
-                f"{folder} holds another network than the catalogue says: {key} is {found.get(key)}, not {value}.",
-                "Fetch the model again, or correct the catalogue entry.",
-            )
+    weight_files(known.folder)  # names what is missing
+    return _with_shared_parts(known.name, known.folder, known.commit, catalogue, entry, published=True)
 
 
 def _with_shared_parts(
     name: str,
     transformer: Path,
-    config: dict[str, Any] | None,
     revision: str | None,
     catalogue: Catalogue,
     entry: Entry | None,
+    *,
+    published: bool,
 ) -> ModelLocation:
     """A network joined with the VAE and text encoder that all released networks share."""
     known = installed()
@@ -194,7 +176,8 @@ def _with_shared_parts(
     return ModelLocation(
         name=name,
         transformer=transformer,
-        transformer_config=config,
+        published=published,
+        architecture=entry.architecture if entry and published else None,
         vae=_component(vae / "vae"),
         scheduler=_optional(vae / "scheduler"),
         text_encoder=_component(text.folder / "text_encoder") if present and text is not None else None,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onetoall_cli.hub.catalogue import Catalogue, Entry
-from onetoall_cli.hub.converted import converted_files, converted_folders, converted_manifest
 from onetoall_cli.hub.index import Installed, installed
+from onetoall_cli.hub.quantised_copies import all_copies, files_of_copy, manifest_of
 from onetoall_cli.hub.remove import dependants
 
 
@@ -46,7 +46,7 @@ def overview(catalogue: Catalogue) -> list[Row]:
     rows = [_row(entry, known.get(name), catalogue) for name, entry in catalogue.entries.items()]
     others = [entry for name, entry in known.items() if name not in catalogue.entries]
     rows += [_unlisted_row(entry) for entry in others]
-    rows += [_converted_row(folder) for folder in converted_folders()]
+    rows += [_copy_row(folder) for folder in all_copies()]
     return rows
 
 
@@ -84,9 +84,9 @@ def _unlisted_row(known: Installed) -> Row:
     )
 
 
-def _converted_row(folder: Path) -> Row:
-    manifest = converted_manifest(folder)
-    files = converted_files(folder)
+def _copy_row(folder: Path) -> Row:
+    manifest = manifest_of(folder)
+    files = files_of_copy(folder)
     return Row(
         name=folder.name,
         kind="quantised copy",

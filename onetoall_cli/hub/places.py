@@ -32,7 +32,7 @@ def user_catalogue() -> Path:
     return config_folder() / "catalogue.yaml"
 
 
-def converted_folder(name: str) -> Path:
+def copy_folder(name: str) -> Path:
     """A quantised copy of a network, by its name (`14b-nf4`)."""
     return data_folder() / "converted" / name
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import places
 from onetoall_cli.hub.catalogue import Catalogue
-from onetoall_cli.hub.converted import converted_folders
 from onetoall_cli.hub.index import Installed, forget, installed
+from onetoall_cli.hub.quantised_copies import all_copies
 
 
 def remove(names: Iterable[str], catalogue: Catalogue) -> int:
@@ -28,7 +28,7 @@ def remove(names: Iterable[str], catalogue: Catalogue) -> int:
     _check_removable(names, catalogue)
     freed = 0
     for name in names:
-        converted = places.converted_folder(name)
+        converted = places.copy_folder(name)
         if converted.is_dir():
             freed += _size(converted)
             shutil.rmtree(converted)
@@ -42,7 +42,7 @@ def remove(names: Iterable[str], catalogue: Catalogue) -> int:
 def _check_removable(names: list[str], catalogue: Catalogue) -> None:
     known = installed()
     for name in names:
-        if name not in known and not places.converted_folder(name).is_dir():
+        if name not in known and not places.copy_folder(name).is_dir():
             raise BadInput(f"'{name}' is not installed.", "`onetoall fetch --list` shows what is.")
         users = [user for user in dependants(name, catalogue) if user not in names]
         if users:
@@ -58,16 +58,16 @@ def dependants(name: str, catalogue: Catalogue) -> list[str]:
     for user in catalogue.needed_by(name):
         if user in known:
             users.append(user)
-        users += converted_copies(user)
+        users += copies_of(user)
     if name in catalogue.shared_parts:
         bare = [other for other in known.values() if other.name not in catalogue.entries and _is_bare(other)]
         users += [other.name for other in bare]
     return users
 
 
-def converted_copies(name: str) -> list[str]:
+def copies_of(name: str) -> list[str]:
     """Names of the quantised copies of a network on this machine."""
-    return [folder.name for folder in converted_folders() if folder.name.rpartition("-")[0] == name]
+    return [folder.name for folder in all_copies() if folder.name.rpartition("-")[0] == name]
 
 
 def _is_bare(known: Installed) -> bool:

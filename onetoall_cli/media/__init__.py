@@ -6,7 +6,7 @@ from onetoall_cli.media.folders import FrameFolderWriter
 from onetoall_cli.media.pictures import read_picture, side_by_side, write_picture
 from onetoall_cli.media.probe import MediaInfo, probe, read_metadata
 from onetoall_cli.media.reader import open_video
-from onetoall_cli.media.sheet import contact_sheet
+from onetoall_cli.media.sheet import contact_sheet, picture_grid
 from onetoall_cli.media.video import Frame, Video
 from onetoall_cli.media.writer import VideoWriter
 
@@ -20,6 +20,7 @@ __all__ = [
     "contact_sheet",
     "open_video",
     "output_format",
+    "picture_grid",
     "probe",
     "read_metadata",
     "read_picture",

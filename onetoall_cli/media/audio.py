@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.media.containers import open_container, tick_of
-from onetoall_cli.media.failures import reading
+from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.timeline import is_shown
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.files import whole_folder
-from onetoall_cli.media.failures import writing
+from onetoall_cli.media.file_errors import writing
 from onetoall_cli.media.pictures import write_picture
 
 

@@ -13,7 +13,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.media.audio import Audio, sound_stream
 from onetoall_cli.media.colour import to_rgb
 from onetoall_cli.media.containers import open_container
-from onetoall_cli.media.failures import reading
+from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.geometry import Display, display_of
 from onetoall_cli.media.timeline import Part, Timeline, read_timeline
 from onetoall_cli.media.video import Frame, Video, part_of_video

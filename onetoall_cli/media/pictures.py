@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
 from onetoall_cli.media.colour import on_white
-from onetoall_cli.media.failures import reading, writing
+from onetoall_cli.media.file_errors import reading, writing
 from onetoall_cli.media.metadata import EXIF_IMAGE_DESCRIPTION, PNG_KEYWORD, metadata_text
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 
 from onetoall_cli.media.audio import sound_stream
 from onetoall_cli.media.containers import open_container
-from onetoall_cli.media.failures import reading
+from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.metadata import EXIF_IMAGE_DESCRIPTION, PNG_KEYWORD, parse_metadata
 from onetoall_cli.media.movie import picture_stream
 from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture

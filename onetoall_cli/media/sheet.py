@@ -36,6 +36,11 @@ def contact_sheet(rows: Sequence[Row], height: int) -> NDArray[np.uint8]:
     return np.asarray(sheet)
 
 
+def picture_grid(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Pictures (H, W, 3) side by side without gaps; those of a row have one height, those of a column one width."""
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
+
+
 def _at_height(picture: NDArray[np.uint8], height: int) -> Image.Image:
     size = (max(1, round(picture.shape[1] * height / picture.shape[0])), height)
     return Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.media.failures import reading
+from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture, read_picture, to_rgb
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video

@@ -18,7 +18,7 @@ from onetoall_cli.files import whole_file
 from onetoall_cli.media import colour
 from onetoall_cli.media.audio import Audio
 from onetoall_cli.media.containers import output_format
-from onetoall_cli.media.failures import writing
+from onetoall_cli.media.file_errors import writing
 from onetoall_cli.media.metadata import add_gif_comment, metadata_text
 from onetoall_cli.media.soundtrack import Soundtrack
 from onetoall_cli.media.timeline import tidy_rate

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.pose.faults import MAX_CANVAS, MAX_FILE_BYTES, MAX_PERSON_FRAMES, fault
+from onetoall_cli.pose.file_errors import MAX_CANVAS, MAX_FILE_BYTES, MAX_PERSON_FRAMES, fault
 from onetoall_cli.pose.openpose_json import check_points, checked_numbers
 
 _EXTRAS = ("size", "fps")

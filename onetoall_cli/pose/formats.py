@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onetoall_cli.files import whole_file, whole_folder
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.arrays import Facts, array_to_keypoints, read_array
-from onetoall_cli.pose.faults import FORMATS_ADVICE, MAX_CANVAS, MAX_FILE_BYTES, fault
+from onetoall_cli.pose.file_errors import FORMATS_ADVICE, MAX_CANVAS, MAX_FILE_BYTES, fault
 from onetoall_cli.pose.openpose_json import canvas_of, checked_side, frames_from_json, frames_to_json
 from onetoall_cli.pose.sequence import PoseSequence
 

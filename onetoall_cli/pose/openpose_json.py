@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.pose.faults import MAX_CANVAS, MAX_COORDINATE, MAX_PERSON_FRAMES, fault
+from onetoall_cli.pose.file_errors import MAX_CANVAS, MAX_COORDINATE, MAX_PERSON_FRAMES, fault
 
 _BODY_LAYOUTS = {len(layout) * 3: layout for layout in (kp.OPENPOSE_BODY, kp.OPENPOSE_BODY_25)}
 _PARTS = {

@@ -1,12 +1,12 @@
 """The machine: which device and number format a run uses, and how the model fits its memory."""
 
 from onetoall_cli.runtime.device import pick_device, pick_dtype
-from onetoall_cli.runtime.heap import return_freed_memory
-from onetoall_cli.runtime.plan import Plan, Wishes, choose_plan, fits, possible_plans
+from onetoall_cli.runtime.freed_memory import return_freed_memory
+from onetoall_cli.runtime.plan import MemoryPlan, Wishes, choose_plan, fits, possible_plans
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
 
 __all__ = [
-    "Plan",
+    "MemoryPlan",
     "Wishes",
     "choose_plan",
     "fits",

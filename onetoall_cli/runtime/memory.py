@@ -14,26 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onetoall_cli.hub.network import is_kept_wide
-from onetoall_cli.hub.quantise import quantisable_linears
-from onetoall_cli.lattice import SIZE_MULTIPLE, TEMPORAL_STRIDE, latent_frames, latent_shape
+from onetoall_cli.lattice import CONTEXT_FRAMES, SIZE_MULTIPLE, latent_frames, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.attention import DEVICE_PIECE
 from onetoall_cli.model.blocks import CPU_FEED_FORWARD_PIECE
 from onetoall_cli.model.pose import PoseEncoder
-from onetoall_cli.runtime.decoding import decode_frames
+from onetoall_cli.model.precision import is_kept_wide, quantisable_linears
+from onetoall_cli.precisions import QUANTISED, UNQUANTISED
 from onetoall_cli.runtime.offloading import BLOCKS_ON_DEVICE
-from onetoall_cli.runtime.tracing import traced_peak
+from onetoall_cli.runtime.traced_memory import traced_peak
+from onetoall_cli.runtime.vae import decode_frames
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan
 
 TILE = 256  # pixels, side of diffusers' default VAE tile
 TILE_STRIDE = 192  # pixels from tile to tile; the rest is blended
-
-# Bytes a quantised weight takes: int8 with a float32 scale per row (added apart); NF4 with double quantised scales,
-# one byte per 64 values and 4 per 256 of those.
-QUANTISED_BYTES = {"int8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
 
 # What the convolution kernels of a CPU add by rearranging their input and output, measured with `runtime.measure`. In
 # the pose encoder it is made up for in bfloat16, whose norms need no float32 copies there, which the trace counts.
@@ -178,14 +174,14 @@ def network_weights(config: str, dtype: torch.dtype, quantisation: str) -> Netwo
     """Count a network's weights without making them."""
     with torch.device("meta"):
         network = OneToAllTransformer3DModel.from_config(json.loads(config))
-    quantised = quantisable_linears(network) if quantisation != "none" else set()
+    quantised = quantisable_linears(network) if quantisation != UNQUANTISED else set()
     sizes: dict[str, int] = {}
     largest_linear = 0
     for name, tensor in network.state_dict().items():
         module, _, kind = name.rpartition(".")
         if module in quantised and kind == "weight":
-            scales = 4 * tensor.shape[0] if quantisation == "int8" else 0
-            sizes[name] = int(tensor.numel() * QUANTISED_BYTES[quantisation]) + scales
+            precision = QUANTISED[quantisation]
+            sizes[name] = int(tensor.numel() * precision.weight_bytes) + precision.row_bytes * tensor.shape[0]
         else:
             sizes[name] = tensor.numel() * (4 if is_kept_wide(name) else dtype.itemsize)
         if tensor.ndim == 2:
@@ -230,7 +226,7 @@ def _encoding(vae: str, height: int, width: int, context: bool, device: str, dty
     """Of the VAE while it encodes the pictures, and the frames carried over."""
     model = _empty_vae(vae, dtype)
     with torch.device("meta"):
-        pictures = torch.empty(1, 3, 1 + TEMPORAL_STRIDE * context, height, width, dtype=dtype)
+        pictures = torch.empty(1, 3, CONTEXT_FRAMES if context else 1, height, width, dtype=dtype)
         taken = traced_peak(lambda: model.encode(pictures))
     return int(taken * (CPU_VAE[dtype] if device == "cpu" else 1))
 

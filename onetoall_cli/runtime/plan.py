@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from onetoall_cli.errors import BadInput, OutOfResources
+from onetoall_cli.precisions import QUANTISED, UNQUANTISED
 
 if TYPE_CHECKING:
     import torch
 
-    from onetoall_cli.hub.machine import Memory
+    from onetoall_cli.runtime.machine import Memory
     from onetoall_cli.runtime.memory import Estimate, Workload
 
 LEVELS = ("auto", "low", "balanced", "high")
-QUANTISATIONS = ("none", "int8", "nf4")
+QUANTISATIONS = (UNQUANTISED, *QUANTISED)
 OFFLOADS = ("none", "blocks")
 
 MARGIN = 0.15  # how far the memory model may be off; a plan must fit with it
@@ -26,7 +27,7 @@ GB = 10**9
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """How a model is placed and computed.
 
     Attributes:
@@ -44,7 +45,7 @@ class Plan:
     offload: Literal["none", "blocks"]
     tiling: bool
     estimate: "Estimate"
-    smaller: "Plan | None" = None
+    smaller: "MemoryPlan | None" = None
 
     def prose(self) -> str:
         """The plan as a clause for people."""
@@ -83,7 +84,7 @@ def possible_plans(
     wishes: Wishes = Wishes(),
     *,
     stored_as: str = "none",
-) -> list[Plan]:
+) -> list[MemoryPlan]:
     """All plans that this kind of device allows and the wishes leave, in the order of preference.
 
     Args:
@@ -105,7 +106,7 @@ def possible_plans(
             if wishes.tiling in (None, tiling):
                 parts = {"quantisation": quantisation, "offload": offload, "tiling": tiling}
                 taken = estimate(workload, device=device.type, dtype=dtype, **parts)  # type: ignore[arg-type]
-                plans.append(Plan(str(dtype).removeprefix("torch."), estimate=taken, **parts))  # type: ignore[arg-type]
+                plans.append(MemoryPlan(str(dtype).removeprefix("torch."), estimate=taken, **parts))  # type: ignore[arg-type]
     return plans
 
 
@@ -141,7 +142,7 @@ def _offloads(wishes: Wishes, device: str, quantisation: str) -> Sequence[str]:
     return OFFLOADS if device == "cuda" and quantisation == "none" else ["none"]
 
 
-def choose_plan(plans: Sequence[Plan], level: str, memory: "Memory", main_memory: "Memory") -> Plan:
+def choose_plan(plans: Sequence[MemoryPlan], level: str, memory: "Memory", main_memory: "Memory") -> MemoryPlan:
     """The plan to use, with those that are smaller behind it.
 
     Args:
@@ -166,12 +167,12 @@ def choose_plan(plans: Sequence[Plan], level: str, memory: "Memory", main_memory
     return _linked(chain[chain.index(start) :])
 
 
-def fits(plan: Plan, memory: "Memory") -> bool:
+def fits(plan: MemoryPlan, memory: "Memory") -> bool:
     """Whether `plan` can be expected to fit what is free."""
     return plan.estimate.peak * (1 + MARGIN) <= memory.free
 
 
-def _first_that_fits(plans: Sequence[Plan], chain: list[Plan], memory: "Memory") -> Plan:
+def _first_that_fits(plans: Sequence[MemoryPlan], chain: list[MemoryPlan], memory: "Memory") -> MemoryPlan:
     for index, plan in enumerate(chain):
         if fits(plan, memory):
             return _linked(chain[index:])
@@ -184,9 +185,9 @@ def _first_that_fits(plans: Sequence[Plan], chain: list[Plan], memory: "Memory")
     )
 
 
-def _linked(chain: list[Plan]) -> Plan:
+def _linked(chain: list[MemoryPlan]) -> MemoryPlan:
     """The first plan of a chain, each with the next as its `smaller`."""
-    linked: Plan | None = None
+    linked: MemoryPlan | None = None
     for plan in reversed(chain):
         linked = replace(plan, smaller=linked)
     assert linked is not None

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from onetoall_cli.hub import GenerationDefaults, ModelLocation, load_network, load_vae
+from onetoall_cli.hub import GenerationDefaults, ModelLocation
 from onetoall_cli.model import OneToAllTransformer3DModel
-from onetoall_cli.runtime import Plan
+from onetoall_cli.runtime import MemoryPlan
 from onetoall_cli.runtime.offloading import offload_blocks
 from onetoall_cli.runtime.shortage import release_memory
 from onetoall_cli.sampling.lora import Lora, Outcome, apply_loras
 from onetoall_cli.sampling.pipeline import OneToAllPipeline
+from onetoall_cli.weights import load_network, load_vae
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def load_pipeline(
         location: The model.
         device, dtype: Where and in which number format it computes.
         loras: Changes to the network, applied before it goes to its device.
-        quantisation, offload, tiling: As in `runtime.Plan`.
+        quantisation, offload, tiling: As in `runtime.MemoryPlan`.
 
     Raises:
         ModelMissing: a file is missing, truncated or foreign; the message names it.
@@ -43,7 +44,7 @@ def load_pipeline(
     network = _load_with_loras(location, dtype, quantisation, loras)
     # the shift is the model's generation setting; a checkpoint's own scheduler folder may be Wan's (UniPC, shift 3)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=location.defaults.shift)
-    pipeline = OneToAllPipeline(vae=load_vae(location, dtype), transformer=network, scheduler=scheduler)
+    pipeline = OneToAllPipeline(vae=load_vae(location.vae, dtype), transformer=network, scheduler=scheduler)
     place(pipeline, device, offload=offload, tiling=tiling)
     return pipeline
 
@@ -61,8 +62,8 @@ def refit(
     pipeline: OneToAllPipeline,
     location: ModelLocation,
     device: torch.device,
-    plan: Plan,
-    smaller: Plan,
+    plan: MemoryPlan,
+    smaller: MemoryPlan,
     loras: Sequence[Lora] = (),
 ) -> bool:
     """Make a loaded pipeline follow a smaller plan, in place.
@@ -88,7 +89,7 @@ def refit(
     release_memory()  # before the new weights come
     dtype = getattr(torch, smaller.dtype)
     network = _load_with_loras(location, dtype, smaller.quantisation, loras)
-    pipeline.register_modules(transformer=network, vae=load_vae(location, dtype))
+    pipeline.register_modules(transformer=network, vae=load_vae(location.vae, dtype))
     place(pipeline, device, offload=smaller.offload, tiling=smaller.tiling)
     return True
 

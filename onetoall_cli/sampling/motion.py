@@ -14,9 +14,10 @@ import torch
 
 from onetoall_cli.align import Conditioning
 from onetoall_cli.lattice import CONTEXT_FRAMES, latent_shape
-from onetoall_cli.runtime.decoding import decode_frames
+from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
-from onetoall_cli.sampling.pipeline import OneToAllPipeline, Picture, to_uint8
+from onetoall_cli.runtime.vae import decode_frames
+from onetoall_cli.sampling.pipeline import OneToAllPipeline, Picture
 from onetoall_cli.sampling.segments import (
     MAX_SEGMENT_FRAMES,
     Segment,
@@ -85,7 +86,7 @@ def animate(
             "image": conditioning.reference,
             "image_mask": conditioning.mask,
             "pose_video": _pose_video(conditioning, segment).to(pipeline.transformer.dtype),
-            "reference_pose": _as_video(conditioning.reference_pose[None]),
+            "reference_pose": to_tensor(conditioning.reference_pose[None, None]),
             "num_inference_steps": settings.num_inference_steps,
             "image_guidance_scale": settings.image_guidance_scale,
             "pose_guidance_scale": settings.pose_guidance_scale,
@@ -139,12 +140,7 @@ def _pose_video(conditioning: Conditioning, segment: Segment) -> torch.Tensor:
     """The segment's drawn poses (1, 3, length, H, W) in [-1, 1]; the last pose is held past the motion's end."""
     drawn = conditioning.pose_frames(segment.start, min(segment.stop, len(conditioning.motion)))
     held = np.repeat(drawn[-1:], segment.length - len(drawn), axis=0)
-    return _as_video(np.concatenate([drawn, held]))
-
-
-def _as_video(frames: np.ndarray) -> torch.Tensor:
-    """uint8 (T, H, W, 3) -> (1, 3, T, H, W) in [-1, 1]."""
-    return torch.from_numpy(frames).permute(3, 0, 1, 2).unsqueeze(0).float().div_(127.5).sub_(1)
+    return to_tensor(np.concatenate([drawn, held])[None])
 
 
 def _noise(conditioning: Conditioning, segment: Segment, generator: torch.Generator) -> torch.Tensor:

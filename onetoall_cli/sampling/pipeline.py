@@ -14,12 +14,13 @@ from diffusers import AutoencoderKLWan, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from onetoall_cli.hub.text import encoded_rows
 from onetoall_cli.lattice import CONTEXT_FRAMES, CONTEXT_LATENTS, SIZE_MULTIPLE, is_clip_length, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
-from onetoall_cli.runtime.decoding import decode_frames, latent_statistics
+from onetoall_cli.model.pixels import to_uint8
+from onetoall_cli.runtime.vae import decode_frames, encode
 from onetoall_cli.sampling.guidance import Guidance, Pass, guidance_weights
 from onetoall_cli.sampling.solvers import Scheduler, start
+from onetoall_cli.weights.text_encoder import encoded_rows
 
 Picture = Image.Image | np.ndarray | torch.Tensor
 
@@ -196,9 +197,7 @@ class OneToAllPipeline(DiffusionPipeline):
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """(1, 3, T, H, W) in [-1, 1] -> normalised latents (1, 16, n, H/8, W/8), the posterior's mode."""
-        posterior = self.vae.encode(frames.to(self._execution_device, self.vae.dtype)).latent_dist
-        mean, std = latent_statistics(self.vae)
-        return ((posterior.mode().float() - mean) / std).to(self.transformer.dtype)
+        return encode(self.vae, frames.to(self._execution_device)).to(self.transformer.dtype)
 
     def _embeds(self, prompt: str, embeds: torch.Tensor | None) -> torch.Tensor:
         if embeds is not None:
@@ -334,8 +333,3 @@ def _mask_as_video(mask: Picture, height: int, width: int) -> torch.Tensor:
     if values.min() < 0 or values.max() > 1:
         raise ValueError("the mask must lie between 0 (known) and 1 (unknown)")
     return (values * 2 - 1).expand(1, 3, 1, height, width)
-
-
-def to_uint8(frames: torch.Tensor) -> np.ndarray:
-    """(T, 3, H, W) in [-1, 1] -> uint8 (T, H, W, 3)."""
-    return ((frames + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

@@ -179,8 +179,3 @@ def collate(plan: BatchPlan, examples: list[Example]) -> Batch:
         reference_pose=None if reference_poses is None else reference_poses[:, None],
         weights=torch.from_numpy(np.stack([e.weights for e in examples]))[:, None],
     )
-
-
-def pictures_to_tensor(pictures: Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 (B, T, H, W, 3) as float32 (B, 3, T, H, W) in [-1, 1]."""
-    return pictures.to(device).permute(0, 4, 1, 2, 3).float() / 127.5 - 1

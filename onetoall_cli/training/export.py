@@ -8,16 +8,16 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
-from onetoall_cli.hub import GenerationDefaults, PromptStore
-from onetoall_cli.hub.network import is_kept_wide
+from onetoall_cli.hub import GenerationDefaults
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.training.checkpoints import latest_checkpoint, load_checkpoint
 from onetoall_cli.training.initial import build_network
-from onetoall_cli.training.latents import load_vae
 from onetoall_cli.training.recipe import TrainingSettings
 from onetoall_cli.training.settings import dump_settings, load_settings
 from onetoall_cli.training.sheets import GUIDANCE, SHIFT
 from onetoall_cli.training.trainer import empty_prompt
+from onetoall_cli.weights import PromptStore, load_vae
 
 
 def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:

@@ -11,40 +11,11 @@ from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onetoall_cli.errors import ModelMissing
 from onetoall_cli.files import whole_file
-from onetoall_cli.lattice import SPATIAL_STRIDE, TEMPORAL_STRIDE
-from onetoall_cli.runtime.decoding import latent_statistics
-from onetoall_cli.training.stills import encodes_last_frames, stills_as_2d
+from onetoall_cli.lattice import SPATIAL_STRIDE
+from onetoall_cli.runtime.stills import encode_sparingly
 
 _log = logging.getLogger(__name__)
-
-
-def load_vae(folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> AutoencoderKLWan:
-    """Load a VAE, frozen.
-
-    Raises:
-        ModelMissing: the folder holds none.
-    """
-    try:
-        vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelMissing(f"{folder} holds no VAE: {str(error).strip().splitlines()[0]}",
-                           "Set `vae` to a folder with config.json and weights.") from error  # fmt: skip
-    return vae.to(device).eval().requires_grad_(False)
-
-
-@torch.no_grad()
-def encode(vae: AutoencoderKLWan, pictures: Tensor) -> Tensor:
-    """Pictures (B, 3, T, H, W) in [-1, 1] to normalised latents (B, 16, n, H/8, W/8), float32: the posterior's mode."""
-    if pictures.shape[2] > 1 and encodes_last_frames(vae):  # the same but for rounding, in a quarter of the time
-        stills = pictures[:, :, ::TEMPORAL_STRIDE]
-        apart = encode(vae, stills.transpose(1, 2).flatten(0, 1)[:, :, None])
-        return apart[:, :, 0].unflatten(0, (len(stills), -1)).transpose(1, 2)
-    with stills_as_2d(vae):
-        latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode().float()
-    mean, std = latent_statistics(vae)
-    return (latents - mean) / std
 
 
 def encode_reference(vae: AutoencoderKLWan, reference: Tensor, mask: Tensor) -> Tensor:
@@ -55,14 +26,14 @@ def encode_reference(vae: AutoencoderKLWan, reference: Tensor, mask: Tensor) -> 
         mask: bool (B, 1, 1, H, W), True = unknown; encoded as a white-on-black picture.
     """
     white = (mask.float() * 2 - 1).expand_as(reference)
-    both = encode(vae, torch.cat([reference, white]))
+    both = encode_sparingly(vae, torch.cat([reference, white]))
     return torch.cat(both.chunk(2), dim=1)
 
 
 def no_reference(vae: AutoencoderKLWan, like: Tensor) -> Tensor:
     """The reference latents of "no reference": a black picture in both halves, shaped as `like` (B, 32, 1, h, w)."""
     height, width = like.shape[-2] * SPATIAL_STRIDE, like.shape[-1] * SPATIAL_STRIDE
-    black = encode(vae, torch.full((1, 3, 1, height, width), -1.0))
+    black = encode_sparingly(vae, torch.full((1, 3, 1, height, width), -1.0))
     return torch.cat([black, black], dim=1).expand(like.shape).to(like)
 
 

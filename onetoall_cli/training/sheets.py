@@ -11,10 +11,11 @@ from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onetoall_cli.media import picture_grid, write_picture
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.training.checkpoints import Average
-from onetoall_cli.training.examples import Example, make_example, pictures_to_tensor
-from onetoall_cli.training.pictures import to_pixels, write_sheet
+from onetoall_cli.training.examples import Example, make_example
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, bucket_size, nearest_aspect
 from onetoall_cli.training.sources import ClipSource, PuppetSource
 
@@ -32,7 +33,8 @@ def write_sample_sheet(
         for number in range(settings.sample_count):
             example = sample_example(source, settings, number)
             rows.append(_row(example, generate(example, network, vae, text, settings, seed=number)))
-    write_sheet(path, rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, picture_grid(rows))
 
 
 @contextmanager
@@ -80,8 +82,8 @@ def generate(
         (frames,) = pipeline(
             image=example.reference,
             image_mask=example.mask.astype(np.float32),
-            pose_video=pictures_to_tensor(torch.from_numpy(example.pose)[None]),
-            reference_pose=pictures_to_tensor(torch.from_numpy(example.reference_pose)[None, None]),
+            pose_video=to_tensor(example.pose[None]),
+            reference_pose=to_tensor(example.reference_pose[None, None]),
             prompt_embeds=text,
             negative_prompt_embeds=text,
             num_inference_steps=settings.sample_steps,
@@ -96,7 +98,7 @@ def generate(
 
 def _row(example: Example, result: Tensor) -> list[NDArray[np.uint8]]:
     assert example.pose is not None and example.clip.frames is not None
-    made = to_pixels(result)
+    made = to_uint8(result)
     row = [np.where(example.mask[..., None], np.uint8(255), example.reference)]
     for frame in sorted({0, len(made) // 2, len(made) - 1}):
         row += [example.pose[frame], example.clip.frames[frame], made[frame]]

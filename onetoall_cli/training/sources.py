@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
+from onetoall_cli.puppets import Motion, Scene, Split, sample_other_motion, sample_scene
+from onetoall_cli.puppets.render import observe
 from onetoall_cli.training.enhancement import PosePool
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.puppets import Motion, Scene, Split, sample_other_motion, sample_scene
-from onetoall_cli.training.puppets.render import observe
 
 Pictures = NDArray[np.uint8]
 

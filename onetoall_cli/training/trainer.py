@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file, whole_folder
-from onetoall_cli.hub import PromptStore
+from onetoall_cli.model.pixels import to_tensor
+from onetoall_cli.runtime.stills import encode_sparingly
 from onetoall_cli.training.checkpoints import (
     Average,
     Checkpoint,
@@ -29,9 +30,9 @@ from onetoall_cli.training.checkpoints import (
     prune_checkpoints,
     save_checkpoint,
 )
-from onetoall_cli.training.examples import Batch, Batches, pictures_to_tensor
+from onetoall_cli.training.examples import Batch, Batches
 from onetoall_cli.training.initial import build_network
-from onetoall_cli.training.latents import LatentCache, Stored, encode, encode_reference, load_vae, no_reference
+from onetoall_cli.training.latents import LatentCache, Stored, encode_reference, no_reference
 from onetoall_cli.training.losses import flow_loss, noised
 from onetoall_cli.training.optimisers import build_optimisers
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings
@@ -39,6 +40,7 @@ from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sheets import write_sample_sheet
 from onetoall_cli.training.sources import ClipSource, PuppetSource, load_motions
 from onetoall_cli.training.stages import freeze_but, trained_names
+from onetoall_cli.weights import PromptStore, load_vae
 
 Progress = Callable[[int, int | None], None]
 
@@ -89,7 +91,7 @@ def open_source(settings: TrainingSettings, progress: Progress | None = None) ->
     )  # fmt: skip
 
 
-class Inputs(NamedTuple):
+class EncodedBatch(NamedTuple):
     """A micro-batch as the network takes it, but for noise and times.
 
     Attributes:
@@ -122,7 +124,8 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         device = self.accelerator.device
-        self.vae = load_vae(settings.vae, torch.bfloat16 if settings.bf16 else torch.float32, device)
+        self.vae = load_vae(settings.vae, torch.bfloat16 if settings.bf16 else torch.float32)
+        self.vae.to(device).requires_grad_(False)
         with self.accelerator.main_process_first():  # poses are detected once, not once a process
             self.source = open_source(settings, data_progress)
         self.cache = LatentCache(settings.cache, settings.vae)
@@ -178,7 +181,7 @@ class Trainer:
 
     # -- one step -----------------------------------------------------------------------------------------------
 
-    def _step(self, batches: Iterator[tuple[int, Inputs]]) -> dict[str, float]:
+    def _step(self, batches: Iterator[tuple[int, EncodedBatch]]) -> dict[str, float]:
         """One optimiser step over `accumulate` micro-batches; returns the figures for the log."""
         settings = self.settings
         rate = settings.learning_rate(self.step)
@@ -201,7 +204,7 @@ class Trainer:
         mean = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
         return {"loss": mean.item(), "gradient": norm, "lr": rate}
 
-    def loss(self, inputs: Inputs, number: int) -> Tensor:
+    def loss(self, inputs: EncodedBatch, number: int) -> Tensor:
         """The loss of micro-step `number`, whose noise and times are fixed by (seed, number)."""
         plan, clean, pose = inputs.plan, inputs.clean, inputs.pose
         generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
@@ -213,18 +216,18 @@ class Trainer:
         )[0]  # fmt: skip
         return flow_loss(velocity, flow, inputs.weights)
 
-    def encoded(self, batch: Batch) -> Inputs:
+    def encoded(self, batch: Batch) -> EncodedBatch:
         """What the network takes of a micro-batch."""
         device = self.accelerator.device
         clean = self._clean_latents(batch)
-        reference = encode_reference(self.vae, pictures_to_tensor(batch.reference, device), batch.mask.to(device))
+        reference = encode_reference(self.vae, to_tensor(batch.reference, device), batch.mask.to(device))
         if batch.plan.dropped in ("both", "reference"):
             reference = no_reference(self.vae, reference)
         pose = reference_pose = None
         if batch.pose is not None and batch.reference_pose is not None:
-            pose = pictures_to_tensor(batch.pose, device)
-            reference_pose = pictures_to_tensor(batch.reference_pose, device)
-        return Inputs(batch.plan, clean, reference, pose, reference_pose, batch.weights.to(device))
+            pose = to_tensor(batch.pose, device)
+            reference_pose = to_tensor(batch.reference_pose, device)
+        return EncodedBatch(batch.plan, clean, reference, pose, reference_pose, batch.weights.to(device))
 
     def _clean_latents(self, batch: Batch) -> Tensor:
         """The target latents (B, 16, n, h, w), from the cache or encoded, in either case rounded to float16."""
@@ -234,13 +237,13 @@ class Trainer:
         ):
             if latents is None:
                 assert frames is not None
-                latents = encode(self.vae, pictures_to_tensor(frames[None], self.accelerator.device))[0].half()
+                latents = encode_sparingly(self.vae, to_tensor(frames[None], self.accelerator.device))[0].half()
                 if key is not None:
                     self.cache.put(key, Stored(latents.cpu().numpy(), keypoints))
             values.append(latents.to(self.accelerator.device).float())
         return torch.stack(values)
 
-    def _batches(self) -> Iterator[tuple[int, Inputs]]:
+    def _batches(self) -> Iterator[tuple[int, EncodedBatch]]:
         """This process's micro-steps from the present step on: their numbers, and the batch, encoded, of each."""
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         echo = self.settings.echo

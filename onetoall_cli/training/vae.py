@@ -19,7 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.evaluation.metrics import psnr
 from onetoall_cli.files import whole_folder
+from onetoall_cli.media import picture_grid, write_picture
+from onetoall_cli.model.pixels import to_tensor, to_uint8
+from onetoall_cli.puppets import Split, sample_scene
+from onetoall_cli.runtime.stills import encode_last_frames, restore, stills_as_2d
 from onetoall_cli.training.checkpoints import (
     Average,
     Checkpoint,
@@ -29,12 +34,9 @@ from onetoall_cli.training.checkpoints import (
     prune_checkpoints,
     save_checkpoint,
 )
-from onetoall_cli.training.latents import load_vae
-from onetoall_cli.training.pictures import psnr, to_pixels, write_sheet
-from onetoall_cli.training.puppets import Split, sample_scene
 from onetoall_cli.training.settings import dump_settings
-from onetoall_cli.training.stills import encode_last_frames, stills_as_2d
-from onetoall_cli.training.vae_data import VaeBatches, VaeSettings, to_tensor
+from onetoall_cli.training.vae_data import VaeBatches, VaeSettings
+from onetoall_cli.weights import load_vae
 
 _FIRST_LOGVAR = -6.0  # of the posterior: noise of deviation 0.05
 
@@ -217,7 +219,7 @@ class _VaeState:
         self._apply_gradients()
         self.average.update(self.vae)
         self.step += 1
-        return {"loss": loss.item(), "kl": kl.item(), "lr": rate, "psnr": psnr(restored.detach(), batch)}
+        return {"loss": loss.item(), "kl": kl.item(), "lr": rate, "psnr": _likeness(restored, batch)}
 
     def _apply_gradients(self) -> None:
         """Step the float32 weights by the worker's gradients, and hand them back to the worker rounded."""
@@ -233,11 +235,10 @@ class _VaeState:
             working.copy_(parameter)
 
 
-@torch.no_grad()
-def restore(vae: AutoencoderKLWan, clips: Tensor) -> Tensor:
-    """Encode (posterior mode) and decode clips (B, 3, T, H, W) in [-1, 1]."""
-    with stills_as_2d(vae):
-        return vae.decode(vae.encode(clips.to(vae.dtype)).latent_dist.mode()).sample.float()
+def _likeness(restored: Tensor, truth: Tensor) -> float:
+    """PSNR in dB of clips (B, 3, T, H, W) in [-1, 1], the mean over their frames."""
+    made, true = (to_uint8(clips.transpose(1, 2).flatten(0, 1)) for clips in (restored, truth))
+    return psnr(made, true)
 
 
 def held_out(frames: int, count: int, split: Split = "validation") -> Tensor:
@@ -254,8 +255,9 @@ def _write_samples(vae: AutoencoderKLWan, path: Path, settings: VaeSettings) -> 
     rows = []
     for pictures in (torch.cat([stills[:, :, 0], clips[:, :, -1]]),
                      torch.cat([restore(vae, stills)[:, :, 0], restore(vae, clips)[:, :, -1]])):  # fmt: skip
-        rows.append(list(to_pixels(pictures)))
-    write_sheet(path, rows)
+        rows.append(list(to_uint8(pictures)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, picture_grid(rows))
 
 
 @torch.no_grad()
@@ -291,6 +293,6 @@ def measure_vae(vae: AutoencoderKLWan, *, split: Split = "test", count: int = 32
         raise BadInput(f"{count} puppets are too few to measure a VAE.", "Take at least 8.")
     figures: dict[str, Any] = {}
     for name, frames, number in (("stills", 1, count), ("clips", 17, count // 8)):
-        values = [psnr(restore(vae, clip[None]), clip[None]) for clip in held_out(frames, number, split)]
+        values = [_likeness(restore(vae, clip[None]), clip[None]) for clip in held_out(frames, number, split)]
         figures[name] = float(np.mean(values))
     return figures

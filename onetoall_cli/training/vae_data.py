@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onetoall_cli.training.puppets import MOVE_FRAMES, Split, sample_scene
+from onetoall_cli.model.pixels import to_tensor
+from onetoall_cli.puppets import MOVE_FRAMES, Split, sample_scene
 
 _MOVING_OF = 6  # crops to choose from
 _MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # parts of the samples; the rest are plain pictures
@@ -137,11 +137,6 @@ class VaeBatches(Dataset):
         else:
             samples = [sample_pictures("train", rng, phase.frames, size, phase.crop) for _ in range(phase.batch)]
         return to_tensor(np.stack(samples))
-
-
-def to_tensor(clips: np.ndarray) -> Tensor:
-    """uint8 (batch, frames, H, W, 3) as float32 (batch, 3, frames, H, W) in [-1, 1]."""
-    return torch.from_numpy(clips).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
 def sample_pictures(

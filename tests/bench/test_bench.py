@@ -8,14 +8,14 @@ from diffusers import AutoencoderKLWan
 from typer.testing import CliRunner
 from untrained_model import build_untrained_model
 
-from onetoall_cli.bench.measure import Job, run
+from onetoall_cli.bench.measure import BenchJob, run
 from onetoall_cli.bench.networks import random_inputs, random_network
 from onetoall_cli.bench.quality import EXACT, approximations, compare, held_out_inputs
 from onetoall_cli.bench.scaling import long_video, series
 from onetoall_cli.bench.steps import WORKS, vae_work, work
 from onetoall_cli.cli import app
 from onetoall_cli.evaluation.subjects import open_subject
-from onetoall_cli.runtime.peaks import read_peak, start_peak
+from onetoall_cli.runtime.peak_memory import read_peak, start_peak
 from onetoall_cli.sampling.presets import Approximation
 
 SMALL = {
@@ -60,7 +60,7 @@ def test_the_peak_sees_memory_that_is_gone_again():
 
 
 def test_a_measurement_counts_the_weights():
-    found = run(Job("text keys", "tiny", None, 16, 16, 1, dtype="bfloat16"))
+    found = run(BenchJob("text keys", "tiny", None, 16, 16, 1, dtype="bfloat16"))
     network = random_network("tiny", torch.bfloat16)
     assert found.weights == sum(parameter.nbytes for parameter in network.parameters())
     assert found.peak > found.weights and found.seconds > 0
@@ -101,7 +101,7 @@ def test_a_long_video_is_generated_segment_by_segment():
 
 
 def test_scaling_varies_one_thing_at_a_time():
-    jobs = [job for name, _, job in series(Job("step", "tiny", None, 384, 256, 29)) if name == "frames"]
+    jobs = [job for name, _, job in series(BenchJob("step", "tiny", None, 384, 256, 29)) if name == "frames"]
     assert [job.frames for job in jobs] == [17, 33, 49, 65, 81]
     assert len({(job.width, job.height) for job in jobs}) == 1
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from onetoall_cli.hub import machine
 from onetoall_cli.media import open_video, read_metadata
+from onetoall_cli.runtime import machine
 
 GB = 10**9
 

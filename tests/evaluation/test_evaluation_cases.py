@@ -10,7 +10,7 @@ from onetoall_cli.evaluation.foreground import backdrop_behind, differing_figure
 from onetoall_cli.evaluation.metrics import overlap
 from onetoall_cli.evaluation.scores import face_boxes, score
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.training.puppets import sample_pair, sample_scene
+from onetoall_cli.puppets import sample_pair, sample_scene
 
 
 def test_the_adjusted_reference_shows_the_backdrop_of_the_truth(case) -> None:

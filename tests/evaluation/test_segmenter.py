@@ -7,11 +7,11 @@ import torch
 from onetoall_cli.evaluation.foreground import differing_figure, found_figure, true_figure
 from onetoall_cli.evaluation.metrics import overlap
 from onetoall_cli.evaluation.segmenter import SEGMENTER, puppet_logits
+from onetoall_cli.evaluation.segmenter_training import Puppets, train_segmenter, worsened
 from onetoall_cli.hub.location import SHIPPED
-from onetoall_cli.training.latents import load_vae
-from onetoall_cli.training.pictures import to_pixels
-from onetoall_cli.training.puppets import sample_scene
-from onetoall_cli.training.segmentation import Puppets, train_segmenter, worsened
+from onetoall_cli.model.pixels import to_uint8
+from onetoall_cli.puppets import sample_scene
+from onetoall_cli.weights import load_vae
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_it_finds_unseen_puppets_in_good_and_in_bad_pictures(vae) -> None:
     bad = worsened(pictures, vae, torch.Generator().manual_seed(0))
     assert not torch.equal(bad, pictures)
     for shown, least in ((pictures, 0.85), (bad, 0.82)):
-        found = puppet_logits(to_pixels(shown)) > 0
+        found = puppet_logits(to_uint8(shown)) > 0
         assert overlap(found, coverage.numpy() >= 0.5) > least
 
 

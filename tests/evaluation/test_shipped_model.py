@@ -6,8 +6,8 @@ The full figures are in its model card; `onetoall evaluate tiny` prints them.
 import pytest
 import torch
 
-from onetoall_cli.evaluation import Plan, evaluate, open_subject
-from onetoall_cli.evaluation.protocol import COPY, FILLED, Evaluation
+from onetoall_cli.evaluation import EvaluationPlan, evaluate, open_subject
+from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation
 from onetoall_cli.hub import locate_model
 from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.runtime import pick_dtype
@@ -30,7 +30,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
 def evaluation() -> Evaluation:
     cpu = torch.device("cpu")
     tiny = open_subject("tiny", cpu, pick_dtype("auto", cpu))
-    return evaluate([tiny], Plan(tasks=TASKS, count=PUPPETS, joins=3, pool=4, width=192, height=288))
+    return evaluate([tiny], EvaluationPlan(tasks=TASKS, count=PUPPETS, joins=3, pool=4, width=192, height=288))
 
 
 @pytest.mark.parametrize("task", TASKS)

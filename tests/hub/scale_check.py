@@ -56,10 +56,12 @@ def run_step(step: str, folder: Path, size: str) -> None:
     import torch
 
     import onetoall_cli.model  # noqa: F401
-    from onetoall_cli.hub import GenerationDefaults, ModelLocation, load_network
-    from onetoall_cli.hub.architecture import architecture_of
-    from onetoall_cli.hub.quantise import quantise_network
-    from onetoall_cli.hub.weights import read_tensors, weight_files
+    from onetoall_cli.hub import GenerationDefaults, ModelLocation
+    from onetoall_cli.hub.weight_files import weight_files
+    from onetoall_cli.weights import load_network
+    from onetoall_cli.weights.architecture import architecture_of
+    from onetoall_cli.weights.quantise import quantise_network
+    from onetoall_cli.weights.tensors import read_tensors
 
     before = peak()
     started = time.monotonic()

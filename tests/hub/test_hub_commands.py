@@ -12,9 +12,9 @@ from onetoall_cli.cli.animate import animate
 from onetoall_cli.cli.doctor import doctor
 from onetoall_cli.cli.fetch import fetch as fetch_command
 from onetoall_cli.cli.prompt_embeds import prompt_embeds
-from onetoall_cli.hub import PromptStore
 from onetoall_cli.hub.index import installed
-from onetoall_cli.hub.places import converted_folder, hub_cache
+from onetoall_cli.hub.places import copy_folder, hub_cache
+from onetoall_cli.weights import PromptStore
 
 SHARD = "model-00001-of-00002.safetensors"
 
@@ -139,12 +139,12 @@ def test_list_is_for_people_too_and_the_default(hub, onetoall):
 def test_quantize_makes_a_copy_and_can_drop_the_original_for_good(hub, onetoall):
     result = onetoall("fetch", "1.3b", "--quantize", "nf4", "--no-keep-original", "--json")
     assert answer(result)["copies"] == ["1.3b-nf4"]
-    assert "1.3b" not in installed() and (converted_folder("1.3b-nf4") / "config.json").is_file()
+    assert "1.3b" not in installed() and (copy_folder("1.3b-nf4") / "config.json").is_file()
     hub.requests.clear()
     assert onetoall("fetch", "1.3b", "--quantize", "nf4", "--no-keep-original").exit_code == 0
     assert hub.requests == []  # the original is not downloaded again only to be dropped
     assert onetoall("fetch", "1.3b-nf4", "--remove").exit_code == 0
-    assert not converted_folder("1.3b-nf4").exists()
+    assert not copy_folder("1.3b-nf4").exists()
 
 
 @pytest.mark.parametrize(

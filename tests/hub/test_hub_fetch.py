@@ -18,8 +18,9 @@ from hub_models import (
     wan_files,
 )
 
+from onetoall_cli.animator.ensure import ensure_model
 from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources
-from onetoall_cli.hub import component_path, ensure_model, load_catalogue, locate_model
+from onetoall_cli.hub import component_path, load_catalogue, locate_model
 from onetoall_cli.hub.fetch import plan_fetch, run_plan
 from onetoall_cli.hub.index import installed
 from onetoall_cli.hub.verify import verify
@@ -189,7 +190,7 @@ def test_a_repository_named_by_hf_in_diffusers_layout_brings_its_own_parts(hub, 
     fetch("hf:someone/my-model")
     assert set(installed()) == {"hf:someone/my-model"}
     location = locate_model("hf:someone/my-model")
-    assert location.transformer_config is None
+    assert not location.published
     assert location.vae.is_dir() and location.text_encoder is not None
     assert location.encoder == f"someone/my-model@{location.revision}"
 
@@ -198,7 +199,10 @@ def test_a_repository_of_bare_weights_named_by_hf_is_read_off_its_shapes(hub, fe
     hub.add("someone/weights", network_files(1, index=False))
     fetch("hf:someone/weights")
     location = locate_model("hf:someone/weights")
-    assert location.transformer_config is not None and location.transformer_config["num_layers"] == 2
+    from onetoall_cli.weights import network_config
+
+    config = network_config(location)
+    assert config is not None and config["num_layers"] == 2
     assert set(installed()) == {"hf:someone/weights", "vae", "text-encoder"}
 
 
@@ -261,7 +265,7 @@ def test_auto_fetch_brings_the_model_and_otherwise_the_command_is_named(hub):
         ensure_model("1.3b", auto_fetch=False)
     assert "onetoall fetch 1.3b" in missing.value.advice and missing.value.exit_code == 3
     location = ensure_model("1.3b", auto_fetch=True)
-    assert location.transformer_config is not None
+    assert location.published
 
 
 def test_nothing_named_and_nothing_installed_says_which_command_to_run(hub):

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from hub_models import (
-    CATALOGUE,
     NETWORK_REPOSITORY,
     WAN_REPOSITORY,
     network_files,
@@ -13,12 +12,11 @@ from hub_models import (
 )
 
 from onetoall_cli.errors import BadInput, ModelMissing
-from onetoall_cli.hub import choose_model, load_catalogue, locate_model
+from onetoall_cli.hub import load_catalogue, locate_model
 from onetoall_cli.hub.fetch import plan_repair, run_plan
 from onetoall_cli.hub.index import installed
-from onetoall_cli.hub.machine import Memory
 from onetoall_cli.hub.overview import overview
-from onetoall_cli.hub.places import converted_folder, index_file, user_catalogue
+from onetoall_cli.hub.places import index_file, user_catalogue
 from onetoall_cli.hub.remove import remove
 from onetoall_cli.hub.verify import clear_faults, verify
 
@@ -111,10 +109,10 @@ def test_verify_of_a_name_that_is_not_installed_is_an_error(hub):
 
 
 def test_a_damaged_quantised_copy_is_found_and_how_to_make_it_again(hub, fetch):
-    from onetoall_cli.hub.quantise import convert_entry
+    from onetoall_cli.weights.quantise import quantise_entry
 
     fetch("1.3b", without=["text-encoder"])
-    folder = convert_entry("1.3b", "int8", load_catalogue())
+    folder = quantise_entry("1.3b", "int8", load_catalogue())
     assert states()["1.3b-int8"] == "installed"
     damage(next(folder.glob("*.safetensors")))
     _, faults = verify()
@@ -141,67 +139,6 @@ def test_a_damaged_index_says_what_to_do(hub, fetch):
     assert sum(hub.bytes_sent.values()) - before < min(map(len, large))
 
 
-# ---- choice ------------------------------------------------------------------------------------------------------
-
-CHOICE = (
-    CATALOGUE.replace("parameters: 1_000_000", "parameters: 2_200_000_000")
-    + f"""
-  14b:
-    kind: model
-    title: large
-    repository: {NETWORK_REPOSITORY}
-    files: ["*.safetensors", "*.safetensors.index.json"]
-    needs: [vae, text-encoder]
-    parameters: 18_800_000_000
-"""
-)
-
-
-def gigabytes(size: float) -> Memory:
-    return Memory("test", int(size * 10**9), int(size * 10**9))
-
-
-@pytest.fixture
-def two_models(hub, fetch):
-    user_catalogue().write_text(CHOICE)
-    fetch("14b", "1.3b", without=["text-encoder"])
-    return load_catalogue()
-
-
-@pytest.mark.parametrize(("size", "expected"), [(80, "14b"), (24, "1.3b"), (8, "1.3b")])
-def test_the_best_installed_model_that_fits_is_chosen(two_models, size, expected):
-    choice = choose_model(two_models, gigabytes(size))
-    assert choice.name == expected and f"fits {size} GB" in choice.reason
-
-
-def test_a_quantised_copy_is_chosen_where_the_original_does_not_fit(two_models):
-    for precision in ("int8", "nf4"):
-        folder = converted_folder(f"14b-{precision}")
-        folder.mkdir(parents=True)
-        (folder / "onetoall.json").write_text("{}")
-    assert choose_model(two_models, gigabytes(80)).name == "14b"
-    assert choose_model(two_models, gigabytes(24)).name == "14b-int8"
-    assert choose_model(two_models, gigabytes(16)).name == "14b-nf4"
-    assert choose_model(two_models, gigabytes(8)).name == "1.3b"
-
-
-def test_where_nothing_fits_the_smallest_is_taken_and_said(two_models):
-    choice = choose_model(two_models, gigabytes(4))
-    assert choice.name == "1.3b" and "none fits 4 GB" in choice.reason
-
-
-def test_the_only_installed_model_is_taken_whatever_its_size(hub, fetch):
-    fetch("1.3b", without=["text-encoder"])
-    choice = choose_model(load_catalogue(), gigabytes(0.1))
-    assert (choice.name, choice.reason) == ("1.3b", "the only installed model")
-
-
-def test_a_model_without_its_vae_is_not_chosen(hub, fetch):
-    fetch("1.3b", without=["vae", "text-encoder"])
-    with pytest.raises(ModelMissing, match="No model is installed"):
-        choose_model(load_catalogue(), gigabytes(80))
-
-
 def test_an_unknown_name_lists_what_there_is(hub):
     with pytest.raises(BadInput, match=r"no model or folder '1.4b'") as unknown:
         locate_model("1.4b")
@@ -214,7 +151,8 @@ def test_a_folder_that_is_no_model_says_so(machine, tmp_path):
 
 
 def test_a_diffusers_folder_brings_its_own_settings_and_embeddings(machine, tmp_path):
-    from onetoall_cli.hub import GenerationDefaults, PromptStore
+    from onetoall_cli.hub import GenerationDefaults
+    from onetoall_cli.weights import PromptStore
 
     save_diffusers_model(tmp_path / "mine")
     GenerationDefaults(short_side=96).save(tmp_path / "mine" / "generation_config.json")
@@ -276,56 +214,7 @@ def test_patterns_do_not_cross_folders(hub):
     assert len(listing.files) == len(wan_files())  # over several pages
 
 
-# ---- doctor ------------------------------------------------------------------------------------------------------
-
-
-def test_doctor_looks_at_everything_and_advises(hub, fetch):
-    from onetoall_cli.hub.diagnosis import diagnose
-
-    findings = list(diagnose())
-    subjects = {finding.subject for finding in findings}
-    assert {"onetoall", "torch", "memory", "video", "pose detectors", "models", "hub", "disk"} <= subjects
-    missing = next(finding for finding in findings if finding.subject == "models")
-    assert "onetoall fetch 1.3b" in missing.advice
-    assert all(finding.advice for finding in findings if finding.state != "good")
-
-
-def test_doctor_finds_a_model_that_is_not_whole(hub, fetch):
-    from onetoall_cli.hub.diagnosis import diagnose
-
-    fetch("1.3b", without=["text-encoder"])
-    path = installed()["1.3b"].folder / SHARD
-    path.resolve().write_bytes(path.read_bytes()[:-5])
-    problems = [finding for finding in diagnose() if finding.state == "problem"]
-    assert any("1.3b is incomplete" in finding.detail for finding in problems)
-
-
-def test_doctor_goes_on_when_one_check_breaks(hub, monkeypatch):
-    from onetoall_cli.hub import diagnosis
-
-    def broken():
-        raise RuntimeError("no video")
-        yield
-
-    monkeypatch.setattr(diagnosis, "_video", broken)
-    findings = list(diagnosis.diagnose())
-    assert any(finding.subject == "video" and "no video" in finding.detail for finding in findings)
-    assert findings[-1].subject == "disk"
-
-
 def test_the_index_is_plain_json(hub, fetch):
     fetch("vae")
     content = json.loads(index_file().read_text())
     assert content["installed"]["vae"]["commit"] == hub.repositories[WAN_REPOSITORY].commit
-
-
-def test_a_model_inside_the_package_is_found_by_name_and_recommended(machine, tmp_path, monkeypatch):
-    save_diffusers_model(tmp_path / "models" / "tiny")
-    monkeypatch.setattr("onetoall_cli.hub.location.SHIPPED", tmp_path / "models")
-    assert locate_model("tiny").name == "tiny"
-    with pytest.raises(ModelMissing) as missing:
-        choose_model(load_catalogue(), gigabytes(8))
-    assert "onetoall fetch 1.3b" in missing.value.advice and "--model tiny" in missing.value.advice
-    with pytest.raises(ModelMissing) as missing:
-        locate_model("1.3b")
-    assert "--model tiny" in missing.value.advice

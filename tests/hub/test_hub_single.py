@@ -4,7 +4,7 @@ import pytest
 from fake_hub import FakeHub
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.hub.single import repository_file
+from onetoall_cli.hub.repository_file import repository_file
 
 
 def test_a_file_is_fetched_once_and_then_found_without_the_network(hub: FakeHub):

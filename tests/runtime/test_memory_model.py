@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from onetoall_cli.runtime.measure import CASES, estimated, measured
+from onetoall_cli.bench.memory import CASES, estimated, measured
 from onetoall_cli.runtime.plan import MARGIN
 
 

@@ -8,10 +8,10 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.hub.machine import Memory
 from onetoall_cli.model import CONFIG_1_3B
 from onetoall_cli.model.configs import CONFIG_14B
-from onetoall_cli.runtime import Plan, Wishes, choose_plan, fits, possible_plans
+from onetoall_cli.runtime import MemoryPlan, Wishes, choose_plan, fits, possible_plans
+from onetoall_cli.runtime.machine import Memory
 from onetoall_cli.runtime.memory import Workload, config_json
 
 # small enough to be traced in no time
@@ -38,9 +38,9 @@ def gigabytes(size: float, device: str = "GPU") -> Memory:
 @pytest.fixture(scope="module")
 def plans():
     """The plans of a network at a size on a GPU; each is traced once."""
-    made: dict[tuple, list[Plan]] = {}
+    made: dict[tuple, list[MemoryPlan]] = {}
 
-    def plans_of(network: str, size: str = "full", wishes: Wishes = Wishes()) -> list[Plan]:
+    def plans_of(network: str, size: str = "full", wishes: Wishes = Wishes()) -> list[MemoryPlan]:
         key = (network, size, wishes)
         if key not in made:
             work = Workload(config_json(NETWORKS[network]), WAN_VAE, *SIZES[size], 81)
@@ -50,7 +50,7 @@ def plans():
     return plans_of
 
 
-def chosen(plans: list[Plan], free: float, main_memory: float = 64, level: str = "auto") -> tuple[str, str, bool]:
+def chosen(plans: list[MemoryPlan], free: float, main_memory: float = 64, level: str = "auto") -> tuple[str, str, bool]:
     plan = choose_plan(plans, level, gigabytes(free), gigabytes(main_memory, "CPU"))
     return plan.quantisation, plan.offload, plan.tiling
 
@@ -97,7 +97,7 @@ def test_levels_are_taken_whether_they_fit_or_not(plans):
 
 
 def test_every_next_plan_takes_less(plans):
-    plan: Plan | None = choose_plan(plans("1.3b"), "high", gigabytes(80), gigabytes(64, "CPU"))
+    plan: MemoryPlan | None = choose_plan(plans("1.3b"), "high", gigabytes(80), gigabytes(64, "CPU"))
     chain = []
     while plan is not None:
         chain.append(plan)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from onetoall_cli.runtime.decoding import decode_frames, latent_statistics
+from onetoall_cli.runtime.vae import decode_frames, latent_statistics
 
 SIZES = {
     "wan": {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 2, 2, 2]},

@@ -8,11 +8,12 @@ import torch
 from untrained_model import build_untrained_model
 
 from onetoall_cli.align import Conditioning
-from onetoall_cli.hub import locate_model, prompt_embeddings
+from onetoall_cli.hub import locate_model
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.runtime import pick_dtype
-from onetoall_cli.runtime.decoding import decode_frames
+from onetoall_cli.runtime.vae import decode_frames
 from onetoall_cli.sampling import SamplingSettings, animate, load_pipeline
+from onetoall_cli.weights import prompt_embeddings
 
 HEIGHT, WIDTH = 32, 32
 SETTINGS = SamplingSettings(num_inference_steps=2, max_segment_frames=13)

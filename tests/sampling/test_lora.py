@@ -8,9 +8,10 @@ from safetensors.torch import save_file
 from untrained_model import build_untrained_model
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.hub import load_network, locate_model
+from onetoall_cli.hub import locate_model
 from onetoall_cli.sampling import load_pipeline
 from onetoall_cli.sampling.lora import Lora, apply_loras
+from onetoall_cli.weights import load_network
 
 WIDTH, FFN, RANK = 64, 128, 4
 
@@ -164,7 +165,7 @@ def test_a_file_of_which_nothing_fits_is_an_error_that_says_why(network, tmp_pat
 
 
 def test_quantised_layers_get_an_adapter_beside_them(location, tmp_path):
-    from onetoall_cli.hub.quantise import load_quantised, quantise_network
+    from onetoall_cli.weights.quantise import load_quantised, quantise_network
 
     origin = {"name": "small", "repository": None, "commit": None}
     quantise_network(location.transformer, None, tmp_path / "nf4", "nf4", origin=origin)

@@ -8,10 +8,11 @@ import torch
 from test_animate_segments import SETTINGS, conditioning
 from untrained_model import build_untrained_model
 
-from onetoall_cli.hub import locate_model, prompt_embeddings
-from onetoall_cli.runtime import Plan, is_out_of_memory
+from onetoall_cli.hub import locate_model
+from onetoall_cli.runtime import MemoryPlan, is_out_of_memory
 from onetoall_cli.runtime.memory import Estimate
 from onetoall_cli.sampling import animate, load_pipeline, refit
+from onetoall_cli.weights import prompt_embeddings
 
 CPU = torch.device("cpu")
 NO_MEMORY = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
@@ -112,8 +113,8 @@ def test_every_device_has_its_own_way_to_say_that_memory_ran_out(error):
     assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
-def plan(**changes) -> Plan:
-    nothing = Plan("bfloat16", "none", "none", False, Estimate({"decoding": 1}, 0, 0))
+def plan(**changes) -> MemoryPlan:
+    nothing = MemoryPlan("bfloat16", "none", "none", False, Estimate({"decoding": 1}, 0, 0))
     return dataclasses.replace(nothing, **changes)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.puppets import sample_scene
 from onetoall_cli.training.enhancement import NOSE_TIP, PosePool, enhance, face_factors, with_face, with_head
-from onetoall_cli.training.puppets import sample_scene
 from onetoall_cli.training.sources import puppet_pool
 
 BODY = [*range(kp.LEFT_SHOULDER, kp.FACE.start), *range(kp.LEFT_HAND.start, kp.COUNT)]

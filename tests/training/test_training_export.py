@@ -7,15 +7,16 @@ import torch
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation import open_subject
-from onetoall_cli.hub import locate_model, prompt_embeddings
-from onetoall_cli.hub.loading import load_network
-from onetoall_cli.hub.network import is_kept_wide
+from onetoall_cli.hub import locate_model
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.training.checkpoints import load_checkpoint
 from onetoall_cli.training.export import export_run, generation_defaults
 from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.trainer import train
+from onetoall_cli.weights import prompt_embeddings
+from onetoall_cli.weights.loading import load_network
 
 CPU = torch.device("cpu")
 

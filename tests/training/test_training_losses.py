@@ -7,8 +7,8 @@ import torch
 from onetoall_cli.evaluation.cases import region_maps
 from onetoall_cli.lattice import CONTEXT_LATENTS
 from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.puppets import sample_scene
 from onetoall_cli.training.losses import Noised, flow_loss, near_body, noised, region_weights
-from onetoall_cli.training.puppets import sample_scene
 
 
 def generator(seed: int = 0) -> torch.Generator:

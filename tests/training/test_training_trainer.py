@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.hub import PromptStore
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.puppets import sample_other_motion, sample_scene
 from onetoall_cli.training.examples import Batches, moved, zoomed
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.puppets import sample_other_motion, sample_scene
 from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sources import PuppetSource
 from onetoall_cli.training.stages import STAGES, trained_names
 from onetoall_cli.training.trainer import Trainer, train
+from onetoall_cli.weights import PromptStore
 
 
 @pytest.fixture

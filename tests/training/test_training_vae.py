@@ -8,10 +8,10 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.runtime.decoding import latent_statistics
-from onetoall_cli.training.latents import encode, encode_reference, load_vae, no_reference
+from onetoall_cli.runtime.stills import encode_last_frames, encode_sparingly, encodes_last_frames, stills_as_2d
+from onetoall_cli.runtime.vae import latent_statistics
+from onetoall_cli.training.latents import encode_reference, no_reference
 from onetoall_cli.training.settings import dump_settings, load_settings
-from onetoall_cli.training.stills import encode_last_frames, encodes_last_frames, stills_as_2d
 from onetoall_cli.training.vae import (
     build_vae,
     export_vae,
@@ -21,6 +21,7 @@ from onetoall_cli.training.vae import (
     train_vae,
 )
 from onetoall_cli.training.vae_data import Phase, VaeBatches, VaeSettings, sample_pictures
+from onetoall_cli.weights import load_vae
 
 MICRO = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1, 1]}
 PATCHED = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1], "temperal_downsample": [True, True],
@@ -165,7 +166,7 @@ def test_the_finished_vae_has_unit_latents_and_encodes_references(tmp_path) -> N
     assert len(vae.config.latents_mean) == 16
     rng = np.random.default_rng(5)
     pictures = torch.from_numpy(np.stack([sample_pictures("train", rng, 1, (128, 192), 0) for _ in range(10)]))
-    latents = encode(vae, pictures.permute(0, 4, 1, 2, 3).float() / 127.5 - 1)
+    latents = encode_sparingly(vae, pictures.permute(0, 4, 1, 2, 3).float() / 127.5 - 1)
     assert latents.shape == (10, 16, 1, 24, 16)
     assert latents.std() == pytest.approx(1, abs=0.35) and abs(latents.mean()) < 0.3
     reference = torch.full((2, 3, 1, 32, 32), -1.0)
@@ -242,10 +243,10 @@ def test_clips_of_latent_frames_that_are_stills_are_encoded_as_stills(micro_vae,
             return (whole(clips).latent_dist.mode() - mean) / std
 
     assert not encodes_last_frames(vae)  # trained on stills alone, but it takes the mean of two frames
-    torch.testing.assert_close(encode(vae, clips), expected())
+    torch.testing.assert_close(encode_sparingly(vae, clips), expected())
     encode_last_frames(vae)
     assert encodes_last_frames(vae)
-    torch.testing.assert_close(encode(vae, clips), expected(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(encode_sparingly(vae, clips), expected(), atol=1e-5, rtol=1e-4)
     assert passes == [9, 1]
 
 

@@ -7,8 +7,8 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.media import VideoWriter
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.puppets import sample_scene
 from onetoall_cli.training import videos
-from onetoall_cli.training.puppets import sample_scene
 from onetoall_cli.training.videos import VideoSource, fit_picture, fitted, shows_person
 
 FPS = 30.0

@@ -1,0 +1,206 @@
+"""The evaluation from end to end: subjects and baselines on held-out puppets, for every task, summed up.
+
+The puppets are numbers 0 to count - 1 of a split, whose identities and motions occur in no training.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, filled_reference, through_vae
+from onetoall_cli.evaluation.cases import TASKS, Case, make_case
+from onetoall_cli.evaluation.scores import Scores, score
+from onetoall_cli.evaluation.segment_borders import GENERATED, joined_length, measure_joins
+from onetoall_cli.evaluation.subjects import Subject
+from onetoall_cli.puppets import MOVE_FRAMES, PairKind, Split
+
+COPY, FILLED, NEAREST, VAE = "copied reference", "copied and filled", "nearest training", "VAE (ceiling)"
+BASELINES = (COPY, FILLED, NEAREST, VAE)
+ASPECT = 3 / 2  # height over width of the test pictures
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is measured.
+
+    Attributes:
+        tasks: which of the three.
+        split: "test", or "validation" for what settings are chosen by.
+        count: puppets a task.
+        joins: puppets on which segment borders are measured; 0 leaves them out.
+        width, height: px.
+        frames: of a motion, one segment, 4k + 1.
+        seed: of the noise; puppet number n gets seed + n.
+        pool: training pictures for the nearest one.
+    """
+
+    tasks: tuple[PairKind, ...] = TASKS
+    split: Split = "test"
+    count: int = 64
+    joins: int = 8
+    width: int = 128
+    height: int = 192
+    frames: int = 13
+    seed: int = 0
+    pool: int = POOL
+
+    def steps(self, subjects: int) -> int:
+        """How many results are made: what progress counts."""
+        return subjects * (len(self.tasks) * self.count + GENERATED * self.joins)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The mean of a measure over the puppets that have it (of borders: the median), and its standard error."""
+
+    mean: float
+    error: float
+    count: int
+
+
+Table = dict[str, dict[str, Figure]]  # by subject or baseline, by measure
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """Pictures (H, W, 3) to look at: one frame of a case and what each subject made of it."""
+
+    case: Case
+    results: dict[str, NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        plan: what was measured.
+        sampling: for each subject its steps and guidance.
+        tasks: for each task a table over subjects and baselines; measures as in `scores.score`.
+        joins: measures of `joins.measure_joins` by subject.
+        examples: the first puppets of each task.
+    """
+
+    plan: EvaluationPlan
+    sampling: dict[str, dict]
+    tasks: dict[str, Table] = field(default_factory=dict)
+    joins: Table = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+
+    def as_json(self) -> dict:
+        """Everything but the pictures, as plain values; a measure that nothing has is null."""
+
+        def plain(table: Table) -> dict:
+            return {
+                name: {measure: _plain(figure) for measure, figure in row.items()} for name, row in table.items()
+            }  # fmt: skip
+
+        return {
+            "plan": asdict(self.plan),
+            "sampling": self.sampling,
+            "tasks": {task: plain(table) for task, table in self.tasks.items()},
+            "joins": plain(self.joins),
+        }
+
+
+def evaluate(
+    subjects: Sequence[Subject], plan: EvaluationPlan, *, examples: int = 0, progress: Progress | None = None
+) -> Evaluation:
+    """Measure subjects (which share a VAE) and baselines.
+
+    Args:
+        examples: of how many puppets a task the pictures are kept.
+        progress: called with (results made, all) after each.
+    """
+    tick = _Ticker(plan.steps(len(subjects)), progress)
+    evaluation = Evaluation(plan, {subject.name: _sampling(subject) for subject in subjects})
+    pool = TrainingPictures(plan.width, plan.height, plan.pool)
+    for task in plan.tasks:
+        scores: dict[str, list[Scores]] = {name: [] for name in (*(each.name for each in subjects), *BASELINES)}
+        for number in range(plan.count):
+            case = _case(subjects[0], plan, task, number, plan.frames)
+            results = {}
+            for subject in subjects:
+                own = case if _drawn_alike(subject, subjects[0]) else _case(subject, plan, task, number, plan.frames)
+                results[subject.name] = subject.animate(
+                    own.conditioning, seed=plan.seed + number, segment_frames=plan.frames
+                )
+                tick()
+            results[COPY] = copied_reference(case.conditioning, len(case.truth))
+            results[FILLED] = filled_reference(case.conditioning, len(case.truth))
+            results[NEAREST] = pool.nearest(case.conditioning)
+            results[VAE] = through_vae(case.truth.frames, subjects[0].pipeline.vae)
+            for name, result in results.items():
+                scores[name].append(score(result, case))
+            if number < examples:
+                evaluation.examples.append(Example(case, {each.name: results[each.name][-1] for each in subjects}))
+        evaluation.tasks[task] = {name: summed_up(values) for name, values in scores.items()}
+    for subject in subjects if plan.joins else ():
+        # A puppet that happens to leap or to rest at a border would rule a mean; the truth's would not be 1 then.
+        evaluation.joins[subject.name] = summed_up(list(_joins(subject, plan, tick)), "median")
+    return evaluation
+
+
+def summed_up(scores: Sequence[Scores], middle: Literal["mean", "median"] = "mean") -> dict[str, Figure]:
+    """The mean or median of each measure over the puppets where it is a number."""
+    find, widening = (np.mean, 1.0) if middle == "mean" else (np.median, np.sqrt(np.pi / 2))
+    figures = {}
+    for measure in scores[0]:
+        values = np.array([each[measure] for each in scores])
+        values = values[~np.isnan(values)]
+        count = len(values)
+        found = float(find(values)) if count else float("nan")
+        error = float(widening * values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+        figures[measure] = Figure(found, error, count)
+    return figures
+
+
+def _joins(subject: Subject, plan: EvaluationPlan, tick: Callable[[], None]) -> Iterator[Scores]:
+    for number in range(plan.joins):
+        case = _case(subject, plan, "misaligned", number, joined_length(plan.frames) + MOVE_FRAMES)
+        yield measure_joins(subject, case, seed=plan.seed + number, segment_frames=plan.frames)
+        for _ in range(GENERATED):
+            tick()
+
+
+def _case(subject: Subject, plan: EvaluationPlan, task: PairKind, number: int, frames: int) -> Case:
+    return make_case(
+        task, plan.split, number, width=plan.width, height=plan.height, frames=frames,
+        canvas_short_side=subject.defaults.pose_canvas_short_side, face=subject.face,
+    )  # fmt: skip
+
+
+def _drawn_alike(a: Subject, b: Subject) -> bool:
+    return (a.face, a.defaults.pose_canvas_short_side) == (b.face, b.defaults.pose_canvas_short_side)
+
+
+def _sampling(subject: Subject) -> dict:
+    sampling = subject.sampling
+    return {
+        "num_inference_steps": sampling.num_inference_steps,
+        "image_guidance_scale": sampling.image_guidance_scale,
+        "pose_guidance_scale": sampling.pose_guidance_scale,
+    }
+
+
+def _plain(figure: Figure) -> dict | None:
+    if not figure.count:
+        return None
+    return {"mean": figure.mean, "error": None if np.isnan(figure.error) else figure.error, "count": figure.count}
+
+
+class _Ticker:
+    """Counts results for the progress callback."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def __call__(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)

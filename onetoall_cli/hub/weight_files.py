@@ -1,0 +1,67 @@
+"""Which files make up one set of weights in a folder, and whether all of them are there; only an index is opened.
+
+Only safetensors are ever used: pickled weights can run code, so a folder that has only those is refused.
+"""
+
+import json
+from pathlib import Path
+
+from onetoall_cli.errors import ModelMissing
+
+REPAIR_ADVICE = "Run `onetoall fetch --verify --repair`, or fetch the model again."
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that make up one set of weights, sorted.
+
+    With an index (`*.safetensors.index.json`) these are the files it names; without, every `*.safetensors`
+    at the folder's root (the released repositories come either way).
+
+    Raises:
+        ModelMissing: there are none, only pickled ones, or one named by the index is not there.
+    """
+    folder = Path(folder)
+    indexes = sorted(folder.glob("*.safetensors.index.json"))
+    if not indexes:
+        return _unindexed_files(folder)
+    names = {name for index in indexes for name in _files_in_index(index)}
+    for name in sorted(names):
+        if not (folder / name).is_file():
+            raise ModelMissing(f"{folder / name} is missing, and {indexes[0].name} needs it.", REPAIR_ADVICE)
+    return [folder / name for name in sorted(names)]
+
+
+def _unindexed_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        _check_shards_complete(files)
+        return files
+    if any(path.suffix in PICKLED for path in folder.glob("*")):
+        raise ModelMissing(
+            f"{folder} has only pickled weights ({', '.join(PICKLED)}), which can run code when opened.",
+            "Convert them to safetensors, or use a repository that has them.",
+        )
+    raise ModelMissing(f"{folder} has no *.safetensors files.", REPAIR_ADVICE)
+
+
+def _files_in_index(index: Path) -> set[str]:
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelMissing(f"{index} is not a safetensors index: {error!r}.", REPAIR_ADVICE) from error
+    if any(not isinstance(name, str) or Path(name).name != name for name in names):
+        raise ModelMissing(f"{index} names files outside its folder.", "Do not use it: fetch the model again.")
+    return names
+
+
+def _check_shards_complete(files: list[Path]) -> None:
+    """`x-00001-of-00003.safetensors`: all three must be there, even without an index that says so."""
+    for file in files:
+        parts = file.stem.rsplit("-", 3)
+        if len(parts) != 4 or parts[2] != "of" or not (parts[1].isdigit() and parts[3].isdigit()):
+            continue
+        for number in range(1, int(parts[3]) + 1):
+            shard = file.with_name(f"{parts[0]}-{number:0{len(parts[1])}d}-of-{parts[3]}.safetensors")
+            if not shard.exists():
+                raise ModelMissing(f"{shard} is missing.", REPAIR_ADVICE)

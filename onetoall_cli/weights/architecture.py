@@ -1,0 +1,77 @@
+"""The network's configuration, read off the shapes in its weights (the released repositories hold bare weights).
+
+Key names are the released checkpoints': Wan's of diffusers, and those that the research code adds to them.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onetoall_cli.errors import ModelMissing
+from onetoall_cli.hub import ModelLocation
+from onetoall_cli.hub.weight_files import weight_files
+from onetoall_cli.weights.tensors import TensorInfo, read_tensors
+
+# Wan2.1 has head dimension 128 at every size; it cannot be read off the shapes, since the norms span all heads.
+HEAD_DIM = 128
+
+_DENOISER_BLOCKS = re.compile(r"blocks\.(\d+)\.")
+_REFERENCE_BLOCKS = re.compile(r"refextractor\.blocks\.(\d+)\.")
+_POSE_BLOCKS = re.compile(r"controlnet\.blocks\.(\d+)\.")
+
+
+def network_config(location: ModelLocation) -> dict[str, Any] | None:
+    """Constructor arguments for the network of `location`; None where its own `config.json` has them.
+
+    Raises:
+        ModelMissing: the weights are damaged, of something else, or not of the size the catalogue says.
+    """
+    if not location.published:
+        return None
+    folder = location.transformer
+    found = architecture_of(read_tensors(weight_files(folder)), folder)
+    for key, value in (location.architecture or {}).items():
+        if found.get(key) != value:
+            raise ModelMissing(
+                f"{folder} holds another network than the catalogue says: {key} is {found.get(key)}, not {value}.",
+                "Fetch the model again, or correct the catalogue entry.",
+            )
+    return found
+
+
+def architecture_of(tensors: Mapping[str, TensorInfo], source: Path) -> dict[str, Any]:
+    """Constructor arguments of `OneToAllTransformer3DModel` for published weights.
+
+    Args:
+        tensors: What `read_tensors` found.
+        source: The weights' folder, for the message.
+
+    Raises:
+        ModelMissing: these are the weights of something else.
+    """
+    try:
+        width = tensors["patch_embedding.weight"].shape[0]
+        # whatever else uses Wan's key names (its own T2V transformer, for one) lacks these two
+        tensors["refextractor.patch_embedding.weight"], tensors["input_hint_block.conv_in.conv.weight"]
+        return {
+            "num_attention_heads": width // HEAD_DIM,
+            "attention_head_dim": HEAD_DIM,
+            "in_channels": tensors["patch_embedding.weight"].shape[1],
+            "text_dim": tensors["condition_embedder.text_embedder.linear_1.weight"].shape[1],
+            "freq_dim": tensors["condition_embedder.time_embedder.linear_1.weight"].shape[1],
+            "ffn_dim": tensors["blocks.0.ffn.net.0.proj.weight"].shape[0],
+            "num_layers": _count(tensors, _DENOISER_BLOCKS),
+            "num_reference_layers": _count(tensors, _REFERENCE_BLOCKS),
+            "num_pose_layers": _count(tensors, _POSE_BLOCKS),
+        }
+    except KeyError as error:
+        raise ModelMissing(
+            f"{source} does not hold the weights of a One-to-All network: the tensor {error} is not there.",
+            "Check which files are in it; `onetoall fetch --list` names the models that work.",
+        ) from error
+
+
+def _count(tensors: Mapping[str, TensorInfo], block_names: re.Pattern[str]) -> int:
+    numbers = [int(match[1]) for match in map(block_names.match, tensors) if match]
+    return max(numbers, default=-1) + 1

@@ -1,0 +1,34 @@
+"""The network without weights, built from a folder's configuration or given arguments."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onetoall_cli.errors import ModelMissing
+
+if TYPE_CHECKING:
+    from onetoall_cli.model import OneToAllTransformer3DModel
+
+
+def empty_network(folder: Path, config: Mapping[str, Any] | None) -> "OneToAllTransformer3DModel":
+    """The network on the meta device: structure and shapes, no memory.
+
+    Args:
+        folder: A diffusers folder, read if `config` is None.
+        config: Constructor arguments.
+
+    Raises:
+        ModelMissing: the folder's `config.json` is damaged or not this network's.
+    """
+    import torch
+
+    from onetoall_cli.model import OneToAllTransformer3DModel
+
+    try:
+        arguments = dict(OneToAllTransformer3DModel.load_config(folder) if config is None else config)
+        arguments.pop("quantization_config", None)
+        with torch.device("meta"):
+            return OneToAllTransformer3DModel.from_config(arguments)
+    except (OSError, ValueError, TypeError) as error:
+        problem = str(error).strip().splitlines()[0]
+        raise ModelMissing(f"{folder / 'config.json'} cannot be used: {problem}", "Fetch the model again.") from error
