@@ -37,7 +37,7 @@ PICTURE_SUFFIXES = _HEIF_SUFFIXES | {
     *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg"),
     *(".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 }
-_WRITTEN: dict[str, dict[str, Any]] = {
+PICTURES_WRITTEN: dict[str, dict[str, Any]] = {
     ".png": {},
     ".jpg": {"quality": 95, "subsampling": "4:4:4"},
     ".jpeg": {"quality": 95, "subsampling": "4:4:4"},
@@ -141,10 +141,10 @@ def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _WRITTEN:
+    if suffix not in PICTURES_WRITTEN:
         problem = f"{path}: a picture cannot be written as {suffix or 'a name without a suffix'}."
-        raise BadInput(problem, f"Use {', '.join(_WRITTEN)}.")
-    options = _WRITTEN[suffix] | _stored(metadata, suffix)
+        raise BadInput(problem, f"Use {', '.join(PICTURES_WRITTEN)}.")
+    options = PICTURES_WRITTEN[suffix] | _stored(metadata, suffix)
     with writing(path), whole_file(path) as temporary:
         Image.fromarray(image).save(temporary, **options)
 

@@ -6,6 +6,8 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onetoall_cli.errors import BadInput
@@ -59,6 +61,24 @@ def open_folder(path: Path, start: float, duration: float | None, fps: Fraction 
     timeline = counted(len(pictures), tidy_rate(fps) if fps else DEFAULT_FPS)
     frames = partial(_folder_frames, pictures, (width, height), timeline)
     return part_of_video(path, (width, height), timeline, start, duration, frames)
+
+
+def video_of_frames(
+    frames: NDArray[np.uint8], fps: Fraction | float, start: float = 0.0, duration: float | None = None
+) -> Video:
+    """Frames in memory, uint8 (T, H, W, 3), as a part of a video of `fps` frames a second. See `open_video`.
+
+    Raises:
+        BadInput: the array is not of that form.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise BadInput(f"The frames are {frames.dtype} {frames.shape}.", "Give uint8 (frames, height, width, 3) RGB.")
+    timeline = counted(len(frames), tidy_rate(fps))
+
+    def read(part: Part) -> Iterator[Frame]:
+        yield from (Frame(frames[index], timeline.seconds_into(part, index)) for index in range(part.first, part.stop))
+
+    return part_of_video(Path("<frames>"), (frames.shape[2], frames.shape[1]), timeline, start, duration, read)
 
 
 def _folder_frames(pictures: list[Path], size: tuple[int, int], timeline: Timeline, part: Part) -> Iterator[Frame]:

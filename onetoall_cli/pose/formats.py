@@ -23,6 +23,7 @@ from onetoall_cli.pose.sequence import PoseSequence
 
 FORMAT = "onetoall-pose"
 VERSION = 1
+POSE_SUFFIXES = (".json", ".npz", ".npy")
 DEFAULT_FPS = 30.0  # what phones film at; only for files that do not say, and of more than one frame
 OPENPOSE_VERSION = 1.3  # of OpenPose 1.5 to 1.7
 # A part whose points lie within this of the origin is in 0..1 coordinates, some of it off the canvas: no body part
@@ -33,6 +34,13 @@ NORMALISED_LIMIT = 2.0
 EXPORT_THRESHOLD = 0.3
 
 _log = logging.getLogger(__name__)
+
+
+def is_pose_file(path: Path) -> bool:
+    """Whether `path` holds poses and not pictures, going by its name (a folder: by what is in it)."""
+    if path.is_dir():
+        return any(each.suffix.lower() == ".json" for each in path.iterdir())
+    return path.suffix.lower() in POSE_SUFFIXES
 
 
 def load_poses(path: Path, *, fps: float | None = None, size: tuple[int, int] | None = None) -> PoseSequence:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from untrained_model import build_untrained_model
 
-from onetoall_cli.align import Conditioning
+from onetoall_cli.alignment import Conditioning
 from onetoall_cli.hub import locate_model
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.runtime import pick_dtype
