@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onetoall_cli.cli.options import SideOptions, Target
-from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from onetoall_cli.align import Conditioning
     from onetoall_cli.media import Audio
     from onetoall_cli.pose import PoseSequence
-
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".gif")
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,11 @@ def video_targets(default: Path, target: Target, sides: SideOptions | None = Non
     Raises:
         BadInput: an unknown container, an existing output without --overwrite, or a folder that cannot be written.
     """
+    from onetoall_cli.media import video_format
+
     sides = sides or SideOptions()
     video = target.output or default
-    if video.suffix.lower() not in VIDEO_SUFFIXES:
-        raise BadInput(
-            f"{video} does not end in a video suffix.", f"Name the output with one of {', '.join(VIDEO_SUFFIXES)}."
-        )
+    video_format(video)
     compare = video.with_name(f"{video.stem}-compare{video.suffix}") if sides.compare else None
     targets = VideoTargets(video, compare, sides.frames)
     for path in targets:

@@ -36,8 +36,6 @@ from onetoall_cli.files import check_output
 if TYPE_CHECKING:
     from onetoall_cli.pose import PoseSequence
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-
 
 @subcommand
 def transfer(
@@ -59,11 +57,10 @@ def transfer(
 
     Example: onetoall transfer ref.jpg --pose pose.json -o out.png
     """
-    from onetoall_cli.media import read_picture, write_picture
+    from onetoall_cli.media import picture_format, read_picture, write_picture
 
     output = target.output or Path(f"{reference.stem}-{pose.stem}.png")
-    if output.suffix.lower() not in PICTURE_SUFFIXES:
-        raise BadInput(f"{output} is not the name of a picture.", f"Use one of {', '.join(PICTURE_SUFFIXES)}.")
+    picture_format(output)
     check_output(output, overwrite=target.overwrite)
     location = wanted_model(generation, report)
     generation, speed = resolve(generation, speed, location)

@@ -1,7 +1,7 @@
 """Video and picture files in and out: frames, clock, sound, orientation, colour (PyAV and Pillow)."""
 
 from onetoall_cli.media.audio import Audio
-from onetoall_cli.media.containers import output_format
+from onetoall_cli.media.containers import picture_format, video_format
 from onetoall_cli.media.folders import FrameFolderWriter
 from onetoall_cli.media.pictures import read_picture, side_by_side, write_picture
 from onetoall_cli.media.probe import MediaInfo, probe, read_metadata
@@ -19,11 +19,12 @@ __all__ = [
     "VideoWriter",
     "contact_sheet",
     "open_video",
-    "output_format",
+    "picture_format",
     "picture_grid",
     "probe",
     "read_metadata",
     "read_picture",
     "side_by_side",
+    "video_format",
     "write_picture",
 ]
