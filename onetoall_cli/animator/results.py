@@ -19,7 +19,6 @@ from onetoall_cli.animator.records import make_record
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import VideoSettings, as_arguments
 from onetoall_cli.media import (
-    PICTURE_ENDINGS,
     Audio,
     FrameFolderWriter,
     Video,
@@ -27,6 +26,7 @@ from onetoall_cli.media import (
     side_by_side,
     write_picture,
 )
+from onetoall_cli.media.containers import WRITTEN
 from onetoall_cli.pose import PoseSequence
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ class Result:
             OutOfResources: memory or disk do not suffice.
         """
         path = Path(path)
-        if self.plan.frames == 1 and path.suffix.lower() in PICTURE_ENDINGS:
+        row = WRITTEN.get(path.suffix.lower())
+        if self.plan.frames == 1 and row is not None and row.picture is not None:
             (picture,) = self
             write_picture(path, picture, metadata=self.record)
             return 1

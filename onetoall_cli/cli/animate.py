@@ -45,11 +45,11 @@ def animate(
     Example: onetoall animate ref.png dance.mp4 -o out.mp4
     """
     from onetoall_cli.animator import load
-    from onetoall_cli.media import VIDEO_ENDINGS
+    from onetoall_cli.media import video_format
 
     inputs = _inputs(reference, driving, from_)
     default = Path(f"{'-'.join(path.stem for path in inputs)}.mp4")
-    outputs = planned_outputs(default, target, seeds, VIDEO_ENDINGS, sides)
+    outputs = planned_outputs(default, target, seeds, video_format, sides)
     animator = load(settings=model, listener=report.listener)
     settings = Settings(motion, alignment, size, generation)
     if target.dry_run:

@@ -46,9 +46,9 @@ def extend(
     Example: onetoall extend out.mp4 dance2.mp4 --reference ref.png -o longer.mp4
     """
     from onetoall_cli.animator import load
-    from onetoall_cli.media import VIDEO_ENDINGS
+    from onetoall_cli.media import video_format
 
-    outputs = planned_outputs(Path(f"{clip.stem}-extended.mp4"), target, seeds, VIDEO_ENDINGS)
+    outputs = planned_outputs(Path(f"{clip.stem}-extended.mp4"), target, seeds, video_format)
     animator = load(settings=model, listener=report.listener)
     alignment = AlignSettings(face=face, head=head, ref_pose=ref_pose)
     settings = Settings(motion, alignment, generation=generation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from onetoall_cli.animator.settings import VideoSettings
 from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions
 from onetoall_cli.cli.report import Report
-from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
 
 if TYPE_CHECKING:
@@ -35,18 +35,17 @@ def planned_outputs(
     default: Path,
     target: OutputOptions,
     seeds: Seeds,
-    endings: tuple[str, ...],
+    format_of: Callable[[Path], object],
     sides: SideOptions = SideOptions(),
 ) -> list[SeedOutput]:
     """Name the outputs, `NAME-SEED` where there are several seeds, and check before any work that each can be written.
 
     Raises:
-        BadInput: an ending that is not one of `endings`, an existing output without --overwrite, or a folder that
+        BadInput: an ending that `format_of` does not know, an existing output without --overwrite, or a folder that
             cannot be written.
     """
     main = target.output or default
-    if main.suffix.lower() not in endings:
-        raise BadInput(f"{main} cannot be written as that kind of file.", f"End its name in {', '.join(endings)}.")
+    format_of(main)
     numbers = seeds.numbers()
     outputs = []
     for seed in numbers:

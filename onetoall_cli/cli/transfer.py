@@ -38,9 +38,9 @@ def transfer(
     Example: onetoall transfer ref.jpg --pose pose.json -o out.png
     """
     from onetoall_cli.animator import load
-    from onetoall_cli.media import PICTURE_ENDINGS
+    from onetoall_cli.media import picture_format
 
-    outputs = planned_outputs(Path(f"{reference.stem}-{pose.stem}.png"), target, seeds, PICTURE_ENDINGS)
+    outputs = planned_outputs(Path(f"{reference.stem}-{pose.stem}.png"), target, seeds, picture_format)
     animator = load(settings=model, listener=report.listener)
     settings = Settings(MotionSettings(detector=detector), alignment, size, generation)
     if target.dry_run:

@@ -1,9 +1,9 @@
 """Video and picture files in and out: frames, clock, sound, orientation, colour (PyAV and Pillow)."""
 
 from onetoall_cli.media.audio import Audio
-from onetoall_cli.media.containers import OUTPUT_FORMATS, output_format
+from onetoall_cli.media.containers import picture_format, video_format
 from onetoall_cli.media.folders import FrameFolderWriter
-from onetoall_cli.media.pictures import PICTURES_WRITTEN, read_picture, side_by_side, write_picture
+from onetoall_cli.media.pictures import read_picture, side_by_side, write_picture
 from onetoall_cli.media.probe import MediaInfo, probe, read_metadata
 from onetoall_cli.media.reader import open_video
 from onetoall_cli.media.sheet import contact_sheet, picture_grid
@@ -11,11 +11,7 @@ from onetoall_cli.media.stills import video_of_frames
 from onetoall_cli.media.video import Frame, Video
 from onetoall_cli.media.writer import VideoWriter
 
-VIDEO_ENDINGS, PICTURE_ENDINGS = tuple(OUTPUT_FORMATS), tuple(PICTURES_WRITTEN)
-
 __all__ = [
-    "PICTURE_ENDINGS",
-    "VIDEO_ENDINGS",
     "Audio",
     "Frame",
     "FrameFolderWriter",
@@ -24,12 +20,13 @@ __all__ = [
     "VideoWriter",
     "contact_sheet",
     "open_video",
-    "output_format",
+    "picture_format",
     "picture_grid",
     "probe",
     "read_metadata",
     "read_picture",
     "side_by_side",
+    "video_format",
     "video_of_frames",
     "write_picture",
 ]
