@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
+from onetoall_cli.animator.engine import Engine
 from onetoall_cli.animator.plans import RunPlan
 from onetoall_cli.animator.records import make_record
 from onetoall_cli.animator.resolving import Resolved
@@ -29,9 +30,6 @@ from onetoall_cli.media import (
 from onetoall_cli.media.containers import WRITTEN
 from onetoall_cli.pose import PoseSequence
 
-if TYPE_CHECKING:
-    from onetoall_cli.animator.animator import Animator
-
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -40,7 +38,7 @@ class Result:
     Every iteration generates anew, and gives the same frames; `save` is one iteration.
 
     Attributes:
-        animator: What makes it.
+        engine: The model that makes it.
         arguments: The command and its inputs, as the record says them.
         resolved: How it is sampled.
         conditioning: The aligned input.
@@ -50,7 +48,7 @@ class Result:
         context: Its last frames, uint8 (H, W, 3) each.
     """
 
-    animator: Animator
+    engine: Engine
     arguments: tuple[str, ...]
     resolved: Resolved
     conditioning: Conditioning
@@ -65,7 +63,7 @@ class Result:
 
     def timed(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The frames, uint8 (H, W, 3), with the second at which each is shown."""
-        made = self.animator.generate(self.conditioning, self.resolved, self.plan, self.context)
+        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context)
         if self.clip is None:
             yield from zip(made, map(float, self.conditioning.motion.clock()), strict=True)
             return
@@ -100,12 +98,12 @@ class Result:
     @property
     def record(self) -> dict[str, Any]:
         """How it is made, as every output carries it; see `records`."""
-        memory, model = self.plan.memory, self.animator.settings
+        memory, model = self.plan.memory, self.engine.settings
         # what of the memory plan changes the result; where weights wait does not
         model = replace(model, model=self.plan.model, quantize=memory.quantisation, tiling=memory.tiling)
         arguments = [*self.arguments, *as_arguments(self.resolved.generation, model)]
         result = {**self.plan.fields(), "fps": self.conditioning.motion.fps}
-        return make_record(arguments, model=self.animator.location, result=result)
+        return make_record(arguments, model=self.engine.location, result=result)
 
     def save(
         self,

@@ -86,7 +86,7 @@ def load_model_or_run(
     animator = load(Path(exported.name) / "model", settings=settings, listener=listener)
     weakref.finalize(animator, exported.cleanup)  # the weights are read when they are first needed
     title = f"{run.name} @ {int(checkpoint.name[5:])}" if checkpoint else run.name
-    animator.location = replace(animator.location, name=title)
+    animator.engine.location = replace(animator.engine.location, name=title)
     return animator
 
 

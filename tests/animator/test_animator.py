@@ -126,7 +126,7 @@ def test_an_exception_of_the_listener_ends_the_run_with_nothing_half_written(
 
 
 def test_a_second_run_does_not_load_the_model_again(model, reference, dance_poses, common, monkeypatch) -> None:
-    from onetoall_cli.animator import animator as module
+    from onetoall_cli.animator import engine as module
 
     loaded = []
     original = module.load_pipeline
