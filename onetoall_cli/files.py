@@ -1,78 +1,237 @@
-"""Output files and folders that appear whole or not at all.
+"""Output files and folders that appear whole or not at all, and never in place of what is not ours.
 
-Everything is written under a temporary name in the target's own folder (a rename across file systems is
-not atomic) and renamed once it is complete.
+Everything grows in a hidden folder beside its place (a rename across file systems is not atomic) and is renamed once
+it is complete. Links are followed; what is a pipe or a device is written into, not replaced.
 """
 
-import errno
+import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 
-from onetoall_cli.errors import BadInput, OutOfResources
+from onetoall_cli.errors import BadInput
+from onetoall_cli.streams import copy_to_stream, ending_of, is_output_stream
+from onetoall_cli.unfinished import is_working_folder, refusals, working_folder
 
+CONTENTS = ".onetoall-files"  # in each folder we write: the names of everything in it that is ours
+_MAX_CONTENTS = 64 * 10**6  # bytes of it that are read: a million frames
+# What file managers put anywhere by themselves: it belongs to nobody, and stays.
+_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+_RESOURCE_FORK = "._"  # how macOS begins the names of its own files on foreign disks
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Fail early, before any work, if `path` cannot become an output.
-
-    Raises:
-        BadInput: it exists and `overwrite` is off, or its folder is missing or not writable.
-    """
-    if path.exists() and not overwrite:
-        raise BadInput(f"{path} already exists.", "Pass --overwrite to replace it, or another name with -o.")
-    folder = path.parent
-    if not folder.is_dir():
-        raise BadInput(f"The output folder {folder} does not exist.", "Create it, or choose another with -o.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInput(f"The output folder {folder} is not writable.", "Choose another with -o.")
+_Move = Callable[[], None]
+_batch: ContextVar[tuple[list[_Move], ExitStack] | None] = ContextVar("batch", default=None)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is renamed to `path`, on any exception removed.
+def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
+    """Yield a temporary path; on success it becomes `path`, on any exception it is removed.
 
-    The temporary name keeps the suffix, since encoders choose the container by it.
+    A link is followed: its target is written. A pipe, a device or `-` (standard output) gets the contents at the end.
+
+    Args:
+        path: The output. The temporary path has the same ending, since encoders choose the container by it.
+        ending: Of the temporary path where a stream has none.
+
+    Raises:
+        BadInput: `path` is a folder or cannot be written.
+        OutOfResources: the disk is full.
     """
     path = Path(path)
-    if path.is_dir():
-        raise BadInput(f"{path} is a folder.", "Give the name of a file.")
-    with _refusals(path.parent):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=f".part{path.suffix}")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    if _is_unfinished(path):
+        yield path
+        return
+    is_stream = is_output_stream(path)
+    target = path if is_stream else Path(os.path.realpath(path))
+    if not is_stream:
+        _check_replaceable(target, path)
+    with ExitStack() as stack:
+        folder = stack.enter_context(working_folder(Path(gettempdir()) if is_stream else target.parent))
+        temporary = folder / f"whole{ending_of(path, ending)}"
         yield temporary
-        _make_ordinary(temporary)  # mkstemp makes private files
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _make_ordinary(temporary)  # some libraries make private files
+        move = partial(copy_to_stream, temporary, path) if is_stream else partial(_place_file, temporary, target, path)
+        _place(move, stack)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes `path`'s place, on any exception it is removed.
+    """Yield a temporary folder; on success its files become those of `path`, on any exception it is removed.
 
-    An existing folder at `path` is replaced only once the new one is complete.
+    A folder that was there stays, and only what we had written in it goes, once the new one is complete. A list of
+    what is ours is kept inside (`CONTENTS`).
+
+    Raises:
+        BadInput: `path` is no folder, holds what we did not write, or cannot be written.
+        OutOfResources: the disk is full.
     """
     path = Path(path)
-    with _refusals(path.parent):
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
+    if _is_unfinished(path):
+        path.mkdir()
+        yield path
+        return
+    target = Path(os.path.realpath(path))
+    check_ours(path)
+    with ExitStack() as stack:  # in the folder itself where it is there: it may be another disk
+        temporary = stack.enter_context(working_folder(target if target.is_dir() else target.parent)) / "whole"
+        temporary.mkdir()
         yield temporary
-        _make_ordinary(temporary, *temporary.rglob("*"))  # mkdtemp and safetensors make private ones
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
-            os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
+        _write_contents(temporary, _entries(temporary))
+        _make_ordinary(temporary, *temporary.rglob("*"))
+        _place(partial(_place_folder, temporary, target), stack)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Outputs finished inside the block are put in place when it ends, one by one; on any exception none is."""
+    with ExitStack() as folders:
+        moves: list[_Move] = []
+        token = _batch.set((moves, folders))
+        try:
+            yield
+        finally:
+            _batch.reset(token)
+        for move in moves:
+            move()
+
+
+def check_ours(path: Path) -> None:
+    """Refuse to replace a folder that holds anything we did not write; one that is empty or not there is fine.
+
+    Raises:
+        BadInput: it does, or is no folder.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise BadInput(f"{path} is not a folder.", "Choose another name for the folder.")
+    foreign = sorted(_entries(path) - _listed(path))
+    if foreign:
+        raise BadInput(
+            f"{path} holds {foreign[0]}, which onetoall did not write.",
+            "Choose another folder, or move yours out of it first.",
+        )
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether `path` lies in a folder that is being written, so that nobody sees it before it is complete."""
+    return any(is_working_folder(part) for part in path.parts[:-1])
+
+
+def _place(move: _Move, folder: ExitStack) -> None:
+    """Put a finished output in place: now, or with the others of its batch, for which its folder then stays."""
+    batch = _batch.get()
+    if batch is None:
+        move()
+        return
+    moves, folders = batch
+    moves.append(move)
+    folders.push(folder.pop_all())
+
+
+def _place_file(temporary: Path, target: Path, path: Path) -> None:
+    _check_replaceable(target, path)
+    with refusals(target.parent):
+        os.replace(temporary, target)
+
+
+def _check_replaceable(target: Path, path: Path) -> None:
+    """Refuse what is no ordinary file; `path` is how the user calls it."""
+    try:
+        mode = os.lstat(target).st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(mode):
+        raise BadInput(f"{path} is a folder.", "Give the name of a file.")
+    if not stat.S_ISREG(mode):
+        raise BadInput(f"{path} is no ordinary file.", "Give another name.")
+
+
+def _place_folder(temporary: Path, target: Path) -> None:
+    """Move a finished folder to its place: into the one that is there, file by file, if there is one."""
+    with refusals(target):
+        if not target.exists():
+            os.replace(temporary, target)
+            return
+        new, old = _entries(temporary), _listed(target)
+        _check_not_taken(new, old, target)
+        union = temporary.with_name("union")
+        union.mkdir()
+        _write_contents(union, new | old)
+        os.replace(union / CONTENTS, target / CONTENTS)  # killed from here on, the folder is still known as ours
+        for name in sorted(new):  # a folder before what is in it
+            _move(temporary / name, target / name)
+        for name in sorted(old - new, reverse=True):
+            _remove(target / name)
+        os.replace(temporary / CONTENTS, target / CONTENTS)
+
+
+def _check_not_taken(new: set[str], old: set[str], target: Path) -> None:
+    """Refuse to write over what somebody put into the folder while its new files were made."""
+    taken = sorted((new - old) & _entries(target))
+    if taken:
+        raise BadInput(f"{target} meanwhile holds a {taken[0]} of somebody else.", "Choose another folder.")
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file over what is there; a folder is made, and its files follow."""
+    if source.is_symlink() or not source.is_dir():
+        os.replace(source, target)
+        return
+    if target.is_symlink():
+        target.unlink()  # what it points at is somebody else's
+    target.mkdir(exist_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or link, or a folder if it is empty."""
+    if path.is_dir() and not path.is_symlink():
+        with suppress(OSError):  # somebody has put something in meanwhile
+            path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _entries(folder: Path) -> set[str]:
+    """Names of everything in a folder and below, relative, without its list of contents and without clutter."""
+    found = set()
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_working_folder(name)]
+        for name in (*folders, *files):
+            if name not in _CLUTTER and not name.startswith(_RESOURCE_FORK):
+                found.add(Path(place, name).relative_to(folder).as_posix())
+    return found - {CONTENTS}
+
+
+def _write_contents(folder: Path, names: set[str]) -> None:
+    text = json.dumps({"onetoall": "what onetoall wrote in this folder", "files": sorted(names)}, indent=0)
+    (folder / CONTENTS).write_text(text + "\n", encoding="ascii")
+
+
+def _listed(folder: Path) -> set[str]:
+    """The names in `folder` that are ours: its list, of which nothing else is believed."""
+    file = folder / CONTENTS
+    try:
+        if file.is_symlink() or file.stat().st_size > _MAX_CONTENTS:
+            return set()
+        names = json.loads(file.read_bytes())["files"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return set()
+    if not isinstance(names, list):
+        return set()
+    # Some file systems store names in another normal form than they were given in.
+    listed = {_normal(name) for name in names if isinstance(name, str)}
+    return {entry for entry in _entries(folder) if _normal(entry) in listed}
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _make_ordinary(*paths: Path) -> None:
@@ -82,16 +241,3 @@ def _make_ordinary(*paths: Path) -> None:
     for path in paths:
         if not path.is_symlink():
             path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
-
-
-@contextmanager
-def _refusals(folder: Path) -> Iterator[None]:
-    """Say in our words why nothing can be made in `folder`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfResources(
-                f"The disk that holds {folder} is full.", "Free some space, or choose another place."
-            ) from error
-        raise BadInput(f"Cannot write in {folder}: {error.strerror}.", "Choose another place.") from error

@@ -20,9 +20,10 @@ from onetoall_cli.cli.generation import output_size
 from onetoall_cli.cli.info import as_arguments, settings_record
 from onetoall_cli.cli.inputs import count_frames
 from onetoall_cli.cli.options import AlignOptions, MotionOptions, SizeOptions, Target, subcommand
-from onetoall_cli.cli.outputs import write_clip
+from onetoall_cli.cli.outputs import PICTURE_ENDINGS, VIDEO_ENDINGS, check_targets, write_clip
 from onetoall_cli.cli.report import Report
-from onetoall_cli.files import check_output
+from onetoall_cli.files import together
+from onetoall_cli.outputs import Output, default_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,9 +62,16 @@ def align(
     Example: onetoall align ref.png dance.mp4 -o aligned/
     Then: onetoall animate --from aligned/ -o out.mp4
     """
-    folder = target.output or Path(f"{reference.stem}-{driving.stem}-aligned")
-    for path in filter(None, (folder, preview, preview_video)):
-        check_output(path, overwrite=target.overwrite)
+    folder = target.output or default_name(reference, driving, ending="-aligned")
+    check_targets(
+        [
+            Output(folder, is_folder=True),
+            Output(preview, PICTURE_ENDINGS, option="--preview") if preview else None,
+            Output(preview_video, VIDEO_ENDINGS, option="--preview-video") if preview_video else None,
+        ],
+        inputs=[reference, driving, alignment.ref_pose],
+        overwrite=target.overwrite,
+    )
     defaults = _defaults(model)
     if target.dry_run:
         _report_plan(reference, driving, motion, size, defaults.short_side, folder, report)
@@ -72,13 +80,13 @@ def align(
     conditioning = align_values(
         inputs.image, inputs.reference_pose, inputs.driving.motion, alignment, size, defaults, report
     )
-    if preview is not None:
-        _write_preview(preview, inputs, conditioning, driving_pictures(driving, motion))
-    if preview_video is not None:
-        _write_preview_video(preview_video, inputs, conditioning, driving_pictures(driving, motion))
     options = (part for group in (motion, decided(alignment, conditioning), size) for part in as_arguments(group))
     record = settings_record(["align", str(reference), str(driving), *options], model=None, result={})
-    with report.progress() as progress:
+    with together(), report.progress() as progress:
+        if preview is not None:
+            _write_preview(preview, inputs, conditioning, driving_pictures(driving, motion))
+        if preview_video is not None:
+            _write_preview_video(preview_video, inputs, conditioning, driving_pictures(driving, motion))
         task = progress.add_task("Drawing poses", total=len(conditioning.motion))
         with_source(conditioning, record, inputs.driving.audio).save(
             folder, progress=lambda done, total: progress.update(task, completed=done)

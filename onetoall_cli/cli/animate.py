@@ -34,6 +34,8 @@ from onetoall_cli.cli.options import (
 from onetoall_cli.cli.outputs import video_targets, write_video
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
+from onetoall_cli.outputs import default_name
+from onetoall_cli.streams import as_file
 
 
 @subcommand
@@ -63,7 +65,8 @@ def animate(
     inputs = _inputs(reference, driving, from_)
     location = wanted_model(generation, report)
     generation, speed = resolve(generation, speed, location)
-    targets = video_targets(Path(f"{'-'.join(path.stem for path in inputs)}.mp4"), target, sides)
+    taken = [*inputs, alignment.ref_pose, location.transformer]
+    targets = video_targets(default_name(*inputs, ending=".mp4"), target, sides, inputs=taken)
     if target.dry_run:
         plan = _plan(inputs, motion, size, generation, speed, location.defaults.short_side)
         report_plan(report, location, generation, memory, plan)
@@ -131,7 +134,7 @@ def _inputs(reference: Path | None, driving: Path | None, aligned_folder: Path |
             "For example: onetoall animate ref.png dance.mp4 (or --from a folder of `onetoall align`).",
         )
     for path in (reference, driving):
-        if not path.exists():
+        if not as_file(path).exists():
             raise BadInput(f"{path} does not exist.", "Check the name.")
     return (reference, driving)
 

@@ -22,9 +22,10 @@ from onetoall_cli.cli.options import (
     SpeedOptions,
     subcommand,
 )
-from onetoall_cli.cli.outputs import write_clip
+from onetoall_cli.cli.outputs import check_targets, write_clip
 from onetoall_cli.cli.report import Report
-from onetoall_cli.files import check_output, whole_folder
+from onetoall_cli.files import whole_folder
+from onetoall_cli.outputs import Output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ def demo(
     from onetoall_cli.pose import PoseSequence
     from onetoall_cli.pose.drawing import draw_motion
 
-    check_output(output, overwrite=overwrite)
+    check_targets([Output(output, is_folder=True)], inputs=[Path(model)], overwrite=overwrite)
     options = GenerationOptions(model=model, seed=seed, device=device)
     location = wanted_model(options, report)
     options, speed = resolve(options, SpeedOptions(), location)

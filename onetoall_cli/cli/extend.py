@@ -37,6 +37,7 @@ from onetoall_cli.cli.outputs import video_targets, write_video
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.lattice import CONTEXT_FRAMES, SIZE_MULTIPLE
+from onetoall_cli.outputs import default_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,8 @@ def extend(
     from onetoall_cli.align import continue_motion
     from onetoall_cli.media import open_video
 
-    targets = video_targets(Path(f"{clip.stem}-extended.mp4"), target)
+    taken = [clip, driving, reference, ref_pose, clip_pose]
+    targets = video_targets(default_name(clip, ending="-extended.mp4"), target, inputs=taken)
     location = wanted_model(generation, report)
     generation, speed = resolve(generation, speed, location)
     existing = open_video(clip)

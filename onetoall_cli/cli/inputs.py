@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from onetoall_cli.cli.options import MotionOptions
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
+from onetoall_cli.streams import input_ending
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,4 +182,4 @@ def is_pose_file(path: Path) -> bool:
     """Whether `path` holds poses and not pictures, going by its name (a folder: by what is in it)."""
     if path.is_dir():
         return any(each.suffix.lower() == ".json" for each in path.iterdir())
-    return path.suffix.lower() in POSE_SUFFIXES
+    return input_ending(path) in POSE_SUFFIXES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onetoall_cli.cli.options import SideOptions, Target
+from onetoall_cli.cli.report import leave_stdout
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output
+from onetoall_cli.files import together
+from onetoall_cli.outputs import Output, check_outputs
+from onetoall_cli.streams import descriptor, is_output_stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from onetoall_cli.media import Audio
     from onetoall_cli.pose import PoseSequence
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".gif")
+VIDEO_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".gif")
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -32,27 +36,39 @@ class VideoTargets:
     compare: Path | None
     frames: Path | None
 
-    def __iter__(self) -> Iterator[Path]:
-        return (each for each in (self.video, self.compare, self.frames) if each is not None)
+
+def check_targets(outputs: Iterable[Output | None], *, inputs: Iterable[Path | None] = (), overwrite: bool) -> None:
+    """`check_outputs` of those that are wanted; one that is standard output gets it for itself."""
+    wanted = [output for output in outputs if output is not None]
+    if any(descriptor(output.path, dash=1) == 1 for output in wanted):
+        leave_stdout()
+    check_outputs(wanted, inputs=inputs, overwrite=overwrite)
 
 
-def video_targets(default: Path, target: Target, sides: SideOptions | None = None) -> VideoTargets:
+def video_targets(
+    default: Path, target: Target, sides: SideOptions | None = None, *, inputs: Iterable[Path | None]
+) -> VideoTargets:
     """Name the outputs and check, before any work, that each can be written.
 
     Raises:
-        BadInput: an unknown container, an existing output without --overwrite, or a folder that cannot be written.
+        BadInput: an unknown container, and all else of `check_outputs`.
+        OutOfResources: the disk is full.
     """
     sides = sides or SideOptions()
     video = target.output or default
-    if video.suffix.lower() not in VIDEO_SUFFIXES:
-        raise BadInput(
-            f"{video} does not end in a video suffix.", f"Name the output with one of {', '.join(VIDEO_SUFFIXES)}."
-        )
+    if sides.compare and is_output_stream(video):
+        raise BadInput("--compare names its file after the output, and a stream has no name.", "Write to a file.")
     compare = video.with_name(f"{video.stem}-compare{video.suffix}") if sides.compare else None
-    targets = VideoTargets(video, compare, sides.frames)
-    for path in targets:
-        check_output(path, overwrite=target.overwrite)
-    return targets
+    check_targets(
+        [
+            Output(video, VIDEO_ENDINGS),
+            Output(compare, VIDEO_ENDINGS) if compare else None,
+            Output(sides.frames, is_folder=True, option="--frames") if sides.frames else None,
+        ],
+        inputs=inputs,
+        overwrite=target.overwrite,
+    )
+    return VideoTargets(video, compare, sides.frames)
 
 
 def write_video(
@@ -84,6 +100,7 @@ def write_video(
     common["fps"] = frame_rate(conditioning.motion.fps)
     count = 0
     with ExitStack() as stack:
+        stack.enter_context(together())
         video = stack.enter_context(VideoWriter(targets.video, width, height, **common))
         folder = stack.enter_context(FrameFolderWriter(targets.frames, metadata=metadata)) if targets.frames else None
         compare = (

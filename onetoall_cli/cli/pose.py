@@ -9,9 +9,11 @@ from typer import Argument, Option
 
 from onetoall_cli.cli.inputs import Eyes, count_frames, is_pose_file, open_driving, read_people, steadied
 from onetoall_cli.cli.options import MotionOptions, Target, subcommand
+from onetoall_cli.cli.outputs import VIDEO_ENDINGS, check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output
+from onetoall_cli.files import together
+from onetoall_cli.outputs import Output, default_name
 
 if TYPE_CHECKING:
     from onetoall_cli.pose import PoseSequence
@@ -40,9 +42,8 @@ def pose(
     """
     from onetoall_cli.pose import export_openpose
 
-    output = target.output or Path(f"{source.stem}.pose.json")
-    for path in filter(None, (output, preview, openpose)):
-        check_output(path, overwrite=target.overwrite)
+    output = target.output or default_name(source, ending=".pose.json")
+    check_targets(_outputs(output, preview, openpose), inputs=[source], overwrite=target.overwrite)
     if preview is not None and is_pose_file(source):
         raise BadInput(f"{source} holds poses and no pictures to draw them on.", "Leave --preview out.")
     if target.dry_run:
@@ -51,13 +52,14 @@ def pose(
         return
     with Eyes(motion.detector, device, report) as eyes:
         people = chosen_people(source, motion, report, eyes)
-    if preview is not None:
-        _write_preview(preview, source, people, motion, report)
-    if motion.fps:
-        people = people.resampled(motion.fps)
-    if openpose is not None:
-        export_openpose(people, openpose)
-    people.save(output)
+    with together():
+        if preview is not None:
+            _write_preview(preview, source, people, motion, report)
+        if motion.fps:
+            people = people.resampled(motion.fps)
+        if openpose is not None:
+            export_openpose(people, openpose)
+        people.save(output)
     report.result(
         f"{output}  {len(people)} frames, {people.people} person(s), {people.width} x {people.height}",
         output=output,
@@ -69,6 +71,15 @@ def pose(
         height=people.height,
         fps=people.fps,
     )
+
+
+def _outputs(output: Path, preview: Path | None, openpose: Path | None) -> list[Output | None]:
+    is_folder = openpose is not None and openpose.suffix.lower() != ".json"
+    return [
+        Output(output, (".json",)),
+        Output(preview, VIDEO_ENDINGS, option="--preview") if preview else None,
+        Output(openpose, is_folder=is_folder, option="--openpose") if openpose else None,
+    ]
 
 
 def chosen_people(source: Path, motion: MotionOptions, report: Report, eyes: Eyes) -> PoseSequence:

@@ -29,14 +29,13 @@ from onetoall_cli.cli.options import (
     Target,
     subcommand,
 )
+from onetoall_cli.cli.outputs import PICTURE_ENDINGS, check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output
+from onetoall_cli.outputs import Output, default_name
 
 if TYPE_CHECKING:
     from onetoall_cli.pose import PoseSequence
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @subcommand
@@ -61,10 +60,9 @@ def transfer(
     """
     from onetoall_cli.media import read_picture, write_picture
 
-    output = target.output or Path(f"{reference.stem}-{pose.stem}.png")
-    if output.suffix.lower() not in PICTURE_SUFFIXES:
-        raise BadInput(f"{output} is not the name of a picture.", f"Use one of {', '.join(PICTURE_SUFFIXES)}.")
-    check_output(output, overwrite=target.overwrite)
+    output = target.output or default_name(reference, pose, ending=".png")
+    inputs = [reference, pose, alignment.ref_pose]
+    check_targets([Output(output, PICTURE_ENDINGS)], inputs=inputs, overwrite=target.overwrite)
     location = wanted_model(generation, report)
     generation, speed = resolve(generation, speed, location)
     if target.dry_run:

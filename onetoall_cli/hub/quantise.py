@@ -8,7 +8,6 @@ their precision: they are small, and what they carry is not.
 import json
 import logging
 import math
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +25,7 @@ from onetoall_cli.hub.index import installed
 from onetoall_cli.hub.location import ModelLocation, locate_model, require
 from onetoall_cli.hub.network import empty_network, is_kept_wide
 from onetoall_cli.hub.weights import REPAIR_ADVICE, StoredTensors, read_tensors, weight_files
+from onetoall_cli.unfinished import sweep
 
 if TYPE_CHECKING:
     import torch
@@ -104,8 +104,7 @@ def convert_entry(
     known = require(name, installed().get(name))
     location = locate_model(name, catalogue=catalogue)
     target = places.converted_folder(f"{name}-{precision}")
-    for unfinished in target.parent.glob(f".{target.name}-*"):  # of a run that was killed; callers hold the fetch lock
-        shutil.rmtree(unfinished)
+    sweep(target.parent)  # before the room is measured
     share = COPY_SHARE[precision]
     parameters = sum(math.prod(info.shape) for info in read_tensors(weight_files(location.transformer)).values())
     check_disk(int(parameters * share), target, f"the {precision} copy")

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.streams import as_file, ending_of
 
 _TEXT_FORMATS = {"tty"}  # ffmpeg shows a text file as a video of its letters
 
@@ -17,12 +18,13 @@ def open_container(path: Path) -> av.container.InputContainer:
     Raises:
         av.FFmpegError, OSError: it cannot be opened, or is no media file.
     """
-    with open(path, "rb"):
+    file = as_file(path)
+    with open(file, "rb"):
         pass  # says FileNotFoundError and the like plainly, and keeps ffmpeg from reading the name as a URL
     try:
-        container = av.open(f"file:{path}")
+        container = av.open(f"file:{file}")
     except UnicodeDecodeError:  # PyAV before 19 wants tags in UTF-8, which not every program writes
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{file}", metadata_errors="replace")
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise av.InvalidDataError(1, "it is a text file", str(path))
@@ -63,6 +65,7 @@ OUTPUT_FORMATS = {
     ".webm": OutputFormat("libvpx-vp9", "libopus", frozenset({"opus", "vorbis"})),
     ".gif": OutputFormat("gif", None),
 }
+STREAMED_AS = ".mp4"  # what is written to a stream whose name does not say
 
 
 def output_format(path: Path | str) -> OutputFormat:
@@ -71,7 +74,7 @@ def output_format(path: Path | str) -> OutputFormat:
     Raises:
         BadInput: the suffix is not one of `OUTPUT_FORMATS`.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = ending_of(Path(path), STREAMED_AS)
     if suffix not in OUTPUT_FORMATS:
         names = ", ".join(OUTPUT_FORMATS)
         raise BadInput(f"{path}: a video cannot be written as {suffix or 'a name without a suffix'}.", f"Use {names}.")

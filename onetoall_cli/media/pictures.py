@@ -18,6 +18,7 @@ from onetoall_cli.files import whole_file
 from onetoall_cli.media.colour import on_white
 from onetoall_cli.media.failures import reading, writing
 from onetoall_cli.media.metadata import EXIF_IMAGE_DESCRIPTION, PNG_KEYWORD, metadata_text
+from onetoall_cli.streams import as_file, ending_of, input_ending
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ _WRITTEN: dict[str, dict[str, Any]] = {
     ".jpeg": {"quality": 95, "subsampling": "4:4:4"},
     ".webp": {"quality": 95, "method": 4},
 }
+_STREAMED_AS = ".png"  # what is written to a stream whose name does not say
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:
@@ -62,7 +64,7 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
 @contextmanager
 def open_picture(path: Path) -> Iterator[Image.Image]:
     """A Pillow picture of any supported format; reading errors inside the block become `BadInput` too."""
-    if path.suffix.lower() in _HEIF_SUFFIXES:
+    if input_ending(path) in _HEIF_SUFFIXES:
         _enable_heif(path)
     with reading(path, "picture"):
         try:
@@ -81,7 +83,7 @@ def _opened(path: Path) -> Image.Image:
     """Open a picture without Pillow's warnings: a large photo is no attack, and odd EXIF data does no harm."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = Image.open(path)
+        image = Image.open(as_file(path))
         image.getexif()  # read and kept now, while its warnings are off
         return image
 
@@ -140,12 +142,12 @@ def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[
         OutOfResources: the disk is full.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = ending_of(path, _STREAMED_AS)
     if suffix not in _WRITTEN:
         problem = f"{path}: a picture cannot be written as {suffix or 'a name without a suffix'}."
         raise BadInput(problem, f"Use {', '.join(_WRITTEN)}.")
     options = _WRITTEN[suffix] | _stored(metadata, suffix)
-    with writing(path), whole_file(path) as temporary:
+    with writing(path), whole_file(path, ending=_STREAMED_AS) as temporary:
         Image.fromarray(image).save(temporary, **options)
 
 

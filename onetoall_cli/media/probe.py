@@ -11,6 +11,7 @@ from onetoall_cli.media.metadata import EXIF_IMAGE_DESCRIPTION, PNG_KEYWORD, par
 from onetoall_cli.media.movie import picture_stream
 from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture
 from onetoall_cli.media.reader import open_video
+from onetoall_cli.streams import input_ending
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read_metadata(path: Path | str) -> dict[str, Any] | None:
         BadInput: the file is missing or is neither a video nor a picture.
     """
     path = Path(path)
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if input_ending(path) in PICTURE_SUFFIXES:
         with open_picture(path) as image:
             comment = image.info.get(PNG_KEYWORD) or image.info.get("comment")  # PNG; GIF
             return parse_metadata(comment or image.getexif().get(EXIF_IMAGE_DESCRIPTION))
@@ -65,7 +66,7 @@ def probe(path: Path | str) -> MediaInfo:
     kind, video_codec, audio_codec = "video", None, None
     if path.is_dir():
         kind = "folder"
-    elif path.suffix.lower() in PICTURE_SUFFIXES:
+    elif input_ending(path) in PICTURE_SUFFIXES:
         kind = "picture"
     else:
         with reading(path, "video"), open_container(path) as container:

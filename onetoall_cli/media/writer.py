@@ -17,7 +17,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
 from onetoall_cli.media import colour
 from onetoall_cli.media.audio import Audio
-from onetoall_cli.media.containers import output_format
+from onetoall_cli.media.containers import STREAMED_AS, output_format
 from onetoall_cli.media.failures import writing
 from onetoall_cli.media.metadata import add_gif_comment, metadata_text
 from onetoall_cli.media.soundtrack import Soundtrack
@@ -42,7 +42,7 @@ class VideoWriter:
     without an exception; otherwise nothing is left.
 
     Args:
-        path: output file.
+        path: output file; a stream whose name has no suffix gets an .mp4.
         width, height: pixels. Odd ones are made even by repeating the last column or row (not in a .gif).
         fps: frames a second, for frames written without a time.
         crf: quality on x264's scale: 0 is best, 18 looks like the source, 51 is worst.
@@ -85,7 +85,7 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         with ExitStack() as stack:
-            self._temporary = stack.enter_context(whole_file(self.path))
+            self._temporary = stack.enter_context(whole_file(self.path, ending=STREAMED_AS))
             options = {"fflags": "+bitexact", **self._output.options}
             with writing(self.path):
                 self._container = av.open(str(self._temporary), "w", options=options)

@@ -14,7 +14,7 @@ from made_media import HEIGHT, WIDTH, beep, make_video, number_of, picture
 from PIL import Image
 
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.media import FrameFolderWriter, VideoWriter, open_video, output_format, writer
+from onetoall_cli.media import FrameFolderWriter, VideoWriter, open_video, output_format, read_picture, writer
 
 SUFFIXES = [".mp4", ".mov", ".mkv", ".webm", ".gif"]
 
@@ -305,12 +305,13 @@ def test_a_folder_of_frames_reads_back_exactly(tmp_path):
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_a_folder_of_frames_is_whole_or_not_at_all(tmp_path, failure):
     older = tmp_path / "frames"
-    older.mkdir()
-    Image.fromarray(picture(9)).save(older / "old.png")
+    with FrameFolderWriter(older) as folder:
+        folder.write(picture(9))
     with pytest.raises(failure), FrameFolderWriter(older) as folder:
         folder.write(picture(0))
         raise failure
-    assert [entry.name for entry in tmp_path.rglob("*")] == ["frames", "old.png"]
+    assert [entry.name for entry in tmp_path.rglob("[!.]*")] == ["frames", "000000.png"]
+    assert np.array_equal(read_picture(older / "000000.png"), picture(9))
 
 
 def test_a_new_folder_of_frames_takes_the_place_of_the_old(tmp_path):
@@ -318,7 +319,7 @@ def test_a_new_folder_of_frames_takes_the_place_of_the_old(tmp_path):
         with FrameFolderWriter(tmp_path / "frames") as folder:
             for number in range(count):
                 folder.write(picture(number))
-    assert len(list((tmp_path / "frames").iterdir())) == 2 and len(list(tmp_path.iterdir())) == 1
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 2 and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_full_disk_while_writing_frames_is_said(tmp_path, monkeypatch):
