@@ -1,5 +1,6 @@
 """`onetoall animate`: the main job, from a reference picture and a driving video to a video."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,7 +135,7 @@ def _inputs(reference: Path | None, driving: Path | None, aligned_folder: Path |
             "For example: onetoall animate ref.png dance.mp4 (or --from a folder of `onetoall align`).",
         )
     for path in (reference, driving):
-        if not as_file(path).exists():
+        if not os.path.exists(as_file(path)):
             raise BadInput(f"{path} does not exist.", "Check the name.")
     return (reference, driving)
 

@@ -2,16 +2,17 @@
 
 import json
 import os
-import signal
+import platform
 import stat
 import subprocess
 import sys
 import threading
-import time
+from pathlib import Path
 
 import pytest
 from conftest import FRAMES
 
+import onetoall_cli
 from onetoall_cli.media import open_video, read_picture
 from onetoall_cli.pose import PoseSequence
 
@@ -81,14 +82,27 @@ def test_an_impossible_output_is_refused_before_anything_is_detected(onetoall, d
         assert "Detecting" not in result.err
 
 
+def test_an_input_of_an_impossible_name_is_refused(onetoall, model, reference):
+    for command in (("pose", "龙" * 90), ("animate", "x" * 300, "y"), ("align", reference, "x/" * 3000)):
+        assert refused(onetoall(*command))
+
+
+def test_a_deleted_current_folder_is_said(dance_poses, tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = f'rmdir "$PWD"; exec {sys.executable} -m onetoall_cli pose {dance_poses} -o p.json'
+    environment = {**os.environ, "PYTHONPATH": str(Path(onetoall_cli.__file__).parents[1])}
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, env=environment)
+    assert done.returncode == 2 and b"current folder has been deleted" in done.stderr
+
+
 def test_long_names_of_inputs_make_a_shorter_name(onetoall, model, reference, dance_poses, ref_pose, tmp_path):
     character, dance = tmp_path / ("龙" * 80 + ".png"), tmp_path / ("舞" * 80 + ".json")
     character.write_bytes(reference.read_bytes())
     dance.write_bytes(dance_poses.read_bytes())
-    command = ("animate", character, dance, "--ref-pose", ref_pose, "--model", model, "--duration", 0.5, "--compare")
-    result = onetoall(*command, "--json")
+    result = onetoall("align", character, dance, "--ref-pose", ref_pose, "--model", model, "--duration", 0.5, "--json")
     assert result.exit_code == 0, result.err
-    assert os.path.exists(result.json["output"]) and os.path.exists(result.json["compare"])
+    assert os.path.exists(result.json["output"])
+    assert onetoall("animate", character, dance, "--model", model, "--dry-run", "--compare").exit_code == 0
 
 
 @pytest.mark.parametrize("target", ["-", "/dev/stdout"])
@@ -125,21 +139,15 @@ def test_a_device_gets_the_output_and_stays_a_device(onetoall, dance_poses, tmp_
     assert (tmp_path / "null").is_char_device()
 
 
-@pytest.mark.parametrize("name", ["pipe", "pipe.mkv", "pipe.webm", "pipe.gif"])
-def test_a_video_goes_into_a_pipe_and_is_what_a_file_would_be(
-    onetoall, model, reference, ref_pose, dance_poses, tmp_path, name
-):
-    command = ("animate", reference, dance_poses, "--ref-pose", ref_pose, "--model", model, "--duration", 0.5)
-    ending = os.path.splitext(name)[1] or ".mp4"
-    assert onetoall(*command, "-o", f"file{ending}").exit_code == 0
-    os.mkfifo(tmp_path / name)
-    got = []
-    reader = threading.Thread(target=lambda: got.append((tmp_path / name).read_bytes()))
+def test_a_video_goes_into_a_pipe(onetoall, model, reference, ref_pose, dance_poses, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = threading.Thread(target=lambda: (tmp_path / "got.mp4").write_bytes((tmp_path / "pipe").read_bytes()))
     reader.start()
-    result = onetoall(*command, "-o", name)
+    command = ("animate", reference, dance_poses, "--ref-pose", ref_pose, "--model", model, "--duration", 0.5)
+    result = onetoall(*command, "-o", "pipe")
     reader.join(timeout=60)
     assert result.exit_code == 0, result.err
-    assert got == [(tmp_path / f"file{ending}").read_bytes()]
+    assert len(list(open_video(tmp_path / "got.mp4"))) == 5
 
 
 def test_a_picture_goes_into_a_pipe(onetoall, model, reference, ref_pose, dance_poses, tmp_path):
@@ -174,11 +182,8 @@ def test_picture_motion_and_poses_come_in_from_pipes(onetoall, model, reference,
     command = ("animate", picture, motion, "--ref-pose", pose, "--model", model, "--duration", 0.5, "-o", "out.mp4")
     result = onetoall(*command)
     assert result.exit_code == 0, result.err
-    made = onetoall("animate", reference, dance, "--ref-pose", ref_pose, *command[5:-1], "file.mp4")
-    assert made.exit_code == 0, made.err
-    one, other = (open_video(tmp_path / name) for name in ("out.mp4", "file.mp4"))
-    assert one.has_audio and other.has_audio
-    assert all((a.image == b.image).all() for a, b in zip(one, other, strict=True))
+    video = open_video(tmp_path / "out.mp4")
+    assert video.has_audio and len(list(video)) == 5
 
 
 def feed(start, contents):
@@ -202,33 +207,19 @@ def test_nothing_appears_unless_everything_does(onetoall, dance, seeing, tmp_pat
     assert os.listdir(tmp_path) == []
 
 
-def test_after_a_kill_the_next_run_sweeps_and_says_so(onetoall, model, reference, ref_pose, dance_poses, tmp_path):
-    command = ["animate", reference, dance_poses, "--ref-pose", ref_pose, "--model", model, "-o", "out.mp4"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "onetoall_cli", *map(str, command), "--steps", "5000", "--frames", "frames"],
-        cwd=tmp_path, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 240
-    while len(os.listdir(tmp_path)) < 2:  # the video and the frames have begun
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    left = os.listdir(tmp_path)
+def test_what_a_killed_run_left_is_swept_and_said_in_detail(onetoall, dance_poses, tmp_path):
+    left = tmp_path / ".onetoall-abcdefgh.part"
+    left.mkdir()
+    (left / "lock").write_text(platform.node())
     result = onetoall("pose", dance_poses, "-o", "p.json", "--verbose")
-    assert result.exit_code == 0
     said = "".join(result.err.split())  # long lines are broken anywhere
-    assert len(left) == 2 and all(f"{name},whicharunthatwaskilledhadleft" in said for name in left)
+    assert f"{left.name},whicharunthatwaskilledhadleft" in said
     assert os.listdir(tmp_path) == ["p.json"]
 
 
-def test_aligned_folders_and_frames_that_we_wrote_are_replaced(
-    onetoall, model, reference, ref_pose, dance_poses, tmp_path
-):
-    aligning = ("--ref-pose", ref_pose, "--model", model, "--overwrite")
+def test_an_openpose_folder_of_ours_is_replaced(onetoall, dance_poses, tmp_path):
     for duration, frames in ((2, FRAMES), (0.5, 5)):
-        command = (reference, dance_poses, *aligning, "--duration", duration)
-        assert onetoall("align", *command, "-o", "aligned").exit_code == 0
-        assert onetoall("animate", *command, "-o", "out.mp4", "--frames", "frames").exit_code == 0
-        assert len(list((tmp_path / "frames").glob("*.png"))) == frames
-    assert sorted(os.listdir(tmp_path)) == ["aligned", "frames", "out.mp4"]
+        options = ("--duration", duration, "-o", "p.json", "--openpose", "poses", "--overwrite")
+        assert onetoall("pose", dance_poses, *options).exit_code == 0
+        assert len(list((tmp_path / "poses").glob("*.json"))) == frames
+    assert sorted(os.listdir(tmp_path)) == ["p.json", "poses"]

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import logging
 import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -320,6 +321,24 @@ def test_a_new_folder_of_frames_takes_the_place_of_the_old(tmp_path):
             for number in range(count):
                 folder.write(picture(number))
     assert len(list((tmp_path / "frames").glob("*.png"))) == 2 and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.mov", "pipe.mkv", "pipe.webm", "pipe.gif"])
+def test_a_pipe_gets_the_bytes_that_a_file_gets(tmp_path, name):
+    def write(path):
+        with VideoWriter(path, 32, 32, fps=12, metadata={"seed": 1}) as video:
+            for number in range(3):
+                video.write(np.full((32, 32, 3), 80 * number, np.uint8))
+
+    file = tmp_path / f"file{os.path.splitext(name)[1] or '.mp4'}"
+    write(file)
+    os.mkfifo(tmp_path / name)
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / name).read_bytes()))
+    reader.start()
+    write(tmp_path / name)
+    reader.join()
+    assert got == [file.read_bytes()]
 
 
 def test_a_full_disk_while_writing_frames_is_said(tmp_path, monkeypatch):
