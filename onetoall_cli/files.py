@@ -4,10 +4,8 @@ Everything grows in a hidden folder beside its place (a rename across file syste
 it is complete. Links are followed; what is a pipe or a device is written into, not replaced.
 """
 
-import json
 import os
 import stat
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -15,15 +13,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
+from onetoall_cli.contents import CONTENTS, check_ours, entries, listed, write_list
 from onetoall_cli.errors import BadInput
 from onetoall_cli.streams import copy_to_stream, ending_of, is_output_stream
 from onetoall_cli.unfinished import is_working_folder, refusals, working_folder
-
-CONTENTS = ".onetoall-files"  # in each folder we write: the names of everything in it that is ours
-_MAX_CONTENTS = 64 * 10**6  # bytes of it that are read: a million frames
-# What file managers put anywhere by themselves: it belongs to nobody, and stays.
-_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-_RESOURCE_FORK = "._"  # how macOS begins the names of its own files on foreign disks
 
 _Move = Callable[[], None]
 _batch: ContextVar[tuple[list[_Move], ExitStack] | None] = ContextVar("batch", default=None)
@@ -82,7 +75,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary = stack.enter_context(working_folder(target if target.is_dir() else target.parent)) / "whole"
         temporary.mkdir()
         yield temporary
-        _write_contents(temporary, _entries(temporary))
+        write_list(temporary, entries(temporary))
         _make_ordinary(temporary, *temporary.rglob("*"))
         _place(partial(_place_folder, temporary, target), stack)
 
@@ -99,24 +92,6 @@ def together() -> Iterator[None]:
             _batch.reset(token)
         for move in moves:
             move()
-
-
-def check_ours(path: Path) -> None:
-    """Refuse to replace a folder that holds anything we did not write; one that is empty or not there is fine.
-
-    Raises:
-        BadInput: it does, or is no folder.
-    """
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise BadInput(f"{path} is not a folder.", "Choose another name for the folder.")
-    foreign = sorted(_entries(path) - _listed(path))
-    if foreign:
-        raise BadInput(
-            f"{path} holds {foreign[0]}, which onetoall did not write.",
-            "Choose another folder, or move yours out of it first.",
-        )
 
 
 def _is_unfinished(path: Path) -> bool:
@@ -159,12 +134,12 @@ def _place_folder(temporary: Path, target: Path) -> None:
         if not target.exists():
             os.replace(temporary, target)
             return
-        new, old = _entries(temporary), _listed(target)
+        new, old = entries(temporary), listed(target)
         _check_not_taken(new, old, target)
         union = temporary.with_name("union")
         union.mkdir()
-        _write_contents(union, new | old)
-        os.replace(union / CONTENTS, target / CONTENTS)  # killed from here on, the folder is still known as ours
+        write_list(union, new | old, is_whole=False)
+        os.replace(union / CONTENTS, target / CONTENTS)  # killed from here on, the folder is ours, and says it is mixed
         for name in sorted(new):  # a folder before what is in it
             _move(temporary / name, target / name)
         for name in sorted(old - new, reverse=True):
@@ -174,7 +149,7 @@ def _place_folder(temporary: Path, target: Path) -> None:
 
 def _check_not_taken(new: set[str], old: set[str], target: Path) -> None:
     """Refuse to write over what somebody put into the folder while its new files were made."""
-    taken = sorted((new - old) & _entries(target))
+    taken = sorted((new - old) & entries(target))
     if taken:
         raise BadInput(f"{target} meanwhile holds a {taken[0]} of somebody else.", "Choose another folder.")
 
@@ -196,42 +171,6 @@ def _remove(path: Path) -> None:
             path.rmdir()
     else:
         path.unlink(missing_ok=True)
-
-
-def _entries(folder: Path) -> set[str]:
-    """Names of everything in a folder and below, relative, without its list of contents and without clutter."""
-    found = set()
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not is_working_folder(name)]
-        for name in (*folders, *files):
-            if name not in _CLUTTER and not name.startswith(_RESOURCE_FORK):
-                found.add(Path(place, name).relative_to(folder).as_posix())
-    return found - {CONTENTS}
-
-
-def _write_contents(folder: Path, names: set[str]) -> None:
-    text = json.dumps({"onetoall": "what onetoall wrote in this folder", "files": sorted(names)}, indent=0)
-    (folder / CONTENTS).write_text(text + "\n", encoding="ascii")
-
-
-def _listed(folder: Path) -> set[str]:
-    """The names in `folder` that are ours: its list, of which nothing else is believed."""
-    file = folder / CONTENTS
-    try:
-        if file.is_symlink() or file.stat().st_size > _MAX_CONTENTS:
-            return set()
-        names = json.loads(file.read_bytes())["files"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return set()
-    if not isinstance(names, list):
-        return set()
-    # Some file systems store names in another normal form than they were given in.
-    listed = {_normal(name) for name in names if isinstance(name, str)}
-    return {entry for entry in _entries(folder) if _normal(entry) in listed}
-
-
-def _normal(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _make_ordinary(*paths: Path) -> None:

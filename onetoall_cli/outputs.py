@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from onetoall_cli.contents import check_ours
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.files import check_ours
 from onetoall_cli.streams import descriptor, ending_of, is_output_stream
 from onetoall_cli.unfinished import working_folder
 

@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
+from onetoall_cli.contents import CONTENTS, check_ours, check_whole, write_list
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import CONTENTS, check_ours, together, whole_file, whole_folder
+from onetoall_cli.files import together, whole_file, whole_folder
 
 
 def names(folder) -> list[str]:
@@ -233,8 +234,23 @@ def test_a_run_killed_while_files_are_moved_leaves_a_folder_of_ours(tmp_path, mo
         patch.setattr(os, "replace", killed)
         write_folder(target, "b", "c", "d")
     assert names(target) == ["a", "b", "c"]
+    with pytest.raises(BadInput, match="half replaced"):
+        check_whole(target)
     write_folder(target, "e")
     assert names(target) == ["e"]
+    check_whole(target)
+
+
+def test_a_half_replaced_folder_is_not_read(tmp_path):
+    from onetoall_cli.align import Conditioning
+    from onetoall_cli.hub import locate_model
+    from onetoall_cli.media import open_video
+    from onetoall_cli.pose import PoseSequence
+
+    write_list(tmp_path, {"a"}, is_whole=False)
+    for reading in (Conditioning.load, open_video, PoseSequence.load, lambda folder: locate_model(str(folder))):
+        with pytest.raises(BadInput, match="half replaced"):
+            reading(tmp_path)
 
 
 def test_outputs_that_belong_together_appear_together(tmp_path):

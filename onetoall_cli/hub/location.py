@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from onetoall_cli.contents import check_whole
 from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.hub import places
 from onetoall_cli.hub.architecture import architecture_of
@@ -96,6 +97,7 @@ def locate_folder(folder: Path, *, catalogue: Catalogue | None = None) -> ModelL
     Raises:
         ModelMissing, BadInput: as `locate_model`.
     """
+    check_whole(folder)
     if (folder / "model_index.json").is_file():
         return _locate_diffusers(folder, name=str(folder))
     if any(folder.glob("*.safetensors")):
@@ -134,6 +136,7 @@ def _locate_installed(name: str, catalogue: Catalogue) -> ModelLocation:
     known = installed().get(entry.name)
     if precision and has_copy(entry.name, precision):
         converted = places.converted_folder(name)
+        check_whole(converted)
         revision = converted_manifest(converted)["commit"]
         location = _with_shared_parts(name, _network_folder(converted), None, revision, catalogue, entry)
     elif precision:

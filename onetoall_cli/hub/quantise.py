@@ -57,7 +57,7 @@ def quantise_network(
     Args:
         source: The network's folder.
         config: Constructor arguments if `source` holds published weights; None for diffusers' layout.
-        target: The copy's folder; replaced if it exists.
+        target: The copy's folder; one that we wrote is replaced.
         precision: "int8" or "nf4".
         origin: Noted in the copy: the original's `name`, `repository` and `commit`.
         progress: Called with (tensors done, tensors in all).

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onetoall_cli.contents import check_whole
 from onetoall_cli.files import whole_file, whole_folder
 from onetoall_cli.outputs import LONGEST_DEFAULT, shortened
 from onetoall_cli.pose import keypoints as kp
@@ -216,6 +217,7 @@ def _extent(keypoints: NDArray[np.float32], source: str) -> tuple[int, int]:
 
 
 def _folder_frames(folder: Path) -> list[tuple[str, Any]]:
+    check_whole(folder)
     files = sorted(
         folder.glob("*.json"), key=lambda file: [int(n) for n in re.findall(r"\d+", file.name)] + [file.name]
     )
