@@ -19,6 +19,8 @@ from onetoall_cli.animator.plans import RunPlan
 from onetoall_cli.animator.records import make_record
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import VideoSettings, as_arguments
+from onetoall_cli.files import together
+from onetoall_cli.files.streams import ending_of
 from onetoall_cli.media import (
     Audio,
     FrameFolderWriter,
@@ -27,7 +29,7 @@ from onetoall_cli.media import (
     side_by_side,
     write_picture,
 )
-from onetoall_cli.media.containers import WRITTEN
+from onetoall_cli.media.containers import PICTURE_ENDINGS, PICTURE_STREAMED_AS
 from onetoall_cli.pose import PoseSequence
 
 
@@ -129,8 +131,7 @@ class Result:
             OutOfResources: memory or disk do not suffice.
         """
         path = Path(path)
-        row = WRITTEN.get(path.suffix.lower())
-        if self.plan.frames == 1 and row is not None and row.picture is not None:
+        if self.plan.frames == 1 and ending_of(path, PICTURE_STREAMED_AS) in PICTURE_ENDINGS:
             (picture,) = self
             write_picture(path, picture, metadata=self.record)
             return 1
@@ -145,6 +146,7 @@ class Result:
         common["fps"] = frame_rate(motion.fps)
         count = 0
         with ExitStack() as stack:
+            stack.enter_context(together())
             main = stack.enter_context(VideoWriter(path, width, height, **common))
             folder = stack.enter_context(FrameFolderWriter(frames, metadata=record)) if frames else None
             beside = stack.enter_context(VideoWriter(compare, 3 * width, height, **common)) if compare else None

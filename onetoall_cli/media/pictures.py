@@ -15,8 +15,9 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
+from onetoall_cli.files.streams import as_file, ending_of, input_ending
 from onetoall_cli.media.colour import on_white
-from onetoall_cli.media.containers import picture_format
+from onetoall_cli.media.containers import PICTURE_STREAMED_AS, picture_format
 from onetoall_cli.media.file_errors import reading, writing
 from onetoall_cli.media.metadata import PNG_KEYWORD, exif_with, metadata_text
 
@@ -57,7 +58,7 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
 @contextmanager
 def open_picture(path: Path) -> Iterator[Image.Image]:
     """A Pillow picture of any supported format; reading errors inside the block become `BadInput` too."""
-    if path.suffix.lower() in _HEIF_SUFFIXES:
+    if input_ending(path) in _HEIF_SUFFIXES:
         _enable_heif(path)
     with reading(path, "picture"):
         try:
@@ -76,7 +77,7 @@ def _opened(path: Path) -> Image.Image:
     """Open a picture without Pillow's warnings: a large photo is no attack, and odd EXIF data does no harm."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = Image.open(path)
+        image = Image.open(as_file(path))
         image.getexif()  # read and kept now, while its warnings are off
         return image
 
@@ -136,8 +137,9 @@ def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[
     """
     path = Path(path)
     options = picture_format(path).options
-    with writing(path), whole_file(path) as temporary:
-        Image.fromarray(image).save(temporary, **options, **_stored(metadata, path.suffix.lower()))
+    suffix = ending_of(path, PICTURE_STREAMED_AS)
+    with writing(path), whole_file(path, ending=PICTURE_STREAMED_AS) as temporary:
+        Image.fromarray(image).save(temporary, **options, **_stored(metadata, suffix))
 
 
 def _stored(metadata: Mapping[str, Any] | None, suffix: str) -> dict[str, Any]:

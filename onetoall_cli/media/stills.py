@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.contents import check_whole
 from onetoall_cli.media.animated import TOO_SHORT
 from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture, read_picture, to_rgb
@@ -61,6 +62,7 @@ def _animation_frames(path: Path, timeline: Timeline, part: Part) -> Iterator[Fr
 
 def open_folder(path: Path, start: float, duration: float | None, fps: Fraction | float | None) -> Video:
     """Open a part of a folder of pictures, in natural order, `fps` (else 25) of them a second. See `open_video`."""
+    check_whole(path)
     with reading(path, "folder of pictures"):
         names = [entry for entry in path.iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES]
     pictures = sorted((name for name in names if not name.name.startswith(".")), key=_natural_order)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onetoall_cli.files.streams import as_file, input_ending
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.file_errors import MAX_CANVAS, MAX_FILE_BYTES, MAX_PERSON_FRAMES, fault
 from onetoall_cli.pose.openpose_json import check_points, checked_numbers
@@ -45,12 +46,13 @@ def read_array(path: Path, name: str | None = None) -> tuple[str, NDArray, Facts
         BadInput: unreadable, or no such array.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            return str(path), np.load(path, mmap_mode="r", allow_pickle=False), Facts()
-        with zipfile.ZipFile(path) as members:
+        file = as_file(path)
+        if input_ending(path) == ".npy":
+            return str(path), np.load(file, mmap_mode="r", allow_pickle=False), Facts()
+        with zipfile.ZipFile(file) as members:
             if sum(member.file_size for member in members.infolist()) > MAX_FILE_BYTES:
                 fault(str(path), "it unpacks to more than 1 GB", "Split it.")
-        with np.load(path, allow_pickle=False) as store:
+        with np.load(file, allow_pickle=False) as store:
             return _pick(path, store, name)
     except OSError as error:
         fault(str(path), f"cannot be read: {error.strerror or error}", "Check the name and the permissions.")

@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.files import whole_file, whole_folder
+from onetoall_cli.files.contents import check_whole
+from onetoall_cli.files.outputs import LONGEST_DEFAULT, shortened
+from onetoall_cli.files.streams import as_file, input_ending
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.arrays import Facts, array_to_keypoints, read_array
 from onetoall_cli.pose.file_errors import FORMATS_ADVICE, MAX_CANVAS, MAX_FILE_BYTES, fault
@@ -40,18 +43,19 @@ def is_pose_file(path: Path) -> bool:
     """Whether `path` holds poses and not pictures, going by its name (a folder: by what is in it)."""
     if path.is_dir():
         return any(each.suffix.lower() == ".json" for each in path.iterdir())
-    return path.suffix.lower() in POSE_SUFFIXES
+    return input_ending(path) in POSE_SUFFIXES
 
 
 def load_poses(path: Path, *, fps: float | None = None, size: tuple[int, int] | None = None) -> PoseSequence:
     """Read a motion or a single pose.
 
     Args:
-        path: `onetoall-pose` JSON; an OpenPose file; a folder of OpenPose files, one a frame, in the order of the
-            numbers in their names; a ComfyUI POSE_KEYPOINT list; nested lists of 133 points in JSON, alone or as
-            `{"keypoints": ..., "width": ..., "height": ..., "fps": ...}`; an array (133, 3), (frames, 133, 3) or
-            (frames, people, 133, 3) in .npy or .npz. In an .npz of several, `poses.npz:NAME` chooses; `NAME_size` or
-            `size` holds (width, height), `NAME_fps` or `fps` the rate.
+        path: A file, a pipe (`-`: standard input) or a folder: `onetoall-pose` JSON; an OpenPose file; a folder of
+            OpenPose files, one a frame, in the order of the numbers in their names; a ComfyUI POSE_KEYPOINT list;
+            nested lists of 133 points in JSON, alone or as `{"keypoints": ..., "width": ..., "height": ...,
+            "fps": ...}`; an array (133, 3), (frames, 133, 3) or (frames, people, 133, 3) in .npy or .npz. In an .npz
+            of several, `poses.npz:NAME` chooses; `NAME_size` or `size` holds (width, height), `NAME_fps` or `fps` the
+            rate.
             Bodies may have 18 (COCO) or 25 (BODY_25) points; hands, face and feet may be missing. Coordinates in
             0..1 are recognised where the canvas is known.
         fps: Frame rate for a file that does not say; without it 30.
@@ -66,7 +70,7 @@ def load_poses(path: Path, *, fps: float | None = None, size: tuple[int, int] | 
         return _from_array(*read_array(Path(file + ".npz"), name), given)
     if path.is_dir():
         return _from_frames(_folder_frames(path), str(path), given)
-    if path.suffix.lower() in (".npy", ".npz"):
+    if input_ending(path) in (".npy", ".npz"):
         return _from_array(*read_array(path), given)
     return from_json(_read_json(path), str(path), fps=fps, size=size)
 
@@ -136,8 +140,9 @@ def export_openpose(sequence: PoseSequence, path: Path) -> None:
             temporary.write_text(json.dumps(frames if len(frames) > 1 else frames[0]), encoding="ascii")
         return
     with whole_folder(path) as folder:
+        stem = shortened(path.name, LONGEST_DEFAULT)
         for i, frame in enumerate(frames):
-            (folder / f"{path.name}_{i:012d}_keypoints.json").write_text(json.dumps(frame), encoding="ascii")
+            (folder / f"{stem}_{i:012d}_keypoints.json").write_text(json.dumps(frame), encoding="ascii")
 
 
 def _from_ours(data: dict[str, Any], source: str) -> PoseSequence:
@@ -220,6 +225,7 @@ def _extent(keypoints: NDArray[np.float32], source: str) -> tuple[int, int]:
 
 
 def _folder_frames(folder: Path) -> list[tuple[str, Any]]:
+    check_whole(folder)
     files = sorted(
         folder.glob("*.json"), key=lambda file: [int(n) for n in re.findall(r"\d+", file.name)] + [file.name]
     )
@@ -234,9 +240,10 @@ def _numbered(source: str, frames: list[Any]) -> list[tuple[str, Any]]:
 
 def _read_json(path: Path) -> Any:
     try:
-        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        file = as_file(path)
+        if (size := file.stat().st_size) > MAX_FILE_BYTES:
             fault(str(path), f"it has {size / 1e9:.1f} GB, and pose files of up to 1 GB are read", "Split it.")
-        return json.loads(path.read_bytes())
+        return json.loads(file.read_bytes())
     except OSError as error:
         fault(str(path), f"cannot be read: {error.strerror}", "Check the name and the permissions.")
     except json.JSONDecodeError as error:

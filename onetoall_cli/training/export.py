@@ -29,7 +29,7 @@ _CHECKPOINT = re.compile(r"step-\d+$")
 
 
 def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:
-    """Write a run of the network as the model directory `folder`, whole or not at all; an existing one is replaced.
+    """Write a run of the network as the model directory `folder`, whole or not at all; one that we wrote is replaced.
 
     The text is always empty in training, so the empty prompt and the negative one have the same embedding. The
     configuration that it was trained with is kept beside it, as `training.yaml`.

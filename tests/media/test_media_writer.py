@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from made_media import HEIGHT, WIDTH, beep, make_video, number_of, picture
 from PIL import Image
 
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.media import FrameFolderWriter, VideoWriter, movie_writer, open_video, video_format
+from onetoall_cli.media import FrameFolderWriter, VideoWriter, movie_writer, open_video, read_picture, video_format
 from onetoall_cli.media.animated import GifFile
 from onetoall_cli.media.containers import WRITTEN
 
@@ -287,12 +288,13 @@ def test_a_folder_of_frames_reads_back_exactly(tmp_path):
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_a_folder_of_frames_is_whole_or_not_at_all(tmp_path, failure):
     older = tmp_path / "frames"
-    older.mkdir()
-    Image.fromarray(picture(9)).save(older / "old.png")
+    with FrameFolderWriter(older) as folder:
+        folder.write(picture(9))
     with pytest.raises(failure), FrameFolderWriter(older) as folder:
         folder.write(picture(0))
         raise failure
-    assert [entry.name for entry in tmp_path.rglob("*")] == ["frames", "old.png"]
+    assert [entry.name for entry in tmp_path.rglob("[!.]*")] == ["frames", "000000.png"]
+    assert np.array_equal(read_picture(older / "000000.png"), picture(9))
 
 
 def test_a_new_folder_of_frames_takes_the_place_of_the_old(tmp_path):
@@ -300,7 +302,25 @@ def test_a_new_folder_of_frames_takes_the_place_of_the_old(tmp_path):
         with FrameFolderWriter(tmp_path / "frames") as folder:
             for number in range(count):
                 folder.write(picture(number))
-    assert len(list((tmp_path / "frames").iterdir())) == 2 and len(list(tmp_path.iterdir())) == 1
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 2 and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.mov", "pipe.mkv", "pipe.webm", "pipe.gif"])
+def test_a_pipe_gets_the_bytes_that_a_file_gets(tmp_path, name):
+    def write(path):
+        with VideoWriter(path, 32, 32, fps=12, metadata={"seed": 1}) as video:
+            for number in range(3):
+                video.write(np.full((32, 32, 3), 80 * number, np.uint8))
+
+    file = tmp_path / f"file{os.path.splitext(name)[1] or '.mp4'}"
+    write(file)
+    os.mkfifo(tmp_path / name)
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / name).read_bytes()))
+    reader.start()
+    write(tmp_path / name)
+    reader.join()
+    assert got == [file.read_bytes()]
 
 
 def test_a_full_disk_while_writing_frames_is_said(tmp_path, monkeypatch):
