@@ -58,7 +58,7 @@ def planned_outputs(
         tag = f"-{seed}" if len(numbers) > 1 else ""
         named = main.with_name(f"{main.stem}{tag}{main.suffix}") if tag else main
         compare = named.with_name(f"{named.stem}-compare{named.suffix}") if sides.compare else None
-        frames = sides.frames.with_name(sides.frames.name + tag) if sides.frames else None
+        frames = sides.frames.with_name(sides.frames.name + tag) if sides.frames and tag else sides.frames
         outputs.append(SeedOutput(seed, named, compare, frames))
     wanted = [Output(path, endings) for each in outputs for path in (each.main, each.compare) if path is not None]
     wanted += [Output(each.frames, is_folder=True, option="--frames") for each in outputs if each.frames is not None]
