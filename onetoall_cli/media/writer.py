@@ -29,6 +29,10 @@ _FINEST_TICK = 90_000  # ticks a second at least: MPEG's own clock, fine enough 
 _GIF_TICK = Fraction(1, 100)
 _GIF_SHORTEST = 2  # ticks; players slow down anything faster
 _THREADS = "4"  # fixed, since x264's and VP9's bytes depend on it: one input, one output on every machine
+# x264's AVX-512 code for the macroblock tree works on 8 macroblocks at a time and reads past the last of a row, into
+# memory that nobody wrote, unless the width is a multiple of 128: one input gave several streams (core 165). With this
+# option it takes the plain code there, and the stream is the same on every processor.
+_SAME_ON_EVERY_PROCESSOR = "cpu-independent=1"
 _SOUND_LAG = Fraction(1, 2)  # seconds the sound stays behind the pictures, so that it can still be cut at their end
 _HIGHEST_CRF = {"libx264": 51, "libvpx-vp9": 63}
 
@@ -155,7 +159,7 @@ class VideoWriter:
         encoder = self._output.video
         if encoder == "libx264":
             # No B-frames: with them MP4 cannot say how long the last frame of a variable rate is shown.
-            return {"crf": str(self._crf), "bf": "0", "threads": _THREADS}
+            return {"crf": str(self._crf), "bf": "0", "threads": _THREADS, "x264-params": _SAME_ON_EVERY_PROCESSOR}
         if encoder == "libvpx-vp9":
             return {"crf": str(round(self._crf * 63 / 51)), "b": "0", "cpu-used": "4", "threads": _THREADS}
         return {}
