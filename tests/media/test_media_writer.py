@@ -3,6 +3,9 @@
 import errno
 import hashlib
 import os
+import platform
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -119,6 +122,33 @@ def test_the_same_frames_give_the_same_bytes(tmp_path, suffix):
             for frame in source:
                 video.write(frame.image, frame.time)
         digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+# Writes a video of a still picture with a moving square, 12 macroblocks wide, and prints what its file hashes to.
+MOVING_SQUARE = """
+import hashlib, pathlib, sys
+import numpy as np
+from onetoall_cli.media import VideoWriter
+picture = np.random.default_rng(0).integers(0, 256, (46, 24, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+with VideoWriter(sys.argv[1], 192, 368, fps=24) as video:
+    for left in range(0, 64, 8):
+        frame = picture.copy()
+        frame[184:216, left : left + 32] = 255
+        video.write(frame)
+print(hashlib.sha256(pathlib.Path(sys.argv[1]).read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc fills fresh memory on demand")
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_the_bytes_do_not_depend_on_what_the_memory_held_before(tmp_path, suffix):
+    """An encoder that reads what nobody wrote finds 0xFE in one process and 0x7F in the other."""
+    digests = set()
+    for fill in (0x01, 0x80):  # glibc writes the complement
+        environment = os.environ | {"GLIBC_TUNABLES": f"glibc.malloc.perturb={fill}"}
+        command = [sys.executable, "-c", MOVING_SQUARE, str(tmp_path / f"{fill}{suffix}")]
+        digests.add(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
     assert len(digests) == 1
 
 
