@@ -1,6 +1,5 @@
 """Moving pictures that are not video files: animated and still pictures, and folders of numbered ones."""
 
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
@@ -13,6 +12,7 @@ from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture, read_picture, to_rgb
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video
+from onetoall_cli.natural_order import natural_order
 
 _MILLISECOND = Fraction(1, 1000)
 _GIF_TICK = Fraction(1, 100)
@@ -52,7 +52,7 @@ def open_folder(path: Path, start: float, duration: float | None, fps: Fraction 
     """Open a part of a folder of pictures, in natural order, `fps` (else 25) of them a second. See `open_video`."""
     with reading(path, "folder of pictures"):
         names = [entry for entry in path.iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES]
-    pictures = sorted((name for name in names if not name.name.startswith(".")), key=_natural_order)
+    pictures = sorted((name for name in names if not name.name.startswith(".")), key=natural_order)
     if not pictures:
         raise BadInput(f"The folder {path} has no pictures.", "Pass a video, or a folder of .png or .jpg files.")
     height, width = read_picture(pictures[0]).shape[:2]
@@ -69,9 +69,3 @@ def _folder_frames(pictures: list[Path], size: tuple[int, int], timeline: Timeli
             problem = f"{pictures[index]} is {found}, but {pictures[0].name} is {expected}."
             raise BadInput(problem, "Give all pictures of the folder one size.")
         yield Frame(image, timeline.seconds_into(part, index))
-
-
-def _natural_order(path: Path) -> list[tuple[int, str]]:
-    """Sorts `frame2` before `frame10`."""
-    pieces = re.split(r"(\d+)", path.name.lower())
-    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]

@@ -148,6 +148,22 @@ class Tracker:
         return [index for index in left if index not in taken]
 
 
+def tracked(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """People told apart who are in another order in every frame, by where they are.
+
+    Args:
+        keypoints: (frames, people, 133, 3) px; a person with no point seen is absent.
+
+    Returns:
+        As `Tracker.keypoints`.
+    """
+    tracker = Tracker()
+    for people in keypoints:
+        there = people[(people[..., 2] > 0).any(axis=-1)]
+        tracker.add(there, [None] * len(there))
+    return tracker.keypoints()
+
+
 def _near_cost(track: _Track, frame: int, person: NDArray[np.float32], look: Look | None) -> float:
     """How far from where they were expected; a little of how different they look. Infinite: not the same."""
     away = _distance(track.expected(frame), person)
