@@ -77,7 +77,7 @@ def _common_size(folder: Path, pictures: list[Path]) -> tuple[int, int]:
     return usual
 
 
-def _times(size: tuple[int, int]) -> str:
+def _times(size: tuple[int, ...]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
