@@ -86,11 +86,11 @@ def animate(
     noise_source = torch.Generator("cpu").manual_seed(settings.seed)
     plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
     for index, segment in enumerate(plan):
-        pose_video = _pose_video(conditioning, segment)
+        pose_video = _pose_video(conditioning, segment).to(pipeline.transformer.dtype)
         call = {
             "image": conditioning.reference,
             "image_mask": conditioning.mask,
-            "pose_video": pose_video.to(pipeline.transformer.dtype),
+            "pose_video": pose_video,
             "reference_pose": to_tensor(conditioning.reference_pose[None, None]),
             "num_inference_steps": settings.num_inference_steps,
             "image_guidance_scale": settings.image_guidance_scale,
