@@ -1,60 +1,81 @@
 """Animate a character: one reference picture of any framing, one driving motion (One-to-All Animation, CVPR 2026).
 
-The Python API is these names; everything else may change. They load on first use, so importing the package is free.
+    import onetoall_cli as onetoall
 
-    PoseSequence                 a motion as a value, with its file formats
-    open_detector, detect_poses  from frames to a motion
-    Conditioning                 what the network is fed; made by `onetoall_cli.align.align`
-    locate_model, load_pipeline  from a model's name to a pipeline on a device
-    OneToAllPipeline             one segment, as a diffusers pipeline
-    OneToAllTransformer3DModel   the network, as a diffusers model
-    animate, SamplingSettings    a whole motion, frame by frame
-    OnetoallError                base of every error that is the input's or the machine's
+    animator = onetoall.load("1.3b")                        # a name, a folder or hf:OWNER/REPO; loaded once
+    result = animator.animate("ref.png", "dance.mp4", seed=7)
+    result.save("out.mp4")                                  # with the dance's clock and sound
+    for frame in animator.animate("ref.png", "dance.mp4"):  # or as frames, uint8 (H, W, 3), in constant memory
+        ...
+    animator.transfer("ref.png", "pose.json").save("posed.png")
+
+Inputs are files, pictures, arrays, `PoseSequence`s, or what `align` made of them. Settings are named like the command
+line's options. Errors are `OnetoallError`s, each with a sentence on what is wrong and one on what to do. Nothing is
+printed: a `Listener` hears of choices and progress. These names are the public API; everything else may change.
+
+    load            a model, ready to animate: Animator, whose runs are Results
+    align           reference and motion brought together, to look at or to change: Conditioning
+    detect_poses    the people of a video or picture: PoseSequence
+    read_picture, open_video                                files as arrays
+    Settings, ModelSettings, MotionSettings, AlignSettings, SizeSettings, GenerationSettings, VideoSettings
+    OnetoallError, BadInput, ModelMissing, OutOfResources
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from onetoall_cli.lazy_names import lazy_names
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from onetoall_cli.align import Conditioning
-    from onetoall_cli.errors import OnetoallError
-    from onetoall_cli.hub import locate_model
-    from onetoall_cli.model import OneToAllTransformer3DModel
-    from onetoall_cli.pose import PoseSequence, detect_poses, open_detector
-    from onetoall_cli.sampling import OneToAllPipeline, SamplingSettings, animate, load_pipeline
-
-_HOMES = {
-    "Conditioning": "align",
-    "OneToAllPipeline": "sampling",
-    "OneToAllTransformer3DModel": "model",
-    "OnetoallError": "errors",
-    "PoseSequence": "pose",
-    "SamplingSettings": "sampling",
-    "animate": "sampling",
-    "detect_poses": "pose",
-    "load_pipeline": "sampling",
-    "locate_model": "hub",
-    "open_detector": "pose",
-}
+    from onetoall_cli.alignment import Conditioning
+    from onetoall_cli.animator import Animator, Listener, Result, align, detect_poses, load
+    from onetoall_cli.animator.settings import (
+        AlignSettings,
+        GenerationSettings,
+        ModelSettings,
+        MotionSettings,
+        Settings,
+        SizeSettings,
+        VideoSettings,
+    )
+    from onetoall_cli.errors import BadInput, ModelMissing, OnetoallError, OutOfResources
+    from onetoall_cli.media import open_video, read_picture
+    from onetoall_cli.pose import PoseSequence
 
 __all__ = [
+    "AlignSettings",
+    "Animator",
+    "BadInput",
     "Conditioning",
-    "OneToAllPipeline",
-    "OneToAllTransformer3DModel",
+    "GenerationSettings",
+    "Listener",
+    "ModelMissing",
+    "ModelSettings",
+    "MotionSettings",
     "OnetoallError",
+    "OutOfResources",
     "PoseSequence",
-    "SamplingSettings",
-    "animate",
+    "Result",
+    "Settings",
+    "SizeSettings",
+    "VideoSettings",
+    "__version__",
+    "align",
     "detect_poses",
-    "load_pipeline",
-    "locate_model",
-    "open_detector",
+    "load",
+    "open_video",
+    "read_picture",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        **dict.fromkeys(("Animator", "Listener", "Result", "align", "detect_poses", "load"), "animator"),
+        **dict.fromkeys(("BadInput", "ModelMissing", "OnetoallError", "OutOfResources"), "errors"),
+        **dict.fromkeys((name for name in __all__ if name.endswith("Settings")), "animator.settings"),
+        **dict.fromkeys(("open_video", "read_picture"), "media"),
+        "Conditioning": "alignment",
+        "PoseSequence": "pose",
+    },
+)

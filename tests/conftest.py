@@ -7,7 +7,7 @@ import warnings
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["hub_fixtures"]
+pytest_plugins = ["command_fixtures", "hub_fixtures"]
 
 # How long a test takes says how busy the machine is. CI draws the same examples every time.
 settings.register_profile("onetoall", deadline=None, derandomize="CI" in os.environ)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from onetoall_cli.align import Conditioning, align, hatched
+from onetoall_cli.alignment import Conditioning, align, hatched
 from onetoall_cli.media import write_picture
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.puppets import sample_pair

@@ -1,23 +1,22 @@
 """What each approximation costs and gains: the same inputs sampled exactly and approximately, and compared."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onetoall_cli.align import Conditioning
+from onetoall_cli.alignment import Conditioning
+from onetoall_cli.animator import Animator, Settings
 from onetoall_cli.evaluation.cases import make_case
 from onetoall_cli.evaluation.metrics import psnr, ssim
-from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.lattice import floored
 from onetoall_cli.sampling import OneToAllPipeline
-from onetoall_cli.sampling.guidance import Guidance, guidance_weights
 from onetoall_cli.sampling.kernels import compile_blocks
-from onetoall_cli.sampling.presets import FAST, Approximation
+from onetoall_cli.sampling.presets import FAST
 
 EXACT, COMPILED = "exact", "--compile"
 SEED = 42
@@ -47,37 +46,43 @@ class Quality:
     ssim: float
 
 
-class TimedPipeline(OneToAllPipeline):
-    """The pipeline, with the seconds it spent in denoising steps added up in `denoising_seconds`."""
+class DenoisingTimer:
+    """Adds up the seconds that a pipeline spends in denoising steps."""
 
-    denoising_seconds = 0.0
+    def __init__(self, pipeline: OneToAllPipeline) -> None:
+        self.seconds = 0.0
+        self._denoise = pipeline._denoise
+        pipeline._denoise = self._timed  # type: ignore[method-assign, assignment]
 
-    def _denoise(self, latents: torch.Tensor, *arguments: Any) -> torch.Tensor:
+    def _timed(self, latents: torch.Tensor, *arguments: Any) -> torch.Tensor:
         started = time.perf_counter()
-        denoised = super()._denoise(latents, *arguments)
+        denoised = self._denoise(latents, *arguments)
         if denoised.is_cuda:
             torch.cuda.synchronize(denoised.device)
-        self.denoising_seconds += time.perf_counter() - started
+        self.seconds += time.perf_counter() - started
         return denoised
 
 
-def approximations(steps: int) -> dict[str, Approximation]:
-    """What is compared for a model that takes `steps` steps: the presets, and each of their means alone."""
+def approximations(steps: int) -> dict[str, dict[str, object]]:
+    """What is compared for a model that takes `steps` steps: the presets, and each of their means alone.
+
+    Each is called as a user would ask for it, and holds the settings that are changed.
+    """
     fewer = max(2, round(0.4 * steps))
     return {
-        EXACT: FAST["off"],
-        **{f"--fast {name}": value for name, value in FAST.items() if name != "off"},
-        "--guidance-every 2": Approximation(guidance_every=2),
-        "--guidance-interval 0.1-0.8": Approximation(guidance_interval=(0.1, 0.8)),
-        "--cache first-block": Approximation(cache="first-block"),
-        "--cache taylor --cache-strength 3": Approximation(cache="taylor", cache_strength=3),
-        f"--steps {fewer}": Approximation(steps=fewer),
-        f"--sampler unipc --steps {fewer}": Approximation(sampler="unipc", steps=fewer),
-        f"--sampler dpm++ --steps {fewer}": Approximation(sampler="dpm++", steps=fewer),
+        EXACT: {},
+        **{f"--fast {name}": {"fast": name} for name in FAST if name != "off"},
+        "--guidance-every 2": {"guidance_every": 2},
+        "--guidance-interval 0.1-0.8": {"guidance_interval": "0.1-0.8"},
+        "--cache first-block": {"cache": "first-block"},
+        "--cache taylor --cache-strength 3": {"cache": "taylor", "cache_strength": 3.0},
+        f"--steps {fewer}": {"steps": fewer},
+        f"--sampler unipc --steps {fewer}": {"sampler": "unipc", "steps": fewer},
+        f"--sampler dpm++ --steps {fewer}": {"sampler": "dpm++", "steps": fewer},
     }
 
 
-def held_out_inputs(subject: Subject, count: int, frames: int) -> list[Conditioning]:
+def held_out_inputs(subject: Animator, count: int, frames: int) -> list[Conditioning]:
     """`count` puppets that no model was trained on, as `evaluate` makes them: same framing and another in turn."""
     side = floored(subject.defaults.short_side)
     return [
@@ -89,17 +94,18 @@ def held_out_inputs(subject: Subject, count: int, frames: int) -> list[Condition
             height=side,
             frames=frames,
             canvas_short_side=subject.defaults.pose_canvas_short_side,
-            face=subject.face,
+            face=subject.defaults.face,
         ).conditioning
         for number in range(count)
     ]
 
 
 def compare(
-    subject: Subject,
+    subject: Animator,
     inputs: Sequence[Conditioning],
-    ways: dict[str, Approximation],
+    ways: Mapping[str, Mapping[str, object]],
     *,
+    settings: Settings = Settings(),
     compiled: bool = False,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[Quality]:
@@ -108,27 +114,28 @@ def compare(
     Args:
         subject: The model.
         inputs: What to animate.
-        ways: By name; must hold `EXACT`.
+        ways: By name the settings that are changed; must hold `EXACT`.
+        settings: What all ways have in common.
         compiled: Last of all, compile the network's blocks, which stay so, and sample exactly once more.
         progress: Called with a way's name before it is run.
 
     Raises:
         BadInput: nothing can be compiled here.
     """
-    pipeline = TimedPipeline(**subject.pipeline.components)
-    pipeline.set_progress_bar_config(disable=True)
-    subject = replace(subject, pipeline=pipeline)
+    common = settings.changed(seed=SEED)
+    # the first call pays for loading and warming up
+    _sampled(subject, inputs[:1], common.changed(**{**ways[EXACT], "steps": 1}))
+    timer = DenoisingTimer(subject.engine.pipeline)
     runs: dict[str, _Run] = {}
-    _sampled(subject, inputs[:1], replace(ways[EXACT], steps=1))  # the first call pays for warming up
     for name, way in {EXACT: ways[EXACT], **ways}.items():
         progress(name)
-        runs[name] = _timed(subject, inputs, way, pipeline)
+        runs[name] = _timed(subject, inputs, common.changed(**way), timer)
     if compiled:
         progress(COMPILED)
-        compile_blocks(pipeline.transformer)
-        _sampled(subject, inputs, replace(ways[EXACT], steps=1))  # compiles for every size and kind of pass
-        runs[COMPILED] = _timed(subject, inputs, ways[EXACT], pipeline)
-    FAST["off"].set_up(subject.pipeline, subject.defaults.shift)
+        compile_blocks(subject.engine.pipeline.transformer)
+        # compiles for every size and kind of pass
+        _sampled(subject, inputs, common.changed(**{**ways[EXACT], "steps": 1}))
+        runs[COMPILED] = _timed(subject, inputs, common.changed(**ways[EXACT]), timer)
     return [_judged(name, run, runs[EXACT]) for name, run in runs.items()]
 
 
@@ -140,12 +147,12 @@ class _Run:
     denoising: float
 
 
-def _timed(subject: Subject, inputs: Sequence[Conditioning], way: Approximation, pipeline: TimedPipeline) -> _Run:
-    pipeline.denoising_seconds = 0.0
+def _timed(subject: Animator, inputs: Sequence[Conditioning], settings: Settings, timer: DenoisingTimer) -> _Run:
+    timer.seconds = 0.0
     started = time.perf_counter()
-    frames = _sampled(subject, inputs, way)
+    frames = _sampled(subject, inputs, settings)
     seconds = time.perf_counter() - started
-    return _Run(frames, _guidance(subject, way).network_runs(), seconds, pipeline.denoising_seconds)
+    return _Run(frames, subject.resolved(settings).guidance.network_runs(), seconds, timer.seconds)
 
 
 def _judged(name: str, run: _Run, exact: _Run) -> Quality:
@@ -162,21 +169,6 @@ def _judged(name: str, run: _Run, exact: _Run) -> Quality:
     )
 
 
-def _sampled(subject: Subject, inputs: Sequence[Conditioning], way: Approximation) -> list[NDArray[np.uint8]]:
+def _sampled(subject: Animator, inputs: Sequence[Conditioning], settings: Settings) -> list[NDArray[np.uint8]]:
     """The frames of each input, uint8 (T, H, W, 3)."""
-    way.set_up(subject.pipeline, subject.defaults.shift)
-    settings = replace(
-        subject.sampling,
-        num_inference_steps=way.steps or subject.sampling.num_inference_steps,
-        guidance_interval=way.guidance_interval,
-        guidance_every=way.guidance_every,
-    )
-    sampler = replace(subject, sampling=settings)
-    return [sampler.animate(each, seed=SEED, segment_frames=settings.max_segment_frames) for each in inputs]
-
-
-def _guidance(subject: Subject, way: Approximation) -> Guidance:
-    sampling = subject.sampling
-    weights = guidance_weights(sampling.image_guidance_scale, sampling.pose_guidance_scale)
-    steps = way.steps or sampling.num_inference_steps
-    return Guidance(weights, steps, way.guidance_interval, way.guidance_every)
+    return [np.stack(list(subject.animate(each, settings=settings))) for each in inputs]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import AutoencoderKLWan
 
+from onetoall_cli.bench.long_video import long_video
 from onetoall_cli.bench.networks import SegmentInputs
 from onetoall_cli.bench.plain import PlainNetwork
 from onetoall_cli.model import OneToAllTransformer3DModel
@@ -121,8 +122,6 @@ def _text(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
 
 
 def _long_video(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
-    from onetoall_cli.bench.scaling import long_video
-
     *_, frames, height, width = inputs.pose_video.shape
     return long_video(network, width, height, frames)
 

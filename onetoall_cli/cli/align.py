@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.alignment import (
-    Inputs,
-    align_values,
-    decided,
-    driving_pictures,
-    read_inputs,
-    with_source,
-)
-from onetoall_cli.cli.generation import output_size
-from onetoall_cli.cli.info import as_arguments, settings_record
-from onetoall_cli.cli.inputs import count_frames
-from onetoall_cli.cli.options import AlignOptions, MotionOptions, SizeOptions, Target, subcommand
-from onetoall_cli.cli.outputs import write_clip
+from onetoall_cli.animator.progress import DRAWING
+from onetoall_cli.animator.settings import AlignSettings, MotionSettings, Settings, SizeSettings
+from onetoall_cli.cli.options import OutputOptions, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import check_output
 
@@ -29,18 +19,17 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from onetoall_cli.align import Conditioning
-    from onetoall_cli.hub import GenerationDefaults
+    from onetoall_cli.animator import Aligned
 
 
 @subcommand
 def align(
     reference: Annotated[Path, Argument(help="Picture of the character, any framing.")],
     driving: Annotated[Path, Argument(help="Driving video, GIF, folder of pictures or pose file.")],
-    motion: MotionOptions,
-    alignment: AlignOptions,
-    size: SizeOptions,
-    target: Target,
+    motion: MotionSettings,
+    alignment: AlignSettings,
+    size: SizeSettings,
+    target: OutputOptions,
     report: Report,
     model: Annotated[
         str | None,
@@ -61,86 +50,70 @@ def align(
     Example: onetoall align ref.png dance.mp4 -o aligned/
     Then: onetoall animate --from aligned/ -o out.mp4
     """
+    from onetoall_cli.animator import align_inputs, defaults_of
+
     folder = target.output or Path(f"{reference.stem}-{driving.stem}-aligned")
     for path in filter(None, (folder, preview, preview_video)):
         check_output(path, overwrite=target.overwrite)
-    defaults = _defaults(model)
+    defaults = defaults_of(model)
+    settings = Settings(motion, alignment, size)
     if target.dry_run:
-        _report_plan(reference, driving, motion, size, defaults.short_side, folder, report)
+        _report_plan(reference, driving, settings, defaults.short_side, folder, report)
         return
-    inputs = read_inputs(reference, driving, motion, alignment, report)
-    conditioning = align_values(
-        inputs.image, inputs.reference_pose, inputs.driving.motion, alignment, size, defaults, report
-    )
+    aligned = align_inputs(reference, driving, settings, defaults, report.listener)
     if preview is not None:
-        _write_preview(preview, inputs, conditioning, driving_pictures(driving, motion))
+        _write_preview(preview, aligned, _driving_pictures(driving, motion))
     if preview_video is not None:
-        _write_preview_video(preview_video, inputs, conditioning, driving_pictures(driving, motion))
-    options = (part for group in (motion, decided(alignment, conditioning), size) for part in as_arguments(group))
-    record = settings_record(["align", str(reference), str(driving), *options], model=None, result={})
-    with report.progress() as progress:
-        task = progress.add_task("Drawing poses", total=len(conditioning.motion))
-        with_source(conditioning, record, inputs.driving.audio).save(
-            folder, progress=lambda done, total: progress.update(task, completed=done)
-        )
+        _write_preview_video(preview_video, aligned, _driving_pictures(driving, motion))
+    made = aligned.conditioning
+    made.save(folder, progress=report.listener.counter(DRAWING))
     report.result(
-        f"{folder}  {len(conditioning.motion)} frames, {conditioning.width} x {conditioning.height}",
+        f"{folder}  {len(made.motion)} frames, {made.width} x {made.height}",
         output=folder,
         preview=preview,
         preview_video=preview_video,
-        frames=len(conditioning.motion),
-        width=conditioning.width,
-        height=conditioning.height,
-        alignment=conditioning.meta,
+        frames=len(made.motion),
+        width=made.width,
+        height=made.height,
+        alignment=made.meta,
     )
 
 
 def _report_plan(
-    reference: Path,
-    driving: Path,
-    motion: MotionOptions,
-    size: SizeOptions,
-    short_side: int,
-    folder: Path,
-    report: Report,
+    reference: Path, driving: Path, settings: Settings, short_side: int, folder: Path, report: Report
 ) -> None:
+    from onetoall_cli.animator.inputs import count_frames
+    from onetoall_cli.animator.plans import output_size
     from onetoall_cli.media import read_picture
 
-    frames = count_frames(driving, motion)
+    frames = count_frames(driving, settings.motion)
     height, width = read_picture(reference).shape[:2]
-    width, height = output_size(size, width, height, short_side)
+    width, height = output_size(settings.size, width, height, short_side)
     report.result(
         f"{frames} frames of {width} x {height} to {folder}.", output=folder, frames=frames, width=width, height=height
     )
 
 
-def _write_preview(path: Path, inputs: Inputs, conditioning: Conditioning, pictures: Iterator[np.ndarray]) -> None:
-    from onetoall_cli.align.preview import anchor_frame, preview_picture
+def _driving_pictures(driving: Path, motion: MotionSettings) -> Iterator[np.ndarray]:
+    """The driving video's pictures, one for each frame of the motion; none for a pose file or a resampled motion."""
+    from onetoall_cli.animator.inputs import holds_poses, open_driving
+
+    if not holds_poses(driving) and (motion.fps is None or driving.is_dir()):
+        yield from (frame.image for frame in open_driving(driving, motion))
+
+
+def _write_preview(path: Path, aligned: Aligned, pictures: Iterator[np.ndarray]) -> None:
+    from onetoall_cli.alignment.preview import anchor_frame, preview_picture
     from onetoall_cli.media import write_picture
 
-    shown = next(islice(pictures, anchor_frame(conditioning), None), None)
-    motion = inputs.driving.motion
-    write_picture(path, preview_picture(inputs.image, inputs.reference_pose, motion, conditioning, shown))
+    made = aligned.conditioning
+    shown = next(islice(pictures, anchor_frame(made), None), None)
+    write_picture(path, preview_picture(aligned.image, aligned.reference_pose, aligned.driving.motion, made, shown))
 
 
-def _write_preview_video(
-    path: Path, inputs: Inputs, conditioning: Conditioning, pictures: Iterator[np.ndarray]
-) -> None:
-    from onetoall_cli.align.preview import preview_frames
+def _write_preview_video(path: Path, aligned: Aligned, pictures: Iterator[np.ndarray]) -> None:
+    from onetoall_cli.alignment.preview import preview_frames
+    from onetoall_cli.animator import write_clip
 
-    motion = inputs.driving.motion
-    write_clip(path, preview_frames(conditioning, motion, pictures), motion)
-
-
-def _defaults(model: str | None) -> GenerationDefaults:
-    """The defaults of `model`, of the model `animate` would take, or the released ones if none is installed."""
-    from onetoall_cli.animator.ensure import ensure_model
-    from onetoall_cli.errors import ModelMissing
-    from onetoall_cli.hub import GenerationDefaults
-
-    try:
-        return ensure_model(model).defaults
-    except ModelMissing:
-        if model is not None:
-            raise
-        return GenerationDefaults()
+    motion = aligned.driving.motion
+    write_clip(path, preview_frames(aligned.conditioning, motion, pictures), motion)

@@ -1,37 +1,21 @@
 """`onetoall animate`: the main job, from a reference picture and a driving video to a video."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.alignment import Job, align_values, decided, load_aligned, read_inputs
-from onetoall_cli.cli.generation import (
-    generated_frames,
-    get_ready,
-    output_size,
-    plan_fields,
-    plan_prose,
-    report_plan,
-    resolve,
-    wanted_model,
+from onetoall_cli.animator.settings import (
+    AlignSettings,
+    GenerationSettings,
+    ModelSettings,
+    MotionSettings,
+    Settings,
+    SizeSettings,
+    VideoSettings,
 )
-from onetoall_cli.cli.info import as_arguments, settings_record
-from onetoall_cli.cli.inputs import count_frames
-from onetoall_cli.cli.memory import fitting_plan, settled
-from onetoall_cli.cli.options import (
-    AlignOptions,
-    GenerationOptions,
-    MemoryOptions,
-    MotionOptions,
-    SideOptions,
-    SizeOptions,
-    SpeedOptions,
-    Target,
-    VideoOptions,
-    subcommand,
-)
-from onetoall_cli.cli.outputs import video_targets, write_video
+from onetoall_cli.cli.generation import planned_outputs, report_plan, save_all
+from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 
@@ -39,15 +23,15 @@ from onetoall_cli.errors import BadInput
 @subcommand
 def animate(
     report: Report,
-    motion: MotionOptions,
-    alignment: AlignOptions,
-    generation: GenerationOptions,
-    speed: SpeedOptions,
-    memory: MemoryOptions,
-    size: SizeOptions,
-    video: VideoOptions,
+    motion: MotionSettings,
+    alignment: AlignSettings,
+    model: ModelSettings,
+    seeds: Seeds,
+    generation: GenerationSettings,
+    size: SizeSettings,
+    video: VideoSettings,
     sides: SideOptions,
-    target: Target,
+    target: OutputOptions,
     reference: Annotated[Path | None, Argument(help="Picture of the character, any framing.")] = None,
     driving: Annotated[Path | None, Argument(help="Driving video, GIF, folder of pictures or pose file.")] = None,
     from_: Annotated[
@@ -60,71 +44,30 @@ def animate(
 
     Example: onetoall animate ref.png dance.mp4 -o out.mp4
     """
+    from onetoall_cli.animator import load
+    from onetoall_cli.media import video_format
+
     inputs = _inputs(reference, driving, from_)
-    location = wanted_model(generation, report)
-    generation, speed = resolve(generation, speed, location)
-    targets = video_targets(Path(f"{'-'.join(path.stem for path in inputs)}.mp4"), target, sides)
+    default = Path(f"{'-'.join(path.stem for path in inputs)}.mp4")
+    outputs = planned_outputs(default, target, seeds, video_format, sides)
+    animator = load(settings=model, listener=report.listener)
+    settings = Settings(motion, alignment, size, generation)
     if target.dry_run:
-        plan = _plan(inputs, motion, size, generation, speed, location.defaults.short_side)
-        report_plan(report, location, generation, memory, plan)
+        report_plan(report, animator.plan(*inputs, settings=settings))
         return
-    ready = get_ready(report, location, generation, speed)
-    if len(inputs) == 1:
-        job = load_aligned(inputs[0], report)
-    else:
-        read = read_inputs(inputs[0], inputs[1], motion, alignment, report, generation.device)
-        conditioning = align_values(
-            read.image, read.reference_pose, read.driving.motion, alignment, size, location.defaults, report
-        )
-        job = Job(conditioning, read.driving.audio)
-        alignment = decided(alignment, conditioning)
-    conditioning = job.conditioning
-    plan = plan_fields(generation, speed, len(conditioning.motion), conditioning.width, conditioning.height)
-    fit = fitting_plan(report, location, generation, memory, plan)
-    report.detail(plan_prose(plan, fit))
-    options = [generation, speed, settled(memory, fit), video]
-    options = options if len(inputs) == 1 else [motion, alignment, size, *options]
-    record = settings_record(
-        ["animate", *_input_arguments(inputs), *(each for group in options for each in as_arguments(group))],
-        model=location,
-        result={**plan, "fps": conditioning.motion.fps},
-    )
-    count = write_video(
-        targets,
-        zip(
-            generated_frames(report, ready, conditioning, fit),
-            map(float, conditioning.motion.clock()),
-            strict=True,
-        ),
-        conditioning,
-        audio=[job.audio] if video.audio and job.audio else [],
-        crf=video.crf,
-        metadata=record,
-    )
-    duration = conditioning.motion.duration
-    report.result(
-        f"{targets.video}  {duration:.2f} s, {count} frames, {conditioning.width} x {conditioning.height}",
-        output=targets.video,
-        compare=targets.compare,
-        frames_folder=targets.frames,
-        frames=count,
-        duration=duration,
-        **{name: plan[name] for name in ("width", "height", "segments", "steps", "model")},
-        seed=generation.seed,
-        mode=conditioning.meta["mode"],
-    )
+    save_all(report, animator.animate(*inputs, settings=settings), outputs, video)
 
 
-def _inputs(reference: Path | None, driving: Path | None, aligned_folder: Path | None) -> tuple[Path, ...]:
-    """(reference, driving) or (aligned folder,).
+def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) -> list[Path]:
+    """Reference and motion, or the aligned folder alone, as `Animator.animate` takes them.
 
     Raises:
         BadInput: neither or both are given, or a file is missing.
     """
-    if aligned_folder is not None:
+    if aligned is not None:
         if reference is not None:
             raise BadInput("--from takes the place of reference and driving video.", "Give one or the other.")
-        return (aligned_folder,)
+        return [aligned]
     if reference is None or driving is None:
         raise BadInput(
             "A reference picture and a driving video are needed.",
@@ -133,28 +76,4 @@ def _inputs(reference: Path | None, driving: Path | None, aligned_folder: Path |
     for path in (reference, driving):
         if not path.exists():
             raise BadInput(f"{path} does not exist.", "Check the name.")
-    return (reference, driving)
-
-
-def _input_arguments(inputs: tuple[Path, ...]) -> list[str]:
-    return ["--from", str(inputs[0])] if len(inputs) == 1 else [str(path) for path in inputs]
-
-
-def _plan(
-    inputs: tuple[Path, ...],
-    motion: MotionOptions,
-    size: SizeOptions,
-    generation: GenerationOptions,
-    speed: SpeedOptions,
-    short_side: int,
-) -> dict[str, Any]:
-    """The plan of a run from its inputs alone: nothing is detected, so `--fit motion` may still change the size."""
-    from onetoall_cli.align import Conditioning
-    from onetoall_cli.media import read_picture
-
-    if len(inputs) == 1:
-        conditioning = Conditioning.load(inputs[0])
-        return plan_fields(generation, speed, len(conditioning.motion), conditioning.width, conditioning.height)
-    reference, driving = inputs
-    height, width = read_picture(reference).shape[:2]
-    return plan_fields(generation, speed, count_frames(driving, motion), *output_size(size, width, height, short_side))
+    return [reference, driving]

@@ -202,21 +202,20 @@ def _quality(
     device: str,
     dtype: str,
 ) -> tuple[dict[str, Any], str]:
+    from onetoall_cli.animator import Listener, Settings
+    from onetoall_cli.animator.settings import ModelSettings
     from onetoall_cli.bench.quality import approximations, compare, held_out_inputs
-    from onetoall_cli.evaluation.subjects import open_subject
-    from onetoall_cli.runtime import pick_device, pick_dtype
+    from onetoall_cli.training.export import load_model_or_run
 
     if model is None:
         raise BadInput("--quality needs a trained model.", "Name it with --model.")
-    chosen = pick_device(device)
-    subject = open_subject(model, chosen, pick_dtype(dtype, chosen))
-    if steps is not None:
-        subject = replace(subject, sampling=replace(subject.sampling, num_inference_steps=steps))
-    ways = approximations(subject.sampling.num_inference_steps)
+    subject = load_model_or_run(model, ModelSettings(device=device, dtype=dtype), Listener(note=report.note))
+    settings = Settings().changed(steps=steps)
     results = compare(
         subject,
         held_out_inputs(subject, count, frames),
-        ways,
+        approximations(subject.resolved(settings).sampling.num_inference_steps),
+        settings=settings,
         compiled=compiled,
         progress=lambda name: report.note(f"Sampling: {name}."),
     )

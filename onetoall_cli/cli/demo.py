@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from onetoall_cli.cli.alignment import align_values
-from onetoall_cli.cli.generation import generated_frames, get_ready, plan_fields, plan_prose, resolve, wanted_model
-from onetoall_cli.cli.info import as_arguments, settings_record
-from onetoall_cli.cli.memory import fitting_plan, settled
-from onetoall_cli.cli.options import (
-    AlignOptions,
-    Device,
-    GenerationOptions,
-    MemoryOptions,
-    Seed,
-    SizeOptions,
-    SpeedOptions,
-    subcommand,
-)
-from onetoall_cli.cli.outputs import write_clip
+from onetoall_cli.cli.options import Device, Seed, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import check_output, whole_folder
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from onetoall_cli.align import Conditioning
+    from onetoall_cli.alignment import Conditioning
+    from onetoall_cli.animator import RunPlan
 
 EXAMPLE = Path(__file__).parent.parent / "assets" / "example"
 REFERENCE, REFERENCE_POSE, MOTION = "reference.png", "reference.json", "dance.json"
@@ -53,41 +40,31 @@ def demo(
 
     Example: onetoall demo
     """
+    from onetoall_cli.animator import load, write_clip
     from onetoall_cli.media import read_picture
-    from onetoall_cli.pose import PoseSequence
     from onetoall_cli.pose.drawing import draw_motion
 
     check_output(output, overwrite=overwrite)
-    options = GenerationOptions(model=model, seed=seed, device=device)
-    location = wanted_model(options, report)
-    options, speed = resolve(options, SpeedOptions(), location)
-    ready = get_ready(report, location, options, speed)
-    reference = read_picture(EXAMPLE / REFERENCE)
-    reference_pose, motion = PoseSequence.load(EXAMPLE / REFERENCE_POSE), PoseSequence.load(EXAMPLE / MOTION)
-    alignment, size = AlignOptions(), SizeOptions()
-    conditioning = align_values(reference, reference_pose, motion, alignment, size, location.defaults, report)
-    plan = plan_fields(options, speed, len(motion), conditioning.width, conditioning.height)
-    fit = fitting_plan(report, location, options, MemoryOptions(), plan)
-    report.note(plan_prose(plan, fit))
-    places = [str(output / name) for name in (REFERENCE, MOTION)]
-    alignment = AlignOptions(ref_pose=output / REFERENCE_POSE)
-    settings = (alignment, options, speed, settled(MemoryOptions(), fit))
-    arguments = ["animate", *places, *(each for group in settings for each in as_arguments(group))]
-    record = settings_record(arguments, model=location, result={**plan, "fps": motion.fps})
+    animator = load(model, device=device, listener=report.listener)
+    result = animator.animate(
+        EXAMPLE / REFERENCE, EXAMPLE / MOTION, ref_pose=EXAMPLE / REFERENCE_POSE, seed=seed
+    ).renamed({EXAMPLE / name: output / name for name in (REFERENCE, MOTION, REFERENCE_POSE)})
+    report.note(result.plan.prose())
+    motion = result.conditioning.motion
     with whole_folder(output) as folder:
         for name in (REFERENCE, REFERENCE_POSE, MOTION):
             shutil.copyfile(EXAMPLE / name, folder / name)
         write_clip(folder / "dance.mp4", draw_motion(motion), motion)
-        frames = list(generated_frames(report, ready, conditioning, fit))
-        write_clip(folder / RESULT, frames, motion, record)
-        _write_comparison(folder, reference, conditioning, frames)
+        frames = list(result)
+        write_clip(folder / RESULT, frames, motion, result.record)
+        _write_comparison(folder, read_picture(EXAMPLE / REFERENCE), result.conditioning, frames)
     report.result(
-        _prose(output, plan, location.name),
+        _prose(output, result.plan),
         output=output,
         result=output / RESULT,
         compare=output / COMPARISON,
         sheet=output / SHEET,
-        **{name: plan[name] for name in ("width", "height", "frames", "segments", "steps", "model")},
+        **result.plan.fields(),
     )
 
 
@@ -95,7 +72,8 @@ def _write_comparison(
     folder: Path, reference: np.ndarray, conditioning: Conditioning, frames: list[np.ndarray]
 ) -> None:
     """The side-by-side video, and the contact sheet: what was given above, what was made below."""
-    from onetoall_cli.align import hatched
+    from onetoall_cli.alignment import hatched
+    from onetoall_cli.animator import write_clip
     from onetoall_cli.media import contact_sheet, side_by_side, write_picture
 
     poses = conditioning.pose_frames(0, len(frames))
@@ -113,15 +91,15 @@ def _write_comparison(
     write_picture(folder / SHEET, contact_sheet(rows, SHEET_HEIGHT))
 
 
-def _prose(output: Path, plan: dict[str, Any], model: str) -> str:
+def _prose(output: Path, plan: RunPlan) -> str:
     """What was written, and what to do next."""
     return f"""\
-{output}/{RESULT}   {plan["frames"]} frames, {plan["width"]} x {plan["height"]}
+{output}/{RESULT}   {plan.frames} frames, {plan.width} x {plan.height}
 {output}/{COMPARISON}  reference, what is known of it, motion, result
 {output}/{SHEET}    the same at a glance
 
 Next, with a picture and a dance of your own:
   onetoall fetch 1.3b                            the released model
   onetoall animate ref.png dance.mp4 -o out.mp4
-The model {model} knows nothing but puppets:
-  onetoall animate {output}/{REFERENCE} dance.mp4 --ref-pose {output}/{REFERENCE_POSE} --model {model}"""
+The model {plan.model} knows nothing but puppets:
+  onetoall animate {output}/{REFERENCE} dance.mp4 --ref-pose {output}/{REFERENCE_POSE} --model {plan.model}"""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
 from onetoall_cli.cli.options import Device, NumberFormat, subcommand
-from onetoall_cli.cli.report import Report, raise_if_stopped
+from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
 from onetoall_cli.lattice import floored, is_clip_length, rounded
 
 if TYPE_CHECKING:
-    from onetoall_cli.evaluation import EvaluationPlan, Subject
-    from onetoall_cli.sampling import SamplingSettings
+    from onetoall_cli.animator import Animator, Settings
+    from onetoall_cli.evaluation import EvaluationPlan
 
 
 @dataclass(frozen=True)
@@ -90,51 +90,43 @@ def measure(
     if markdown:
         check_marks(markdown)
     subjects = _open(models, options, report)
-    with report.progress() as progress:
-        bar = progress.add_task("Evaluating", total=None)
-
-        def show(done: int, total: int | None) -> None:
-            raise_if_stopped()
-            progress.update(bar, completed=done, total=total)
-
-        plan = _plan(options, subjects[0])
-        evaluation = evaluate(subjects, plan, examples=examples if sheet else 0, progress=show)
+    evaluation = evaluate(
+        subjects,
+        _plan(options, next(iter(subjects.values()))),
+        settings=_settings(options),
+        examples=examples if sheet else 0,
+        progress=report.counter("Evaluating", "steps"),
+    )
     if markdown:
         write_markdown(markdown, as_markdown(evaluation, _command(models, options)))
     if sheet:
         write_examples(sheet, evaluation.examples)
-    reached = {
-        subject.name: [{**asdict(each), "met": each.met} for each in targets(evaluation, subject.name)]
-        for subject in subjects
-    }
+    reached = {name: [{**asdict(each), "met": each.met} for each in targets(evaluation, name)] for name in subjects}
     report.result(as_text(evaluation), **evaluation.as_json(), targets=reached, sheet=sheet, markdown=markdown)
 
 
-def _open(models: list[str], options: EvaluationOptions, report: Report) -> list[Subject]:
-    """The models, loaded, with the options' settings instead of their own where there are any."""
-    from onetoall_cli.evaluation import open_subject
-    from onetoall_cli.runtime import pick_device, pick_dtype
+def _open(models: list[str], options: EvaluationOptions, report: Report) -> dict[str, Animator]:
+    """The models by the names that tables call them: of folders the last part, where that tells them apart."""
+    from onetoall_cli.animator import Listener
+    from onetoall_cli.animator.settings import ModelSettings
+    from onetoall_cli.training.export import load_model_or_run
 
-    device = pick_device(options.device)
-    dtype = pick_dtype(options.dtype, device)
-    report.note(f"{len(models)} model(s) on {device} in {str(dtype).removeprefix('torch.')}.")
-    subjects = [open_subject(name, device, dtype) for name in models]
-    if len({subject.name for subject in subjects}) < len(subjects):  # folders of one name: rows need their paths
-        subjects = [replace(subject, name=name) for subject, name in zip(subjects, models, strict=True)]
-    return [replace(subject, sampling=_changed(subject.sampling, options)) for subject in subjects]
+    told, how = Listener(note=report.note), ModelSettings(device=options.device, dtype=options.dtype)
+    opened = [load_model_or_run(name, how, told) for name in models]
+    names = [Path(each.name).name for each in opened]
+    return dict(zip(names if len(set(names)) == len(names) else models, opened, strict=True))
 
 
-def _changed(sampling: SamplingSettings, options: EvaluationOptions) -> SamplingSettings:
-    if options.steps is not None:
-        sampling = replace(sampling, num_inference_steps=options.steps)
-    if options.ref_guidance is not None:
-        sampling = replace(sampling, image_guidance_scale=options.ref_guidance)
-    if options.pose_guidance is not None:
-        sampling = replace(sampling, pose_guidance_scale=options.pose_guidance)
-    return sampling
+def _settings(options: EvaluationOptions) -> Settings:
+    from onetoall_cli.animator.settings import GenerationSettings, Settings
+
+    chosen = GenerationSettings(
+        steps=options.steps, ref_guidance=options.ref_guidance, pose_guidance=options.pose_guidance
+    )
+    return Settings(generation=chosen)
 
 
-def _plan(options: EvaluationOptions, subject: Subject) -> EvaluationPlan:
+def _plan(options: EvaluationOptions, subject: Animator) -> EvaluationPlan:
     from onetoall_cli.evaluation import EvaluationPlan
     from onetoall_cli.evaluation.puppet_evaluation import ASPECT
 

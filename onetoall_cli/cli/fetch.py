@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option, confirm
 
 from onetoall_cli.cli.installed_models import (
-    byte_progress,
     list_entries,
     print_paths,
     remove_entries,
@@ -152,8 +150,7 @@ def _fetch(names: list[str], options: FetchOptions, catalogue: Catalogue, report
         if not _allowed(plan, options, report):
             report.result("Nothing was fetched.", **fields, fetched=[])
             return
-        with byte_progress(report, f"Fetching {len(plan.pending)} file(s)") as progress:
-            run_plan(plan, progress=progress)
+        run_plan(plan, progress=report.counter(f"Fetching {len(plan.pending)} file(s)", "bytes"))
         copies = _quantise(names, options, catalogue, report) if options.quantize else []
     seconds = time.monotonic() - started
     fetched = [part.target.name for part in plan.parts]
@@ -239,13 +236,7 @@ def _quantise(names: list[str], options: FetchOptions, catalogue: Catalogue, rep
         raise BadInput("--quantize is for networks.", f"Models: {', '.join(catalogue.models)}.")
     for name in networks:
         if options.overwrite or not has_copy(name, options.quantize):
-            with report.progress() as bar:
-                advance = partial(_move_bar, bar, bar.add_task(f"Converting {name}", total=None))
-                quantise_entry(name, options.quantize, catalogue, progress=advance)
+            quantise_entry(name, options.quantize, catalogue, progress=report.counter(f"Quantising {name}", "steps"))
         if not options.keep_original:
             report.note(f"Removed the original of {name}: {size_text(drop_original(name))}.")
     return [f"{name}-{options.quantize}" for name in networks]
-
-
-def _move_bar(bar: Any, task: Any, done: int, total: int | None) -> None:
-    bar.update(task, completed=done, total=total)

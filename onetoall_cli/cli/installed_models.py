@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -53,13 +51,11 @@ def verify_entries(names: list[str], repair: bool, report: Report) -> None:
     from onetoall_cli.hub.verify import clear_faults, verify
 
     with fetch_lock(lambda: report.note("Waiting for another onetoall that is fetching.")):
-        with byte_progress(report, "Checking") as progress:
-            checked, faults = verify(names, progress=progress)
+        checked, faults = verify(names, progress=report.counter("Checking", "bytes"))
         repaired = bool(faults) and repair
         if repaired:
             plan = plan_repair(clear_faults(faults))
-            with byte_progress(report, f"Repairing {len(plan.pending)} file(s)") as progress:
-                run_plan(plan, progress=progress)
+            run_plan(plan, progress=report.counter(f"Repairing {len(plan.pending)} file(s)", "bytes"))
     lines = [f"{fault.name}: {fault.path}: {fault.problem}" for fault in faults]
     if faults and not repaired:
         for line in lines:
@@ -103,26 +99,6 @@ def print_paths(names: list[str], catalogue: Catalogue, report: Report) -> None:
             raise ModelMissing(f"'{name}' is not installed.", f"Run `onetoall fetch {name}`.")
         paths[name] = row.path
     report.result("\n".join(str(path) for path in paths.values()), paths={n: str(p) for n, p in paths.items()})
-
-
-@contextmanager
-def byte_progress(report: Report, title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of bytes with rate and time left; yields the callback that moves it."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=report.console,
-        disable=report.quiet or not report.console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def size_text(size: float) -> str:

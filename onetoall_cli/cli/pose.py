@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.inputs import Eyes, count_frames, is_pose_file, open_driving, read_people, steadied
-from onetoall_cli.cli.options import MotionOptions, Target, subcommand
+from onetoall_cli.animator.progress import DRAWING
+from onetoall_cli.animator.settings import MotionSettings
+from onetoall_cli.cli.options import OutputOptions, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import check_output
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 @subcommand
 def pose(
     source: Annotated[Path, Argument(help="Video, GIF, folder of pictures, picture, or another pose file.")],
-    motion: MotionOptions,
-    target: Target,
+    motion: MotionSettings,
+    target: OutputOptions,
     report: Report,
     preview: Annotated[
         Path | None, Option(metavar="FILE", help="Also write the video with the skeletons over it, numbered.")
@@ -38,7 +39,9 @@ def pose(
 
     Example: onetoall pose dance.mp4 -o dance.json --preview dance-pose.mp4
     """
-    from onetoall_cli.pose import export_openpose
+    from onetoall_cli.animator import detect_poses
+    from onetoall_cli.animator.inputs import count_frames
+    from onetoall_cli.pose import export_openpose, is_pose_file
 
     output = target.output or Path(f"{source.stem}.pose.json")
     for path in filter(None, (output, preview, openpose)):
@@ -49,8 +52,7 @@ def pose(
         frames = count_frames(source, motion)
         report.result(f"{frames} frames of {source} to {output}.", frames=frames, output=output)
         return
-    with Eyes(motion.detector, device, report) as eyes:
-        people = chosen_people(source, motion, report, eyes)
+    people = detect_poses(source, settings=motion, device=device, listener=report.listener)
     if preview is not None:
         _write_preview(preview, source, people, motion, report)
     if motion.fps:
@@ -71,30 +73,15 @@ def pose(
     )
 
 
-def chosen_people(source: Path, motion: MotionOptions, report: Report, eyes: Eyes) -> PoseSequence:
-    """The people `--person` asks for (by default all), their gaps filled and their motion smoothed."""
-    from onetoall_cli.pose import select_person
-
-    people, _ = read_people(source, motion, eyes)
-    if motion.person != "auto":
-        people = select_person(people, motion.person)
-    if not people.present().any():
-        raise BadInput(f"No person was found in {source}.", "Choose a part with --start/--duration.")
-    return people if is_pose_file(source) else steadied(people, motion, report)
-
-
-def _write_preview(path: Path, source: Path, people: PoseSequence, motion: MotionOptions, report: Report) -> None:
+def _write_preview(path: Path, source: Path, people: PoseSequence, motion: MotionSettings, report: Report) -> None:
     """The source's frames with their skeletons."""
+    from onetoall_cli.animator.inputs import open_driving
     from onetoall_cli.media import VideoWriter
     from onetoall_cli.pose import overlay_pose
 
     video = open_driving(source, motion)
     sounds = [video.audio] if video.audio else []
-    with (
-        VideoWriter(path, video.width, video.height, fps=video.fps, audio=sounds) as writer,
-        report.progress() as progress,
-    ):
-        task = progress.add_task("Drawing preview", total=len(people))
-        for frame, keypoints in zip(video, people.keypoints, strict=True):
+    with VideoWriter(path, video.width, video.height, fps=video.fps, audio=sounds) as writer:
+        for number, (frame, keypoints) in enumerate(zip(video, people.keypoints, strict=True), start=1):
             writer.write(overlay_pose(frame.image, keypoints), time=frame.time)
-            progress.advance(task)
+            report.progress(DRAWING, number, len(people))

@@ -14,10 +14,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import typer
 
+from onetoall_cli.animator.progress import Listener, Stage
+from onetoall_cli.cli.progress_display import BarProgress, JsonProgress, Show
 from onetoall_cli.errors import OnetoallError, OutOfResources
 from onetoall_cli.runtime.shortage import is_out_of_memory
 
@@ -58,46 +60,67 @@ class Report:
         quiet: No notes and no progress; errors and the `--json` line still appear.
         verbose: Also details and the libraries' own log lines.
         as_json: The result is one JSON object on one line of stdout instead of prose.
+        progress: "auto": bars where stderr is a terminal. "json": everything on stderr is one JSON object a line, notes
+            and errors too. "none": no progress.
     """
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
+    def __init__(
+        self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False, progress: str = "auto"
+    ) -> None:
         from rich.console import Console
 
         self.quiet, self.verbose, self.as_json = quiet, verbose, as_json
         self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._in_lines = progress == "json" and not quiet
+        self._show: Show | None = None
+        if self._in_lines:
+            self._show = JsonProgress(self._line)
+        elif progress == "auto" and not quiet and self.console.is_terminal:
+            self._show = BarProgress(self.console)
         _route_logging(self.console, quiet=quiet, verbose=verbose)
+
+    @property
+    def listener(self) -> Listener:
+        """For the library: notes and progress as this report shows them. Ends the run where a signal came."""
+        return Listener(self.note, self.progress)
 
     def note(self, text: str) -> None:
         """One line on stderr, unless `--quiet`."""
-        self.console.print(text, markup=False)
+        if self._in_lines:
+            self._line(note=text)
+        else:
+            self.console.print(text, markup=False)
 
     def detail(self, text: str) -> None:
         """One line on stderr with `--verbose`."""
         if self.verbose:
-            self.console.print(text, markup=False, style="dim")
+            self.note(text)
+
+    def progress(self, stage: Stage, done: int, total: int | None) -> None:
+        """How far a stage has come."""
+        raise_if_stopped()
+        if self._show is not None:
+            self._show.update(stage, done, total)
+
+    def counter(self, title: str, unit: Literal["bytes", "frames", "steps"]) -> Callable[[int, int | None], None]:
+        """`progress` of a stage of this name."""
+        return self.listener.counter(Stage(title, unit))
 
     def result(self, text: str, **fields: Any) -> None:
         """What came of it: `fields` as one JSON line with `--json`, else `text`, on stdout."""
+        self.close()
         if self.as_json:
             print(json.dumps(fields, default=_plain), flush=True)
         elif not self.quiet:
             print(text, flush=True)
 
-    def progress(self) -> Any:
-        """A `rich.progress.Progress` on stderr with counts and the time left; a context manager."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.progress import TimeRemainingColumn as TimeLeft
+    def close(self) -> None:
+        """Take the bars off the terminal; what comes next may begin new ones."""
+        if self._show is not None:
+            self._show.close()
 
-        return Progress(
-            TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeLeft(elapsed_when_finished=False),
-            console=self.console,
-            disable=self.quiet or not self.console.is_terminal,
-        )
+    def _line(self, **fields: Any) -> None:
+        print(json.dumps(fields, default=_plain), file=sys.stderr, flush=True)
 
 
 def reported(function: Function) -> Function:
@@ -157,10 +180,18 @@ def _complain_of_interrupt(code: int, options: dict[str, Any]) -> int:
 
 
 def _complain(problem: str, advice: str, code: int, options: dict[str, Any]) -> int:
+    line = json.dumps({"error": problem, "advice": advice, "exit_code": code})
     if options.get("as_json"):
-        print(json.dumps({"error": problem, "advice": advice, "exit_code": code}), flush=True)
-    print(f"onetoall: {problem}" + (f"\n{advice}" if advice else ""), file=sys.stderr, flush=True)
+        print(line, flush=True)
+    if options.get("progress") == "json":
+        print(line, file=sys.stderr, flush=True)
+    else:
+        _print_error(problem, advice)
     return code
+
+
+def _print_error(problem: str, advice: str) -> None:
+    print(f"onetoall: {problem}" + (f"\n{advice}" if advice else ""), file=sys.stderr, flush=True)
 
 
 def _plain(value: Any) -> Any:

@@ -48,13 +48,10 @@ def train(
 
     if export is not None:
         check_output(export, overwrite=overwrite)
-    with report.progress() as progress:
-        poses = progress.add_task("Detecting poses", total=None, visible=False)
-        steps = progress.add_task("Training", total=None)
-        result = run_config(
-            config,
-            progress=lambda done, total: progress.update(steps, completed=done, total=total),
-            data_progress=lambda done, total: progress.update(poses, completed=done, total=total, visible=True),
-            export=export,
-        )
+    result = run_config(
+        config,
+        progress=report.counter("Training", "steps"),
+        data_progress=report.counter("Detecting poses", "frames"),
+        export=export,
+    )
     report.result(f"{export or result}", output=export or result)

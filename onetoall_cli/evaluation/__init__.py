@@ -4,17 +4,14 @@ Begin with `protocol.evaluate`; `scores` says what is measured and `metrics` how
 """
 
 from onetoall_cli.evaluation.puppet_evaluation import Evaluation, EvaluationPlan, evaluate
-from onetoall_cli.evaluation.subjects import Subject, open_subject
 from onetoall_cli.evaluation.tables import as_markdown, as_text, targets, write_examples, write_markdown
 
 __all__ = [
     "Evaluation",
     "EvaluationPlan",
-    "Subject",
     "as_markdown",
     "as_text",
     "evaluate",
-    "open_subject",
     "targets",
     "write_examples",
     "write_markdown",

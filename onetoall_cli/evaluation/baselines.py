@@ -9,7 +9,7 @@ import numpy as np
 from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 
-from onetoall_cli.align import Conditioning
+from onetoall_cli.alignment import Conditioning
 from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import sample_scene

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.align import Conditioning, align
+from onetoall_cli.alignment import Conditioning, align
 from onetoall_cli.pose.drawing import Face
 from onetoall_cli.puppets import Clip, Pair, PairKind, Scene, Split, sample_pair
 from onetoall_cli.puppets.backdrop import paint_backdrop

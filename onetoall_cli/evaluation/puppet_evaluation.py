@@ -3,18 +3,18 @@
 The puppets are numbers 0 to count - 1 of a split, whose identities and motions occur in no training.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onetoall_cli.animator import Animator, Settings
 from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, filled_reference, through_vae
 from onetoall_cli.evaluation.cases import TASKS, Case, make_case
 from onetoall_cli.evaluation.scores import Scores, score
-from onetoall_cli.evaluation.segment_borders import GENERATED, joined_length, measure_joins
-from onetoall_cli.evaluation.subjects import Subject
+from onetoall_cli.evaluation.segment_borders import GENERATED, joined_length, made_by, measure_joins
 from onetoall_cli.puppets import MOVE_FRAMES, PairKind, Split
 
 COPY, FILLED, NEAREST, VAE = "copied reference", "copied and filled", "nearest training", "VAE (ceiling)"
@@ -109,40 +109,47 @@ class Evaluation:
 
 
 def evaluate(
-    subjects: Sequence[Subject], plan: EvaluationPlan, *, examples: int = 0, progress: Progress | None = None
+    subjects: Mapping[str, Animator],
+    plan: EvaluationPlan,
+    *,
+    settings: Settings = Settings(),
+    examples: int = 0,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure subjects (which share a VAE) and baselines.
+    """Measure models (which share a VAE) and baselines.
 
     Args:
+        subjects: The models, by the names that tables call them.
+        settings: How they sample, besides the plan.
         examples: of how many puppets a task the pictures are kept.
         progress: called with (results made, all) after each.
     """
     tick = _Ticker(plan.steps(len(subjects)), progress)
-    evaluation = Evaluation(plan, {subject.name: _sampling(subject) for subject in subjects})
+    evaluation = Evaluation(plan, {name: _sampling(each, settings) for name, each in subjects.items()})
+    first = next(iter(subjects.values()))
+    vae = first.engine.vae
     pool = TrainingPictures(plan.width, plan.height, plan.pool)
     for task in plan.tasks:
-        scores: dict[str, list[Scores]] = {name: [] for name in (*(each.name for each in subjects), *BASELINES)}
+        scores: dict[str, list[Scores]] = {name: [] for name in (*subjects, *BASELINES)}
         for number in range(plan.count):
-            case = _case(subjects[0], plan, task, number, plan.frames)
+            case = _case(first, plan, task, number, plan.frames)
             results = {}
-            for subject in subjects:
-                own = case if _drawn_alike(subject, subjects[0]) else _case(subject, plan, task, number, plan.frames)
-                results[subject.name] = subject.animate(
-                    own.conditioning, seed=plan.seed + number, segment_frames=plan.frames
-                )
+            for name, subject in subjects.items():
+                own = case if _drawn_alike(subject, first) else _case(subject, plan, task, number, plan.frames)
+                results[name] = made_by(subject, own.conditioning, settings, plan.seed + number, plan.frames)
                 tick()
             results[COPY] = copied_reference(case.conditioning, len(case.truth))
             results[FILLED] = filled_reference(case.conditioning, len(case.truth))
             results[NEAREST] = pool.nearest(case.conditioning)
-            results[VAE] = through_vae(case.truth.frames, subjects[0].pipeline.vae)
+            results[VAE] = through_vae(case.truth.frames, vae)
             for name, result in results.items():
                 scores[name].append(score(result, case))
             if number < examples:
-                evaluation.examples.append(Example(case, {each.name: results[each.name][-1] for each in subjects}))
+                evaluation.examples.append(Example(case, {name: results[name][-1] for name in subjects}))
         evaluation.tasks[task] = {name: summed_up(values) for name, values in scores.items()}
-    for subject in subjects if plan.joins else ():
+    for name, subject in subjects.items() if plan.joins else ():
         # A puppet that happens to leap or to rest at a border would rule a mean; the truth's would not be 1 then.
-        evaluation.joins[subject.name] = summed_up(list(_joins(subject, plan, tick)), "median")
+        evaluation.joins[name] = summed_up(list(_joins(subject, plan, settings, tick)), "median")
     return evaluation
 
 
@@ -160,27 +167,27 @@ def summed_up(scores: Sequence[Scores], middle: Literal["mean", "median"] = "mea
     return figures
 
 
-def _joins(subject: Subject, plan: EvaluationPlan, tick: Callable[[], None]) -> Iterator[Scores]:
+def _joins(subject: Animator, plan: EvaluationPlan, settings: Settings, tick: Callable[[], None]) -> Iterator[Scores]:
     for number in range(plan.joins):
         case = _case(subject, plan, "misaligned", number, joined_length(plan.frames) + MOVE_FRAMES)
-        yield measure_joins(subject, case, seed=plan.seed + number, segment_frames=plan.frames)
+        yield measure_joins(subject, case, settings, seed=plan.seed + number, segment_frames=plan.frames)
         for _ in range(GENERATED):
             tick()
 
 
-def _case(subject: Subject, plan: EvaluationPlan, task: PairKind, number: int, frames: int) -> Case:
+def _case(subject: Animator, plan: EvaluationPlan, task: PairKind, number: int, frames: int) -> Case:
     return make_case(
         task, plan.split, number, width=plan.width, height=plan.height, frames=frames,
-        canvas_short_side=subject.defaults.pose_canvas_short_side, face=subject.face,
+        canvas_short_side=subject.defaults.pose_canvas_short_side, face=subject.defaults.face,
     )  # fmt: skip
 
 
-def _drawn_alike(a: Subject, b: Subject) -> bool:
-    return (a.face, a.defaults.pose_canvas_short_side) == (b.face, b.defaults.pose_canvas_short_side)
+def _drawn_alike(a: Animator, b: Animator) -> bool:
+    return (a.defaults.face, a.defaults.pose_canvas_short_side) == (b.defaults.face, b.defaults.pose_canvas_short_side)
 
 
-def _sampling(subject: Subject) -> dict:
-    sampling = subject.sampling
+def _sampling(subject: Animator, settings: Settings) -> dict:
+    sampling = subject.resolved(settings).sampling
     return {
         "num_inference_steps": sampling.num_inference_steps,
         "image_guidance_scale": sampling.image_guidance_scale,

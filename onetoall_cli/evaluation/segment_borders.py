@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from onetoall_cli.align import Conditioning
+from onetoall_cli.alignment import Conditioning
+from onetoall_cli.animator import Animator, Settings
 from onetoall_cli.evaluation.baselines import through_vae
 from onetoall_cli.evaluation.cases import Case
 from onetoall_cli.evaluation.metrics import border_ratio
 from onetoall_cli.evaluation.scores import Scores
-from onetoall_cli.evaluation.subjects import Subject
 from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
 from onetoall_cli.sampling import plan_segments
 
@@ -22,7 +23,14 @@ def joined_length(segment_frames: int) -> int:
     return segment_frames + (SEGMENTS - 1) * (segment_frames - CONTEXT_FRAMES)
 
 
-def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: int) -> Scores:
+def made_by(
+    subject: Animator, conditioning: Conditioning, settings: Settings, seed: int, segment_frames: int
+) -> NDArray[np.uint8]:
+    """What a model makes of `conditioning`, uint8 (T, H, W, 3), in segments of at most `segment_frames` (4k + 1)."""
+    return np.stack(list(subject.animate(conditioning, settings=settings, seed=seed, segment_frames=segment_frames)))
+
+
+def measure_joins(subject: Animator, case: Case, settings: Settings, *, seed: int, segment_frames: int) -> Scores:
     """Generate a stretch of a case's motion in segments and compare the changes at their borders with those inside.
 
     Args:
@@ -41,18 +49,18 @@ def measure_joins(subject: Subject, case: Case, *, seed: int, segment_frames: in
     conditioning = _part(case.conditioning, first, first + length)
     truth = case.truth.frames[first : first + length]
     borders = [segment.start + segment.context for segment in plan_segments(length, segment_frames)[1:]]
-    carried = subject.animate(conditioning, seed=seed, segment_frames=segment_frames)
+    carried = made_by(subject, conditioning, settings, seed, segment_frames)
     alone = [carried[: borders[0]]]  # the first segment continues nothing in either case
     starts = _latent_starts(0, borders[0])
     for number, (start, stop) in enumerate(zip(borders, [*borders[1:], length], strict=True)):
         part = _part(conditioning, start, stop)
-        alone.append(subject.animate(part, seed=seed + 1000 * (number + 1), segment_frames=segment_frames))
+        alone.append(made_by(subject, part, settings, seed + 1000 * (number + 1), segment_frames))
         starts += _latent_starts(start, stop)
     one_piece = _latent_starts(0, length)
     films = {
         "replace": (carried, one_piece),
         "without": (np.concatenate(alone), starts),
-        "vae": (through_vae(truth, subject.pipeline.vae), one_piece),
+        "vae": (through_vae(truth, subject.engine.vae), one_piece),
         "truth": (truth, one_piece),
     }
     over_all = {name: border_ratio(film, borders) for name, (film, _) in films.items()}

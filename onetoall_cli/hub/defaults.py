@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_type_hints
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
@@ -15,7 +15,7 @@ from onetoall_cli.lattice import is_clip_length
 
 GENERATION_CONFIG = "generation_config.json"
 
-# The released negative prompt (reference.md section 3), letter for letter: its embedding depends on it.
+# The research code's negative prompt, letter for letter: its embedding depends on it.
 RELEASED_NEGATIVE_PROMPT = (
     "black background, Aerial view, aerial view, overexposed, low quality, deformation, a poor composition, "
     "bad hands, bad teeth, bad eyes, bad limbs, distortion"
@@ -36,6 +36,9 @@ class GenerationDefaults:
         pose_canvas_short_side: Short side in pixels of the canvas on which poses are drawn.
         max_text_tokens: Text rows the denoiser sees, zero-padded after the prompt's true length.
         negative_prompt: What guidance steers away from.
+        face: How a driver's face is drawn where the user says nothing: "auto", or "full" for a network that was never
+            shown a dim one.
+        reference_pose: Whether the network is given the reference's pose, as it was in training.
     """
 
     short_side: int = 384
@@ -47,6 +50,8 @@ class GenerationDefaults:
     pose_canvas_short_side: int = 2160
     max_text_tokens: int = 512
     negative_prompt: str = RELEASED_NEGATIVE_PROMPT
+    face: Literal["auto", "full", "light", "off"] = "auto"
+    reference_pose: bool = True
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str) -> "GenerationDefaults":
@@ -69,6 +74,9 @@ class GenerationDefaults:
         return defaults
 
     def _check_ranges(self, source: str) -> None:
+        faces = get_args(get_type_hints(type(self))["face"])
+        if self.face not in faces:
+            raise BadInput(f"{source}: face is {self.face!r}.", f"It must be one of {', '.join(faces)}.")
         positive = ("short_side", "num_inference_steps", "shift", "pose_canvas_short_side", "max_text_tokens")
         for name in positive:
             if getattr(self, name) <= 0:
@@ -104,6 +112,6 @@ class GenerationDefaults:
 
 def _check_type(name: str, value: Any, wanted: type, source: str) -> None:
     accepted = (int, float) if wanted is float else (wanted,)
-    if not isinstance(value, accepted) or isinstance(value, bool):
-        kind = {int: "a whole number", float: "a number", str: "text"}[wanted]
+    if not isinstance(value, accepted) or isinstance(value, bool) != (wanted is bool):
+        kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[wanted]
         raise BadInput(f"{source}: {name} is {value!r}.", f"It must be {kind}.")

@@ -1,12 +1,15 @@
-"""Opening media files with PyAV, and which files this program writes."""
+"""Opening media files with PyAV, and the one table of the files this program writes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, TypeVar
 
 import av
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.media.animated import AnimatedFile, ApngFile, GifFile, WebpFile
 
 _TEXT_FORMATS = {"tty"}  # ffmpeg shows a text file as a video of its letters
 
@@ -36,43 +39,110 @@ def tick_of(stream: av.stream.Stream) -> Fraction:
 
 
 @dataclass(frozen=True)
-class OutputFormat:
-    """What goes into an output file of one suffix.
+class MovieFormat:
+    """What goes into a video file, with sound.
 
     Attributes:
         video: encoder of the pictures.
-        sound: encoder of the sound, or None where there is none.
+        sound: encoder of the sound.
         copied: names of the sound codecs that are copied as they are.
         options: of the container.
         has_edit_lists: can say that playing begins behind the samples a codec puts before its first sound.
+        is_streamed: is written from beginning to end, without going back.
     """
 
     video: str
-    sound: str | None
-    copied: frozenset[str] = frozenset()
+    sound: str
+    copied: frozenset[str]
     options: dict[str, str] = field(default_factory=dict)
     has_edit_lists: bool = False
+    is_streamed: bool = False
+
+
+@dataclass(frozen=True)
+class AnimationFormat:
+    """What goes into an animated picture.
+
+    Attributes:
+        encoder: of the frames.
+        pixels: pixel format the encoder takes.
+        file: puts the frames together.
+        tick: seconds that all times are multiples of; None: any time can be written.
+        is_streamed: is written from beginning to end, without going back.
+    """
+
+    encoder: str
+    pixels: str
+    file: type[AnimatedFile]
+    tick: Fraction | None = None
+    is_streamed: bool = False
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """How Pillow writes a still picture.
+
+    Attributes:
+        options: of `Image.save`.
+        is_streamed: is written from beginning to end, without going back.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    is_streamed: bool = True
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a file of one suffix is when a video is written to it, and when a picture is; None: it cannot be one."""
+
+    video: MovieFormat | AnimationFormat | None = None
+    picture: PictureFormat | None = None
 
 
 _EVERYWHERE = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
+_PCM = frozenset({"pcm_s16le", "pcm_s24le"})
+_OPEN = frozenset({"opus", "vorbis"})
 _FASTSTART = {"movflags": "+faststart"}  # the index before the pictures: plays while it downloads
-OUTPUT_FORMATS = {
-    ".mp4": OutputFormat("libx264", "aac", _EVERYWHERE, _FASTSTART, True),
-    ".mov": OutputFormat("libx264", "aac", _EVERYWHERE | {"pcm_s16le", "pcm_s24le"}, _FASTSTART, True),
-    ".mkv": OutputFormat("libx264", "aac", _EVERYWHERE | {"opus", "vorbis", "flac", "pcm_s16le", "pcm_s24le"}),
-    ".webm": OutputFormat("libvpx-vp9", "libopus", frozenset({"opus", "vorbis"})),
-    ".gif": OutputFormat("gif", None),
+_JPEG = PictureFormat({"quality": 95, "subsampling": "4:4:4"})
+WRITTEN = {
+    ".mp4": Written(MovieFormat("libx264", "aac", _EVERYWHERE, _FASTSTART, has_edit_lists=True)),
+    ".mov": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM, _FASTSTART, has_edit_lists=True)),
+    ".mkv": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM | _OPEN | {"flac"}, is_streamed=True)),
+    ".webm": Written(MovieFormat("libvpx-vp9", "libopus", _OPEN, is_streamed=True)),
+    ".gif": Written(AnimationFormat("gif", "pal8", GifFile, Fraction(1, 100), is_streamed=True)),
+    ".apng": Written(AnimationFormat("apng", "rgb24", ApngFile)),
+    ".png": Written(picture=PictureFormat()),
+    ".jpg": Written(picture=_JPEG),
+    ".jpeg": Written(picture=_JPEG),
+    ".webp": Written(
+        AnimationFormat("libwebp", "bgra", WebpFile, Fraction(1, 1000)), PictureFormat({"quality": 95, "method": 4})
+    ),
 }
 
+_Format = TypeVar("_Format", MovieFormat | AnimationFormat, PictureFormat)
 
-def output_format(path: Path | str) -> OutputFormat:
+
+def video_format(path: Path | str) -> MovieFormat | AnimationFormat:
     """How a video of this name is written; call it before any work to refuse a name that cannot be.
 
     Raises:
-        BadInput: the suffix is not one of `OUTPUT_FORMATS`.
+        BadInput: the suffix is not one of a video in `WRITTEN`.
     """
+    return _look_up(path, "video", {suffix: row.video for suffix, row in WRITTEN.items() if row.video})
+
+
+def picture_format(path: Path | str) -> PictureFormat:
+    """How a still picture of this name is written; call it before any work to refuse a name that cannot be.
+
+    Raises:
+        BadInput: the suffix is not one of a picture in `WRITTEN`.
+    """
+    return _look_up(path, "picture", {suffix: row.picture for suffix, row in WRITTEN.items() if row.picture})
+
+
+def _look_up(path: Path | str, kind: str, formats: Mapping[str, _Format]) -> _Format:
     suffix = Path(path).suffix.lower()
-    if suffix not in OUTPUT_FORMATS:
-        names = ", ".join(OUTPUT_FORMATS)
-        raise BadInput(f"{path}: a video cannot be written as {suffix or 'a name without a suffix'}.", f"Use {names}.")
-    return OUTPUT_FORMATS[suffix]
+    if suffix not in formats:
+        problem = f"{path}: a {kind} cannot be written as {suffix or 'a name without a suffix'}."
+        raise BadInput(problem, f"Use {', '.join(formats)}.")
+    return formats[suffix]

@@ -5,8 +5,9 @@ Every kind of file gets the same text, a JSON object under one key, where its ow
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 _KEY = "onetoall"  # tells our comments from other programs', which may be JSON too
 PNG_KEYWORD = "Comment"  # one of PNG's registered keywords
@@ -28,11 +29,8 @@ def parse_metadata(text: str | bytes | None) -> dict[str, Any] | None:
     return settings if isinstance(settings, dict) else None
 
 
-def add_gif_comment(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Store settings in a finished GIF (GIF89a, section 24): a comment extension behind the header."""
-    gif = path.read_bytes()
-    packed = gif[10]
-    header = 13 + (3 * 2 ** ((packed & 7) + 1) if packed & 0x80 else 0)
-    text = metadata_text(metadata).encode("ascii")
-    blocks = b"".join(bytes([len(text[i : i + 255])]) + text[i : i + 255] for i in range(0, len(text), 255))
-    path.write_bytes(gif[:header] + b"\x21\xfe" + blocks + b"\x00" + gif[header:])
+def exif_with(text: str) -> Image.Exif:
+    """EXIF tags that describe a picture by `text`."""
+    exif = Image.Exif()
+    exif[EXIF_IMAGE_DESCRIPTION] = text
+    return exif

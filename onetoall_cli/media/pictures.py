@@ -16,8 +16,9 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, Unidentifie
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
 from onetoall_cli.media.colour import on_white
+from onetoall_cli.media.containers import picture_format
 from onetoall_cli.media.file_errors import reading, writing
-from onetoall_cli.media.metadata import EXIF_IMAGE_DESCRIPTION, PNG_KEYWORD, metadata_text
+from onetoall_cli.media.metadata import PNG_KEYWORD, exif_with, metadata_text
 
 _log = logging.getLogger(__name__)
 
@@ -40,12 +41,6 @@ _HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 PICTURE_SUFFIXES = _HEIF_SUFFIXES | {
     *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg"),
     *(".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-}
-_WRITTEN: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".jpg": {"quality": 95, "subsampling": "4:4:4"},
-    ".jpeg": {"quality": 95, "subsampling": "4:4:4"},
-    ".webp": {"quality": 95, "method": 4},
 }
 
 
@@ -187,26 +182,21 @@ def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[
         OutOfResources: the disk is full.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _WRITTEN:
-        problem = f"{path}: a picture cannot be written as {suffix or 'a name without a suffix'}."
-        raise BadInput(problem, f"Use {', '.join(_WRITTEN)}.")
-    options = _WRITTEN[suffix] | _stored(metadata, suffix)
+    options = picture_format(path).options
     with writing(path), whole_file(path) as temporary:
-        Image.fromarray(image).save(temporary, **options)
+        Image.fromarray(image).save(temporary, **options, **_stored(metadata, path.suffix.lower()))
 
 
 def _stored(metadata: Mapping[str, Any] | None, suffix: str) -> dict[str, Any]:
     """Pillow's save options that keep `metadata` in the file."""
     if metadata is None:
         return {}
-    if suffix == ".png":
-        info = PngImagePlugin.PngInfo()
-        info.add_text(PNG_KEYWORD, metadata_text(metadata))
-        return {"pnginfo": info}
-    exif = Image.Exif()
-    exif[EXIF_IMAGE_DESCRIPTION] = metadata_text(metadata)
-    return {"exif": exif}
+    text = metadata_text(metadata)
+    if suffix != ".png":
+        return {"exif": exif_with(text)}
+    info = PngImagePlugin.PngInfo()
+    info.add_text(PNG_KEYWORD, text)
+    return {"pnginfo": info}
 
 
 def side_by_side(images: Sequence[NDArray[np.uint8]], height: int) -> NDArray[np.uint8]:

@@ -39,7 +39,7 @@ class MediaInfo:
 
 
 def read_metadata(path: Path | str) -> dict[str, Any] | None:
-    """The settings stored in an output of ours (mp4, mov, mkv, webm, gif, png, jpg, webp), or None if it has none.
+    """The settings stored in an output of ours (`containers.WRITTEN`), or None if it has none.
 
     Raises:
         BadInput: the file is missing or is neither a video nor a picture.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.media.audio import Audio, SoundReader, silence, sound_frame
-from onetoall_cli.media.containers import OutputFormat, tick_of
+from onetoall_cli.media.containers import MovieFormat, tick_of
 
 _PRIMING = Fraction(1, 4)  # seconds: at most what codecs put before their first sound (HE-AAC: 7106 samples)
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
@@ -26,13 +26,13 @@ class Soundtrack:
     Args:
         pieces: what is heard, in this order; one that another follows without an `at` needs a duration.
         container: the output, nothing muxed yet.
-        output: what kind of file that is; it has sound.
+        output: what kind of file that is.
 
     Raises:
         BadInput: a source cannot be read or has no sound.
     """
 
-    def __init__(self, pieces: Sequence[Audio], container: av.container.OutputContainer, output: OutputFormat) -> None:
+    def __init__(self, pieces: Sequence[Audio], container: av.container.OutputContainer, output: MovieFormat) -> None:
         self._container = container
         self._end: Fraction | None = None  # seconds; known once the pictures end
         with ExitStack() as stack:
@@ -96,7 +96,7 @@ class Soundtrack:
             yield Fraction(position, rate), packet
 
 
-def _can_copy(audio: Audio, reader: SoundReader, output: OutputFormat) -> bool:
+def _can_copy(audio: Audio, reader: SoundReader, output: MovieFormat) -> bool:
     """Whether the packets can go over as they are: the codec fits, and what precedes the beginning stays unheard."""
     if audio.start or audio.at or reader.stream.codec_context.name not in output.copied:
         return False
@@ -105,13 +105,13 @@ def _can_copy(audio: Audio, reader: SoundReader, output: OutputFormat) -> bool:
 
 
 def _add_encoder(
-    container: av.container.OutputContainer, output: OutputFormat, readers: Sequence[SoundReader]
+    container: av.container.OutputContainer, output: MovieFormat, readers: Sequence[SoundReader]
 ) -> av.AudioStream:
     """A stream for newly encoded sound: at the sources' highest rate where the encoder has it; mono or stereo."""
     rate = max(reader.stream.rate for reader in readers)
     if output.sound != "aac" or rate not in _AAC_RATES:
         rate = _USUAL_RATE
-    target = container.add_stream(output.sound or "", rate=rate)
+    target = container.add_stream(output.sound, rate=rate)
     assert isinstance(target, av.AudioStream)
     target.codec_context.layout = "stereo" if any(reader.stream.channels > 1 for reader in readers) else "mono"
     target.codec_context.bit_rate = _BIT_RATE

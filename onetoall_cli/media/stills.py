@@ -1,36 +1,38 @@
 """Moving pictures that are not video files: animated and still pictures, and folders of numbered ones."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.media.animated import TOO_SHORT
 from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture, picture_size, read_picture, to_rgb
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video
 from onetoall_cli.natural_order import natural_order
 
-_MILLISECOND = Fraction(1, 1000)
-_GIF_TICK = Fraction(1, 100)
-_SHORTEST = Fraction(2, 100)  # seconds; browsers show a frame that claims less for 0.1 s, and so it was made to be seen
-_INSTEAD = Fraction(1, 10)
+_INSTEAD = Fraction(1, 10)  # seconds that a frame which claims too few is shown
+_MOST_TICKS = 90_000  # a second: MPEG's own clock, fine enough for any variable rate
+_LONGEST_DENOMINATOR = 0xFFFF  # of times in an APNG
 
 
 def open_animation(path: Path, start: float, duration: float | None) -> Video:
     """Open a part of an animated picture; a still is one frame long. See `open_video`."""
-    shown, time = [], 0
     with open_picture(path) as image:
-        tick = _GIF_TICK if image.format == "GIF" else _MILLISECOND
         size = ImageOps.exif_transpose(image).size
-        for index in range(getattr(image, "n_frames", 1)):
-            shown.append((time, round(_duration(image, index) / tick)))
-            time += shown[-1][1]
-    timeline = stamped(shown, tick, [], []) if len(shown) > 1 else counted(1, DEFAULT_FPS)
+        durations = [_duration(image, index) for index in range(getattr(image, "n_frames", 1))]
+        is_animated = len(durations) > 1 or bool(image.info.get("duration"))
+        usual_ticks = 100 if image.format == "GIF" else 1000  # a second
+    timeline = _timeline(durations, usual_ticks) if is_animated else counted(1, DEFAULT_FPS)
     return part_of_video(path, size, timeline, start, duration, partial(_animation_frames, path, timeline))
 
 
@@ -38,8 +40,17 @@ def _duration(image: Image.Image, index: int) -> Fraction:
     """How long frame `index` is shown, seconds, as browsers do it; leaves the picture at that frame."""
     image.seek(index)
     image.load()  # WebP and AVIF know a frame's duration once it is decoded
-    duration = round(image.info.get("duration", 0)) * _MILLISECOND
-    return duration if duration >= _SHORTEST else _INSTEAD
+    seconds = Fraction(image.info.get("duration", 0) / 1000).limit_denominator(_LONGEST_DENOMINATOR)
+    return seconds if seconds > TOO_SHORT else _INSTEAD
+
+
+def _timeline(durations: list[Fraction], usual_ticks: int) -> Timeline:
+    """The clock of frames shown one after another, each for its seconds."""
+    ticks = min(math.lcm(usual_ticks, *{seconds.denominator for seconds in durations}), _MOST_TICKS)  # a second
+    begins = accumulate(map(float, durations[:-1]), initial=0.0)
+    shown = [(round(begin * ticks), round(length * ticks)) for begin, length in zip(begins, durations, strict=True)]
+    rates = {1 / seconds for seconds in durations[:-1]}
+    return stamped(shown, Fraction(1, ticks), list(rates) if len(rates) == 1 else [], [])
 
 
 def _animation_frames(path: Path, timeline: Timeline, part: Part) -> Iterator[Frame]:
@@ -79,6 +90,24 @@ def _common_size(folder: Path, pictures: list[Path]) -> tuple[int, int]:
 
 def _times(size: tuple[int, ...]) -> str:
     return f"{size[0]}x{size[1]}"
+
+
+def video_of_frames(
+    frames: NDArray[np.uint8], fps: Fraction | float, start: float = 0.0, duration: float | None = None
+) -> Video:
+    """Frames in memory, uint8 (T, H, W, 3), as a part of a video of `fps` frames a second. See `open_video`.
+
+    Raises:
+        BadInput: the array is not of that form.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise BadInput(f"The frames are {frames.dtype} {frames.shape}.", "Give uint8 (frames, height, width, 3) RGB.")
+    timeline = counted(len(frames), tidy_rate(fps))
+
+    def read(part: Part) -> Iterator[Frame]:
+        yield from (Frame(frames[index], timeline.seconds_into(part, index)) for index in range(part.first, part.stop))
+
+    return part_of_video(Path("<frames>"), (frames.shape[2], frames.shape[1]), timeline, start, duration, read)
 
 
 def _folder_frames(pictures: list[Path], size: tuple[int, int], timeline: Timeline, part: Part) -> Iterator[Frame]:

@@ -15,7 +15,9 @@ from onetoall_cli.media.containers import tick_of
 
 DEFAULT_FPS = Fraction(25)  # ffmpeg's own default for what carries no clock
 LONGEST_DENOMINATOR = 1001  # of every frame rate in use: 24000/1001, 30000/1001, 60000/1001
+_NTSC = Fraction(1001, 1000)  # by which television's rates are slower than whole ones
 TOLERANCE = Fraction(1, 1000)  # seconds: times are typed with three decimals
+_FINEST_TICK = 90_000  # ticks a second at least: MPEG's own clock, fine enough for any variable rate
 _COARSEST = Fraction(1, 2)  # frames in a tick: with fewer ticks, a lost frame looks like a slower rate
 
 
@@ -165,7 +167,8 @@ def stamped(
         return Timeline(pts, tick, fps, True, 1 / fps, True, keys)
     span = int(pts[-1] - pts[0]) * tick
     measured = (frames - 1) / span
-    guesses = [Fraction(round(measured)), tidy_rate(measured)] if measured * tick <= _COARSEST else []
+    whole, ntsc = Fraction(round(measured)), Fraction(1000 * round(measured * _NTSC), 1001)
+    guesses = [whole, ntsc, tidy_rate(measured)] if measured * tick <= _COARSEST else []
     for fps in [*claims, *guesses]:
         if fps and _is_constant(pts, tick, fps):
             return Timeline(pts, tick, fps, True, frames / fps, True, keys)
@@ -176,6 +179,11 @@ def stamped(
 def tidy_rate(fps: Fraction | float) -> Fraction:
     """The simplest fraction that is this frame rate."""
     return Fraction(fps).limit_denominator(LONGEST_DENOMINATOR) or Fraction(1, LONGEST_DENOMINATOR)
+
+
+def fine_tick(frame_time: Fraction) -> Fraction:
+    """The longest time base, seconds, of at least 90000 ticks a second that `frame_time` is a whole number of."""
+    return Fraction(1, frame_time.denominator * -(-_FINEST_TICK // frame_time.denominator))
 
 
 def _is_constant(pts: NDArray[np.int64], tick: Fraction, fps: Fraction) -> bool:

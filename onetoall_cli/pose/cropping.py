@@ -12,7 +12,7 @@ ASPECT_TOLERANCE = 0.02  # what rounding does to a small canvas; beyond it, it i
 TIME_TOLERANCE = 1e-6  # seconds; a frame that starts this little before the cut belongs to what follows
 
 
-def cut(motion: PoseSequence, start: float, duration: float | None, source: Path) -> PoseSequence:
+def cut(motion: PoseSequence, start: float, duration: float | None, source: Path | str) -> PoseSequence:
     """The frames that start within `duration` seconds (None: all) after second `start` of the motion.
 
     Raises:

@@ -67,7 +67,7 @@ def open_detector(name: str = "auto", *, device: str = "auto", locate: Locate | 
     return opener(finder, network, device=device)
 
 
-def detect_poses(
+def find_people(
     frames: Iterable[tuple[Image, float]],
     detector: Detector,
     *,

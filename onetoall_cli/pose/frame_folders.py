@@ -13,7 +13,7 @@ POSE_SUFFIXES = (".json", ".npz", ".npy")
 _log = logging.getLogger(__name__)
 
 
-def holds_poses(path: Path) -> bool:
+def is_pose_file(path: Path) -> bool:
     """Whether `path` is read as poses, and not as pictures or a video: going by its name, a folder by what is in it.
 
     A folder holds poses if it has JSON files and no pictures, or at least as many of them as pictures (OpenPose

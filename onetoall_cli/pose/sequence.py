@@ -74,7 +74,7 @@ class PoseSequence:
 
     def present(self) -> NDArray[np.bool_]:
         """Whether any keypoint of a person is seen, (frames, people)."""
-        return (self.keypoints[..., 2] > 0).any(axis=-1)
+        return np.asarray((self.keypoints[..., 2] > 0).any(axis=-1))
 
     def person(self, index: int) -> "PoseSequence":
         """The motion of one person, as a sequence of one person."""
@@ -171,7 +171,9 @@ def _checked_times(values: Any, frames: int) -> NDArray[np.float64]:
     return times
 
 
-def _blend(keypoints: Keypoints, before: NDArray, after: NDArray, weight: NDArray) -> Keypoints:
+def _blend(
+    keypoints: Keypoints, before: NDArray[np.int64], after: NDArray[np.int64], weight: NDArray[np.float64]
+) -> Keypoints:
     """Keypoints between frames `before` and `after` at `weight` 0..1, (n, people, 133, 3)."""
     a, b = keypoints[before], keypoints[after]
     w = weight.astype(np.float32)[:, None, None, None]

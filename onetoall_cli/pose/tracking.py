@@ -219,7 +219,7 @@ def select_person(sequence: PoseSequence, which: str | int = "auto") -> PoseSequ
     """One person of a sequence, the same one in every frame; frames without them have score 0 throughout.
 
     Args:
-        sequence: People as identities, as `detect_poses` gives them.
+        sequence: People as identities, as `find_people` gives them.
         which: "auto": the most prominent over the whole clip: long in view, large, near the middle. "largest": who
             fills the most of the picture over the whole clip. "left", "center", "right": by where they are on
             average; only people in view at least half as long as the longest count. Or a number from 0.

@@ -47,6 +47,15 @@ class MemoryPlan:
     estimate: "Estimate"
     smaller: "MemoryPlan | None" = None
 
+    def same_place(self, other: "MemoryPlan") -> bool:
+        """Whether a model that follows this plan follows the other too."""
+        return (self.dtype, self.quantisation, self.offload, self.tiling) == (
+            other.dtype,
+            other.quantisation,
+            other.offload,
+            other.tiling,
+        )
+
     def prose(self) -> str:
         """The plan as a clause for people."""
         parts = [self.dtype if self.quantisation == "none" else f"{self.quantisation} and {self.dtype}"]

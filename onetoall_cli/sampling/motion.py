@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from onetoall_cli.align import Conditioning
+from onetoall_cli.alignment import Conditioning
 from onetoall_cli.errors import OnetoallError
 from onetoall_cli.lattice import CONTEXT_FRAMES, latent_shape
 from onetoall_cli.model.pixels import to_tensor, to_uint8

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.align import body_scale
+from onetoall_cli.alignment import body_scale
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.drawing import Face, Head

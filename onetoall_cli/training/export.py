@@ -1,16 +1,22 @@
 """From a training run to a model directory that every command takes: network, VAE, settings and the empty prompt."""
 
+import re
+import tempfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from onetoall_cli.animator import Animator, Listener, load
+from onetoall_cli.animator.settings import ModelSettings
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
 from onetoall_cli.hub import GenerationDefaults
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.precision import is_kept_wide
+from onetoall_cli.sampling import OneToAllPipeline, save_model
 from onetoall_cli.training.checkpoints import latest_checkpoint, load_checkpoint
 from onetoall_cli.training.initial import build_network
 from onetoall_cli.training.recipe import TrainingSettings
@@ -18,6 +24,8 @@ from onetoall_cli.training.settings import dump_settings, load_settings
 from onetoall_cli.training.sheets import GUIDANCE, SHIFT
 from onetoall_cli.training.trainer import empty_prompt
 from onetoall_cli.weights import PromptStore, load_vae
+
+_CHECKPOINT = re.compile(r"step-\d+$")
 
 
 def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:
@@ -37,8 +45,6 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
         BadInput: it is no run of the network, or has no checkpoint yet.
         ModelMissing: its VAE is gone.
     """
-    from onetoall_cli.sampling import OneToAllPipeline, save_model  # a peer of this package
-
     settings = replace(load_settings(TrainingSettings, run / "settings.yaml"), output=run)  # it may have moved
     network = trained_network(settings, checkpoint)
     empty = empty_prompt(settings, network.config["text_dim"])[0]
@@ -56,6 +62,34 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
     return settings
 
 
+def load_model_or_run(
+    name: str, settings: ModelSettings = ModelSettings(), listener: Listener = Listener()
+) -> Animator:
+    """A model by name or folder; or a training run: its finished network, else its newest checkpoint.
+
+    Args:
+        name: A model's name or folder, a run's folder, or RUN/checkpoints/step-N.
+        settings: How it is loaded.
+        listener: Told of choices.
+
+    Raises:
+        BadInput: there is no such model, or the run has not come to a checkpoint yet.
+        ModelMissing: something of the model is missing.
+    """
+    folder = Path(name)
+    checkpoint = folder if _CHECKPOINT.match(folder.name) else None
+    run = folder.parent.parent if checkpoint else folder
+    if not (run / "settings.yaml").is_file():
+        return load(name, settings=settings, listener=listener)
+    exported = tempfile.TemporaryDirectory()
+    export_run(run, Path(exported.name) / "model", checkpoint=checkpoint)
+    animator = load(Path(exported.name) / "model", settings=settings, listener=listener)
+    weakref.finalize(animator, exported.cleanup)  # the weights are read when they are first needed
+    title = f"{run.name} @ {int(checkpoint.name[5:])}" if checkpoint else run.name
+    animator.engine.location = replace(animator.engine.location, name=title)
+    return animator
+
+
 def generation_defaults(settings: TrainingSettings, text_rows: int) -> GenerationDefaults:
     """How the model of a run samples: as its sample sheets did, or as its config's `generation` says."""
     as_sheets = {
@@ -63,6 +97,8 @@ def generation_defaults(settings: TrainingSettings, text_rows: int) -> Generatio
         "image_guidance_scale": GUIDANCE, "pose_guidance_scale": GUIDANCE, "shift": SHIFT,
         "max_segment_frames": settings.frames, "pose_canvas_short_side": settings.pose_canvas_short_side,
         "max_text_tokens": text_rows,
+        "face": "auto" if settings.conditions_of_stage.change_pose > 0 else "full",
+        "reference_pose": settings.conditions_of_stage.reference_pose,
     }  # fmt: skip
     return GenerationDefaults.from_dict({**as_sheets, **settings.generation}, source="generation")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.media import open_video
-from onetoall_cli.pose import PoseSequence, detect_poses, open_detector
+from onetoall_cli.pose import PoseSequence, find_people, open_detector
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.training.enhancement import PosePool
 from onetoall_cli.training.latents import LatentCache
@@ -138,7 +138,7 @@ def _detect(file: Path, detector: str) -> PoseSequence:
     video = open_video(file)
     frames = ((frame.image, frame.time) for frame in video)
     with open_detector(detector) as opened:
-        return detect_poses(frames, opened, width=video.width, height=video.height, fps=float(video.fps))
+        return find_people(frames, opened, width=video.width, height=video.height, fps=float(video.fps))
 
 
 def _on_screen(frames: Iterator, wanted: list[float]) -> Iterator[NDArray[np.uint8]]:

@@ -8,15 +8,15 @@ from diffusers import AutoencoderKLWan
 from typer.testing import CliRunner
 from untrained_model import build_untrained_model
 
+from onetoall_cli.animator import load
+from onetoall_cli.bench.long_video import long_video
 from onetoall_cli.bench.measure import BenchJob, run
 from onetoall_cli.bench.networks import random_inputs, random_network
 from onetoall_cli.bench.quality import EXACT, approximations, compare, held_out_inputs
-from onetoall_cli.bench.scaling import long_video, series
+from onetoall_cli.bench.scaling import series
 from onetoall_cli.bench.steps import WORKS, vae_work, work
 from onetoall_cli.cli import app
-from onetoall_cli.evaluation.subjects import open_subject
 from onetoall_cli.runtime.peak_memory import read_peak, start_peak
-from onetoall_cli.sampling.presets import Approximation
 
 SMALL = {
     "num_attention_heads": 2,
@@ -107,12 +107,12 @@ def test_scaling_varies_one_thing_at_a_time():
 
 
 def test_approximations_are_compared_with_the_exact_frames(model):
-    subject = open_subject(str(model), torch.device("cpu"), torch.bfloat16)
+    subject = load(model, device="cpu", dtype="bfloat16")
     inputs = held_out_inputs(subject, 2, 5)
     ways = {
-        EXACT: Approximation(),
-        "same": Approximation(cache="taylor", cache_strength=1),
-        "one": Approximation(steps=1),
+        EXACT: {},
+        "same": {"cache": "taylor", "cache_strength": 1.0},
+        "one": {"steps": 1},
     }
     exact, same, one = compare(subject, inputs, ways)
     assert (exact.name, exact.speed, exact.ssim) == ("exact", 1.0, pytest.approx(1.0))

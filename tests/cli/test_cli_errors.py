@@ -95,7 +95,7 @@ def test_an_unexpected_error_is_a_bug_message_without_traceback(onetoall, model,
     def broken(*_, **__):
         raise ZeroDivisionError("x")
 
-    monkeypatch.setattr("onetoall_cli.cli.animate.read_inputs", broken)
+    monkeypatch.setattr("onetoall_cli.animator.animator.align_inputs", broken)
     result = onetoall("animate", reference, dance, "--model", model)
     assert result.exit_code == 1
     assert "bug" in result.err and "Traceback" not in result.err
@@ -170,7 +170,7 @@ def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(
         monkeypatch.setattr(report, "_stop_signal", signal.SIGINT)
         raise RuntimeError("pybind11::error_already_set")
 
-    monkeypatch.setattr("onetoall_cli.cli.animate.read_inputs", interrupted)
+    monkeypatch.setattr("onetoall_cli.animator.animator.align_inputs", interrupted)
     result = onetoall("animate", reference, dance, "--model", model)
     assert result.exit_code == 130
     assert "Interrupted" in result.err and "bug" not in result.err

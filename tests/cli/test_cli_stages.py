@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FRAMES, RATE, real_poses
+from command_fixtures import FRAMES, RATE, real_poses
 
 from onetoall_cli.cli.completion import SHELLS, completion_script
 from onetoall_cli.media import open_video, read_picture, write_picture

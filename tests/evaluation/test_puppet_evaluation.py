@@ -9,6 +9,7 @@ import torch
 from typer.testing import CliRunner
 from untrained_model import build_untrained_model
 
+from onetoall_cli.animator import Animator, load
 from onetoall_cli.cli import app
 from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation import (
@@ -16,7 +17,6 @@ from onetoall_cli.evaluation import (
     as_markdown,
     as_text,
     evaluate,
-    open_subject,
     targets,
     write_markdown,
 )
@@ -24,7 +24,6 @@ from onetoall_cli.evaluation.metrics import border_ratio
 from onetoall_cli.evaluation.puppet_evaluation import BASELINES, COPY, FILLED, Evaluation, Figure, summed_up
 from onetoall_cli.evaluation.segment_borders import drawn_start, joined_length
 from onetoall_cli.puppets import MOVE_FRAMES, sample_pair
-from onetoall_cli.runtime import pick_dtype
 from onetoall_cli.sampling import plan_segments
 
 CPU = torch.device("cpu")
@@ -38,13 +37,13 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def subject(model):
-    return replace(open_subject(str(model), CPU, pick_dtype("auto", CPU)), name="untrained")
+    return load(model, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def evaluation(subject) -> Evaluation:
     seen = []
-    result = evaluate([subject], PLAN, examples=1, progress=lambda done, total: seen.append((done, total)))
+    result = evaluate({"untrained": subject}, PLAN, examples=1, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 8) for done in range(1, 9)]
     return result
 
@@ -118,10 +117,11 @@ def test_without_the_references_pose_another_picture_is_made(subject) -> None:
 
     case = make_case("transfer", "test", 0, width=32, height=48, frames=1, canvas_short_side=120)
     black = replace(case.conditioning, reference_pose=np.zeros_like(case.conditioning.reference_pose))
-    without = replace(subject, reference_pose=False)
-    given = [each.animate(case.conditioning, seed=1, segment_frames=9) for each in (without, subject)]
-    wanted = subject.animate(black, seed=1, segment_frames=9)
-    np.testing.assert_array_equal(given[0], wanted)
+    location = replace(subject.engine.location, defaults=replace(subject.defaults, reference_pose=False))
+    without = Animator(location, subject.engine.settings)
+    (given,) = without.animate(case.conditioning, seed=1)
+    (wanted,) = subject.animate(black, seed=1)
+    np.testing.assert_array_equal(given, wanted)
     assert case.conditioning.reference_pose.any()
 
 

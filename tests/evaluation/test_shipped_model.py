@@ -4,13 +4,12 @@ The full figures are in its model card; `onetoall evaluate tiny` prints them.
 """
 
 import pytest
-import torch
 
-from onetoall_cli.evaluation import EvaluationPlan, evaluate, open_subject
+from onetoall_cli.animator import load
+from onetoall_cli.evaluation import EvaluationPlan, evaluate
 from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation
 from onetoall_cli.hub import locate_model
 from onetoall_cli.hub.location import SHIPPED
-from onetoall_cli.runtime import pick_dtype
 
 TASKS = ("misaligned", "transfer")
 # A little worse than measured on these puppets when it was shipped: 18.0 and 18.9 dB, 0.81 and 0.84, 5.3 and 4.9 %.
@@ -28,9 +27,10 @@ def test_it_is_small_and_says_what_it_is() -> None:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    cpu = torch.device("cpu")
-    tiny = open_subject("tiny", cpu, pick_dtype("auto", cpu))
-    return evaluate([tiny], EvaluationPlan(tasks=TASKS, count=PUPPETS, joins=3, pool=4, width=192, height=288))
+    return evaluate(
+        {"tiny": load("tiny", device="cpu")},
+        EvaluationPlan(tasks=TASKS, count=PUPPETS, joins=3, pool=4, width=192, height=288),
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.media import FrameFolderWriter, VideoWriter, probe, read_metadata, write_picture
+from onetoall_cli.media.containers import WRITTEN
 
 SETTINGS = {
     "title": 'Two = "three"; it\'s ünïcödé 舞',
@@ -20,16 +21,19 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".gif", ".png", ".jpg", ".webp"])
-def test_settings_come_back_from_every_kind_of_output(tmp_path, suffix):
-    path = tmp_path / f"out{suffix}"
-    if suffix in (".png", ".jpg", ".webp"):
-        write_picture(path, picture(1), SETTINGS)
-    else:
-        with VideoWriter(path, WIDTH, HEIGHT, fps=25, metadata=SETTINGS) as writer:
-            for number in range(3):
-                writer.write(picture(number))
-    assert read_metadata(path) == SETTINGS
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("suffix", [suffix for suffix, row in WRITTEN.items() if row.video])
+def test_settings_come_back_from_every_kind_of_video(tmp_path, suffix, frames):
+    with VideoWriter(tmp_path / f"out{suffix}", WIDTH, HEIGHT, fps=25, metadata=SETTINGS) as writer:
+        for number in range(frames):
+            writer.write(picture(number))
+    assert read_metadata(tmp_path / f"out{suffix}") == SETTINGS
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix, row in WRITTEN.items() if row.picture])
+def test_settings_come_back_from_every_kind_of_picture(tmp_path, suffix):
+    write_picture(tmp_path / f"out{suffix}", picture(1), SETTINGS)
+    assert read_metadata(tmp_path / f"out{suffix}") == SETTINGS
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

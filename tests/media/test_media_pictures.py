@@ -242,7 +242,7 @@ def test_a_lossy_picture_written_keeps_its_colours(tmp_path, name):
     assert np.abs(read_picture(tmp_path / name).astype(int) - PICTURE).mean() < 3
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a", "a.gif"])
+@pytest.mark.parametrize("name", ["a.mp4", "a", "a.gif", "a.apng"])
 def test_a_suffix_that_is_not_written_is_refused(tmp_path, name):
     with pytest.raises(BadInput, match=r"Use \.png, \.jpg"):
         write_picture(tmp_path / name, PICTURE)

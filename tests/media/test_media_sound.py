@@ -264,5 +264,5 @@ def test_long_sound_is_read_as_the_pictures_advance(tmp_path):
     with VideoWriter(tmp_path / "v.mp4", WIDTH, HEIGHT, fps=25, audio=Audio(song)) as writer:
         for number in range(25):
             writer.write(picture(number))
-        time, _ = next(writer._soundtrack._packets)
+        time, _ = next(writer._file._soundtrack._packets)
         assert time < 1.0

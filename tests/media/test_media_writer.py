@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import logging
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -14,9 +13,11 @@ from made_media import HEIGHT, WIDTH, beep, make_video, number_of, picture
 from PIL import Image
 
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.media import FrameFolderWriter, VideoWriter, open_video, output_format, writer
+from onetoall_cli.media import FrameFolderWriter, VideoWriter, movie_writer, open_video, video_format
+from onetoall_cli.media.animated import GifFile
+from onetoall_cli.media.containers import WRITTEN
 
-SUFFIXES = [".mp4", ".mov", ".mkv", ".webm", ".gif"]
+SUFFIXES = [suffix for suffix, row in WRITTEN.items() if row.video]
 
 
 def write(path, numbers, *, fps=25, times=None, durations=None, **options):
@@ -54,7 +55,7 @@ TIMES = [0, 0.033, 0.07, 0.5, 0.54, 1.2, 1.25, 1.3]
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_times_given_are_kept_and_the_last_frame_lasts_as_long_as_asked(tmp_path, suffix):
     path = write(tmp_path / f"v{suffix}", range(8), times=TIMES, durations=[None] * 7 + [0.7])
-    accuracy = {".mp4": 1e-5, ".mov": 1e-5, ".gif": 6e-3}.get(suffix, 1e-3)
+    accuracy = {".mp4": 1e-5, ".mov": 1e-5, ".apng": 1e-5, ".gif": 6e-3}.get(suffix, 1e-3)
     assert played(path) == (list(range(8)), pytest.approx(TIMES, abs=accuracy))
     assert open_video(path).duration == pytest.approx(2.0, abs=2 * accuracy)
 
@@ -72,12 +73,6 @@ def test_frames_without_a_time_follow_the_ones_with(tmp_path):
     assert played(path)[1] == pytest.approx([0, 0.3, 0.5, 0.6])
 
 
-def test_a_gif_drops_frames_too_short_for_any_player(tmp_path):
-    path = write(tmp_path / "v.gif", range(30), fps=100)
-    numbers, times = played(path)
-    assert numbers == list(range(0, 30, 2)) and times == pytest.approx([index / 50 for index in range(15)])
-
-
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
 def test_odd_sizes_gain_a_column_and_a_row(tmp_path, suffix):
     image = picture(11, 97, 65)
@@ -87,12 +82,6 @@ def test_odd_sizes_gain_a_column_and_a_row(tmp_path, suffix):
     assert frame.image.shape == (66, 98, 3)
     assert number_of(frame.image) == 11
     assert np.abs(frame.image[:65, -1].astype(int) - image[:, -1]).mean() < 10
-
-
-def test_a_gif_keeps_its_odd_size(tmp_path):
-    with VideoWriter(tmp_path / "v.gif", 97, 65, fps=25) as video:
-        video.write(picture(11, 97, 65))
-    assert next(iter(open_video(tmp_path / "v.gif"))).image.shape == (65, 97, 3)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".mov", "h264"), (".mkv", "h264"), (".webm", "vp9")])
@@ -154,7 +143,7 @@ def test_a_failure_while_finishing_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer, "add_gif_comment", interrupted)
+    monkeypatch.setattr(GifFile, "finish", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "v.gif", range(3), metadata={"seed": 1})
     assert not list(tmp_path.iterdir())
@@ -201,7 +190,7 @@ def test_a_full_disk_is_said_and_nothing_left(tmp_path, monkeypatch, suffix):
             return original(path, mode, **options)
         return original(FullDisk(Path(path), 20_000), mode, format=formats.get(suffix, suffix[1:]), **options)
 
-    monkeypatch.setattr(writer.av, "open", open_on_a_full_disk)
+    monkeypatch.setattr(movie_writer.av, "open", open_on_a_full_disk)
     noise = np.random.default_rng(0)
     path = tmp_path / f"v{suffix}"
     with pytest.raises(OutOfResources, match="disk is full"), VideoWriter(path, WIDTH, HEIGHT, fps=25, crf=1) as video:
@@ -215,10 +204,10 @@ def test_a_full_disk_is_said_and_nothing_left(tmp_path, monkeypatch, suffix):
 
 @pytest.mark.parametrize("name", ["v.avi", "v", "v.txt", "v.png"])
 def test_a_suffix_that_cannot_be_written_is_refused_before_any_work(tmp_path, name):
-    with pytest.raises(BadInput, match=r"Use \.mp4, \.mov, \.mkv, \.webm, \.gif"):
+    with pytest.raises(BadInput, match=r"Use \.mp4, \.mov, \.mkv, \.webm, \.gif, \.apng, \.webp\."):
         VideoWriter(tmp_path / name, 64, 64, fps=25)
     with pytest.raises(BadInput):
-        output_format(tmp_path / name)
+        video_format(tmp_path / name)
 
 
 def test_capital_suffixes_are_suffixes(tmp_path):
@@ -280,13 +269,6 @@ def test_writing_says_nothing_on_stderr(tmp_path, capfd):
     for suffix in SUFFIXES:
         write(tmp_path / f"v{suffix}", range(3))
     assert capfd.readouterr().err == ""
-
-
-def test_a_gif_warns_that_it_has_no_sound(tmp_path, caplog):
-    source = open_video(make_video(tmp_path / "in.mp4", range(5), sound=beep(0, 0.2)))
-    with caplog.at_level(logging.WARNING):
-        write(tmp_path / "v.gif", range(5), audio=source.audio)
-    assert "a GIF cannot carry any" in caplog.text
 
 
 # Folders of frames

@@ -6,7 +6,7 @@ import pytest
 from onnx_people import GREEN, RED, backdrop, paint
 
 from onetoall_cli.errors import BadInput, ModelMissing
-from onetoall_cli.pose import detect_poses, open_detector, select_person
+from onetoall_cli.pose import find_people, open_detector, select_person
 from onetoall_cli.pose.detect import DETECTORS, detector_files, installed_detectors
 from onetoall_cli.pose.detectors import Detector
 from onetoall_cli.pose.detectors.cuts import CutFinder
@@ -39,7 +39,7 @@ def spots(*columns, width=100):
 
 
 def detect(frames, **options):
-    return detect_poses(frames, Spots(), **{"width": 100, "height": 50, "fps": 10, **options})
+    return find_people(frames, Spots(), **{"width": 100, "height": 50, "fps": 10, **options})
 
 
 class TestOpening:
@@ -145,7 +145,7 @@ class TestClip:
             paint(image, right, (240 - i, 30, 330 - i, 220), marker=4)
             frames.append((image, i / 25))
         with open_detector("vitpose", device="cpu", locate=files.get) as detector:
-            sequence = detect_poses(frames, detector, width=400, height=240, fps=25)
+            sequence = find_people(frames, detector, width=400, height=240, fps=25)
         assert sequence.people == 2
         x = sequence.keypoints[..., 0, 0]
         assert ((x[:3] < 200) != (x[3:] < 200)).all()

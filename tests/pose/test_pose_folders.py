@@ -7,7 +7,7 @@ from openpose_files import CASES, frame, openpose_person
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
-from onetoall_cli.pose.frame_folders import holds_poses
+from onetoall_cli.pose.frame_folders import is_pose_file
 
 
 def test_a_folder_of_openpose_files_is_read_in_numeric_order(tmp_path):
@@ -69,9 +69,9 @@ def test_the_folders_that_went_wrong_are_17_frames(name):
 def test_a_folder_is_of_poses_or_of_pictures_by_what_is_in_it(tmp_path, names, poses):
     for name in names:
         (tmp_path / name).touch()
-    assert holds_poses(tmp_path) is poses
+    assert is_pose_file(tmp_path) is poses
 
 
 def test_a_file_is_of_poses_by_its_name(tmp_path):
     names = ["a.json", "a.NPY", "a.npz", "a.mp4", "a.png", "a"]
-    assert [holds_poses(tmp_path / name) for name in names] == [True, True, True, False, False, False]
+    assert [is_pose_file(tmp_path / name) for name in names] == [True, True, True, False, False, False]

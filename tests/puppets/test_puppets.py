@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from onetoall_cli.align import align
+from onetoall_cli.alignment import align
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import sample_identity, sample_pair, sample_scene
 from onetoall_cli.puppets import skeleton as sk

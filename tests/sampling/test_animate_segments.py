@@ -8,7 +8,7 @@ import pytest
 import torch
 from untrained_model import build_untrained_model
 
-from onetoall_cli.align import Conditioning
+from onetoall_cli.alignment import Conditioning
 from onetoall_cli.errors import OnetoallError
 from onetoall_cli.hub import locate_model
 from onetoall_cli.pose import PoseSequence

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation import open_subject
 from onetoall_cli.hub import locate_model
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.training.checkpoints import load_checkpoint
-from onetoall_cli.training.export import export_run, generation_defaults
+from onetoall_cli.training.export import export_run, generation_defaults, load_model_or_run
 from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.trainer import train
@@ -60,9 +59,9 @@ def test_a_checkpoint_gives_its_averaged_weights(run, tmp_path) -> None:
 
 
 def test_a_run_without_the_references_pose_is_measured_without_it(run) -> None:
-    subject = open_subject(str(run.output), CPU, torch.float32)
-    assert (subject.name, subject.face, subject.reference_pose) == ("arm", "full", False)
-    named = open_subject(str(run.output / "checkpoints" / "step-0000002"), CPU, torch.float32)
+    subject = load_model_or_run(str(run.output))
+    assert (subject.name, subject.defaults.face, subject.defaults.reference_pose) == ("arm", "full", False)
+    named = load_model_or_run(str(run.output / "checkpoints" / "step-0000002"))
     assert named.name == "arm @ 2"
 
 

@@ -1,0 +1,212 @@
+"""Brings reference and motion together: the whole of alignment in the order it happens.
+
+Both are first brought into one plane (the driver's frame in "pose" mode, the reference picture otherwise); then one
+view of that plane onto the output canvas is chosen and applied to both alike.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.alignment.anchor import PIN_NAMES, Anchor, check_people, choose_anchor
+from onetoall_cli.alignment.canvas import Box, Fit, cover, movement_box, union, view
+from onetoall_cli.alignment.conditioning import Conditioning
+from onetoall_cli.alignment.decision import Decision, decide
+from onetoall_cli.alignment.retargeting import retarget
+from onetoall_cli.alignment.similarity import Similarity
+from onetoall_cli.alignment.translation import BodyScale, body_scale, height_scale, lay_over, place
+from onetoall_cli.errors import BadInput
+from onetoall_cli.pose import PoseSequence
+from onetoall_cli.pose.cropping import on_canvas
+from onetoall_cli.pose.drawing import Face, Head
+
+Mode = Literal["auto", "none", "pose", "ref"]
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """Where reference and driver meet, and what that says about how to align them."""
+
+    anchor: Anchor
+    mode: Literal["pose", "ref"]  # as asked, or as decided
+    scale: BodyScale
+    over: Similarity  # reference pixels -> driver pixels
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Reference and motion in one plane."""
+
+    reference: Similarity  # reference pixels -> plane
+    driver: Similarity  # driver pixels -> plane; what the motion as a whole went through
+    keypoints: NDArray  # of the motion in the plane, (frames, 133, 3)
+    frame: Box  # the picture the plane belongs to
+    movement: Box | None  # where the body goes
+    content: Box | None  # what `fit="motion"` has to show
+
+
+def align(
+    reference: NDArray[np.uint8],
+    reference_pose: PoseSequence,
+    motion: PoseSequence,
+    *,
+    width: int,
+    height: int,
+    mode: Mode = "auto",
+    anchor: int | None = None,
+    fit: Fit = "crop",
+    face: Literal["auto"] | Face = "auto",
+    head: Literal["auto"] | Head = "auto",
+    canvas_short_side: int = 2160,
+) -> Conditioning:
+    """Make the network's input from a reference and a motion.
+
+    Args:
+        reference: uint8 (h, w, 3) RGB.
+        reference_pose: One frame, one person, in pixels of `reference` (or of another size of it).
+        motion: One person's motion, in pixels of its own frame.
+        width: Output width in pixels, from `working_size`.
+        height: Output height in pixels.
+        mode: "pose": the reference is scaled and moved onto the motion, what it does not show is unknown; "ref": the
+            reference stays, the motion is carried to its proportions and place; "none": neither, the driver's frame is
+            laid on the reference's; "auto": "ref" for the same framing, else "pose" (see `decide`).
+        anchor: The frame where the two meet; None chooses it.
+        fit: What of the driver's frame ("pose" mode) or the reference picture (other modes) the canvas shows: "crop":
+            as much as covers it, the middle unless the body is elsewhere; "pad": all of it; "motion": as little as
+            holds the whole movement (and, except in "pose" mode, the reference picture).
+        face: How to draw the driver's face; "auto" by how well it fits the reference ("none" mode: "full").
+        head: How to draw the driver's head, likewise.
+        canvas_short_side: Of the canvas that poses are drawn on before they are shrunk.
+
+    Returns:
+        The conditioning. Its `meta` holds: `mode`, `requested_mode`, `why`; `anchor` (frame or None), `anchor_pin`,
+        `anchor_why`; `scale` and `shift` (reference picture to canvas, px) and `motion_scale`, `motion_shift` (driver
+        frame to canvas; in "ref" mode the body's factor, limbs have their own); `body_ratio` (driver over reference)
+        and `body_measure`; `fit`, `face`, `head`, `why_style`; `unknown` (share of the canvas, 0..1); `reference_size`,
+        `motion_size`, `size` (width, height).
+
+    Raises:
+        BadInput: no person in the reference or the motion, nothing shared to align at, an anchor that does not exist,
+            a pose of another picture, or a reference that would lie outside the output.
+    """
+    width, height = int(width), int(height)  # numpy integers are no JSON
+    pose = on_canvas(reference_pose.frame(0), reference.shape[1], reference.shape[0], "The reference pose")
+    check_people(pose.keypoints[0, 0], motion.keypoints[:, 0])
+    meeting = None if mode == "none" else _meet(pose, motion, mode, anchor)
+    if meeting is None:
+        plane = _untouched(pose, motion)
+    elif meeting.mode == "pose":
+        plane = _on_the_motion(motion, meeting)
+    else:
+        plane = _on_the_reference(pose, motion, meeting)
+    to_canvas = view(fit, plane.frame, plane.movement, plane.content, width, height)
+    where = plane.reference.then(to_canvas)
+    placed = place(reference, pose.keypoints[0, 0], where, width, height, canvas_short_side)
+    if placed.mask.all():
+        raise BadInput(
+            "The reference lies wholly outside the output frame, since the person does at the anchor frame.",
+            "Choose --fit motion or pad, another --anchor, or another output size.",
+        )
+    face_style: Face = face if face != "auto" else meeting.decision.face if meeting else "full"
+    head_style: Head = head if head != "auto" else meeting.decision.head if meeting else "full"
+    return Conditioning(
+        reference=placed.picture,
+        mask=placed.mask,
+        reference_pose=placed.pose,
+        motion=replace(motion, keypoints=to_canvas.keypoints(plane.keypoints)[:, None], width=width, height=height),
+        face=face_style,
+        head=head_style,
+        canvas_short_side=canvas_short_side,
+        meta={
+            **_story(mode, meeting, face_style, head_style),
+            **_numbers("", where),
+            **_numbers("motion_", plane.driver.then(to_canvas)),
+            "fit": fit,
+            "face": face_style,
+            "head": head_style,
+            "unknown": float(placed.mask.mean()),
+            "reference_size": [pose.width, pose.height],
+            "motion_size": [motion.width, motion.height],
+            "size": [width, height],
+        },
+    )
+
+
+def _meet(
+    pose: PoseSequence, motion: PoseSequence, mode: Literal["auto", "pose", "ref"], wanted: int | None
+) -> _Meeting:  # fmt: skip
+    reference = pose.keypoints[0, 0]
+    anchor = choose_anchor(reference, motion, wanted)
+    driver = motion.keypoints[anchor.frame, 0]
+    decision = decide(reference, (pose.width, pose.height), driver, (motion.width, motion.height))
+    chosen = decision.mode if mode == "auto" else mode
+    scale = (height_scale if chosen == "pose" else body_scale)(reference, driver)  # `retarget` goes by the latter
+    return _Meeting(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
+
+
+def _on_the_motion(motion: PoseSequence, meeting: _Meeting) -> _Plane:
+    """ "pose" mode: the driver's frame, with the reference laid over it."""
+    keypoints = motion.keypoints[:, 0]
+    movement = movement_box(keypoints)
+    return _Plane(meeting.over, Similarity(), keypoints, _frame(motion), movement, movement)
+
+
+def _on_the_reference(pose: PoseSequence, motion: PoseSequence, meeting: _Meeting) -> _Plane:
+    """ "ref" mode: the reference picture, with the motion carried to its proportions."""
+    keypoints = retarget(motion, pose, meeting.anchor).keypoints[:, 0]
+    return _over_the_picture(pose, meeting.over.inverse(), keypoints)
+
+
+def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
+    """ "none" mode: the reference picture, with the driver's frame laid over it whoever is where."""
+    laid = cover(_frame(motion), pose.width, pose.height)
+    keypoints = laid.keypoints(motion.keypoints[:, 0])
+    return _over_the_picture(pose, laid, keypoints)
+
+
+def _over_the_picture(pose: PoseSequence, driver: Similarity, keypoints: NDArray) -> _Plane:
+    """The reference picture's plane with a motion in it, of which the picture remains part."""
+    movement = movement_box(keypoints)
+    return _Plane(Similarity(), driver, keypoints, _frame(pose), movement, union(_frame(pose), movement))
+
+
+def _frame(sequence: PoseSequence) -> Box:
+    return (0.0, 0.0, float(sequence.width), float(sequence.height))
+
+
+def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict[str, Any]:
+    """What was chosen and why, as plain JSON."""
+    if meeting is None:
+        return {
+            "mode": "none",
+            "requested_mode": mode,
+            "why": 'Took "none" as asked: nothing is moved.',
+            "anchor": None,
+        }
+    decision, anchor = meeting.decision, meeting.anchor
+    if mode == "auto":
+        choice = f'Chose "{decision.mode}"'
+    elif mode == decision.mode:
+        choice = f'Took "{mode}" as asked, which auto would choose too'
+    else:
+        choice = f'Took "{mode}" as asked, where auto would choose "{decision.mode}"'
+    dimmed = " and ".join(f"{style} {part}" for part, style in (("face", face), ("head", head)) if style != "full")
+    because = f", since {decision.why_style}" if (face, head) == (decision.face, decision.head) else ""
+    return {
+        "mode": meeting.mode,
+        "requested_mode": mode,
+        "why": f"{choice}: {decision.why}" + (f"; {dimmed}{because}." if dimmed else "."),
+        "why_style": decision.why_style,
+        "anchor": anchor.frame,
+        "anchor_pin": PIN_NAMES[anchor.pin],
+        "anchor_why": anchor.why,
+        "body_ratio": meeting.scale.ratio,
+        "body_measure": meeting.scale.measure,
+    }
+
+
+def _numbers(prefix: str, placed: Similarity) -> dict[str, Any]:
+    return {f"{prefix}scale": placed.scale, f"{prefix}shift": [placed.dx, placed.dy]}

@@ -1,0 +1,41 @@
+"""A new motion put where an existing clip ends, so that the person goes on from where they stand."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from onetoall_cli.alignment.anchor import choose_anchor
+from onetoall_cli.alignment.translation import height_scale, lay_over
+from onetoall_cli.errors import BadInput
+from onetoall_cli.pose import PoseSequence
+
+
+def continue_motion(tail: PoseSequence, motion: PoseSequence, *, frames: int, fps: float) -> PoseSequence:
+    """The last poses of a clip followed by `motion`, which is scaled and shifted as a whole to begin where they end.
+
+    Args:
+        tail: One person's last poses in the clip, in its pixels; where there are fewer than `frames`, the first holds.
+        motion: One person's motion, in pixels of its own frame.
+        frames: How many poses of the clip to put in front.
+        fps: The clip's frame rate, which the whole gets.
+
+    Returns:
+        `frames` poses of the clip and then the motion, on the clip's canvas.
+
+    Raises:
+        BadInput: the tail's last pose and the motion's first seen share no point to be laid over each other.
+    """
+    motion = motion.resampled(fps)
+    beginning = int(motion.present()[:, 0].argmax())  # the first frame that shows the person
+    last, first = tail.keypoints[-1, 0], motion.keypoints[beginning, 0]
+    try:
+        pin = choose_anchor(last, motion, wanted=beginning).pin
+    except BadInput as error:
+        raise BadInput(
+            "The clip's end and the motion's beginning share no shoulder, hip or nose to be joined at.",
+            "Begin the motion elsewhere with --start, or give the clip's poses with --clip-pose FILE.",
+        ) from error
+    onto = lay_over(first, last, pin, height_scale(first, last).ratio)
+    held = np.repeat(tail.keypoints[:1], max(0, frames - len(tail)), axis=0)
+    keypoints = np.concatenate([held, tail.keypoints[-frames:], onto.keypoints(motion.keypoints)])
+    return replace(tail, keypoints=keypoints.astype(np.float32), fps=fps, times=None)

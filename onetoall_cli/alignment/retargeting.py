@@ -1,0 +1,283 @@
+"""Retargeting: the driver's motion on a body of the reference's proportions, in pixels of the reference picture.
+
+Each limb keeps its direction in every frame and takes the length that makes it the reference's at the anchor frame.
+Lengths are only ever compared as pixels with pixels of the same picture, so shapes and sizes of pictures do not matter.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.alignment.anchor import Anchor
+from onetoall_cli.alignment.similarity import Similarity
+from onetoall_cli.alignment.skeleton import (
+    FOREARMS,
+    NECK,
+    SEEN_SCORE,
+    SHINS,
+    THIGHS,
+    UPPER_ARMS,
+    distance,
+    seen,
+    with_neck,
+)
+from onetoall_cli.alignment.translation import body_scale, lay_over
+from onetoall_cli.pose import PoseSequence
+from onetoall_cli.pose import keypoints as kp
+
+Bone = tuple[int, int]  # from, to: rows of `with_neck`
+
+# The body as a tree: left and right bones, parents before children.
+LIMBS: tuple[tuple[Bone, Bone], ...] = (
+    ((NECK, kp.LEFT_SHOULDER), (NECK, kp.RIGHT_SHOULDER)),
+    UPPER_ARMS,
+    FOREARMS,
+    ((NECK, kp.LEFT_HIP), (NECK, kp.RIGHT_HIP)),
+    THIGHS,
+    SHINS,
+    ((NECK, kp.NOSE), (NECK, kp.NOSE)),  # in the middle, so its own mirror image
+    ((kp.NOSE, kp.LEFT_EYE), (kp.NOSE, kp.RIGHT_EYE)),
+    ((kp.LEFT_EYE, kp.LEFT_EAR), (kp.RIGHT_EYE, kp.RIGHT_EAR)),
+)
+LEFT_FOOT, RIGHT_FOOT = slice(kp.LEFT_BIG_TOE, kp.RIGHT_BIG_TOE), slice(kp.RIGHT_BIG_TOE, kp.FEET.stop)
+# What hangs on a joint and keeps its shape, as (joint, rows).
+HANGING = (
+    (kp.LEFT_WRIST, kp.LEFT_HAND),
+    (kp.RIGHT_WRIST, kp.RIGHT_HAND),
+    (kp.LEFT_ANKLE, LEFT_FOOT),
+    (kp.RIGHT_ANKLE, RIGHT_FOOT),
+)
+ANKLES = (kp.LEFT_ANKLE, kp.RIGHT_ANKLE)
+FEET_ROWS = (*ANKLES, *range(kp.FEET.start, kp.FEET.stop))
+
+# Rows of the face's landmarks (iBUG 68) in the 133: the outer eye corners give the width, the bridge of the nose and
+# the chin the height (as in the research code).
+NOSE_TIP = kp.FACE.start + 30
+EYE_CORNERS = (kp.FACE.start + 36, kp.FACE.start + 45)
+BRIDGE_TO_CHIN = (kp.FACE.start + 27, kp.FACE.start + 8)
+
+# A limb that would need more than this times the body's own factor, and is drawn shorter than 1 / this of its full
+# length at the anchor, points at the camera there. Left and right further apart than this do not both tell the truth.
+# (The factor of the anchor's symmetry.)
+FORESHORTENED = 1.5
+# No figure, drawn ones included, has a limb this many times out of its body's proportions: such a length is a mistake.
+OUT_OF_PROPORTION = 4.0
+# A limb's full length is the longest it is seen, but for the few longest frames, where detectors err.
+FULL_LENGTH_QUANTILE = 0.95
+SHORTEST = 1e-6  # px
+BLOCK = 1024  # frames rebuilt at a time, which bounds the memory of a long motion
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """By how much each part of the driver's body grows to become the reference's.
+
+    Attributes:
+        body: One factor for the whole, by which also the way travelled grows.
+        limbs: Factor of the limb ending in each row of `with_neck`, (134,).
+        face: Factors of the face's width and height.
+    """
+
+    body: float
+    limbs: NDArray[np.float64]
+    face: tuple[float, float]
+
+
+def retarget(motion: PoseSequence, reference_pose: PoseSequence, anchor: Anchor) -> PoseSequence:
+    """Carry a motion over to the reference's proportions and place.
+
+    - Where reference and driver are the same, nothing changes.
+    - Each limb has the reference's length at the anchor, except one that is foreshortened there out of all
+      proportion; limbs the reference does not show take over from their mirror image, then from the limb before them.
+    - The lowest foot stays as far above the reference's ground line as the driver's is above the driver's, times the
+      body's factor, where feet are seen in both; otherwise the neck keeps its place.
+    - Hands and feet keep their shape, grow by the body's factor and hang on their joints; the face keeps its
+      expression, gets the reference's width and height, and stays on the nose.
+
+    The body's factor is that of `body_scale`; the way travelled grows by it too.
+
+    Args:
+        motion: One person's motion, in pixels of the driver's frame.
+        reference_pose: One frame, one person, in pixels of the reference.
+        anchor: From `choose_anchor`; its pin is put on the reference's there, unless the ground says otherwise.
+
+    Returns:
+        The motion in pixels of the reference, whose canvas it takes; unseen points are (0, 0, 0). Points may lie
+        outside the canvas.
+    """
+    reference, frames = with_neck(reference_pose.keypoints[0, 0]), with_neck(motion.keypoints[:, 0])
+    body = body_map(reference_pose.keypoints[0, 0], motion.keypoints[anchor.frame, 0], anchor.pin)
+    factors = proportions(reference, frames, anchor.frame, body.scale)
+    moved = np.concatenate(
+        [_rebuilt(frames[start : start + BLOCK], factors, body) for start in range(0, len(frames), BLOCK)]
+    )
+    moved[..., 1] += _to_the_ground(reference, frames, moved, anchor.frame, body.scale)[:, None]
+    keypoints = np.concatenate([moved, frames[..., 2:]], axis=-1)[:, : kp.COUNT]
+    keypoints = np.where(keypoints[..., 2:] > 0, keypoints, 0.0)
+    return replace(motion, keypoints=keypoints[:, None], width=reference_pose.width, height=reference_pose.height)
+
+
+def body_map(reference: NDArray, driver: NDArray, pin: int) -> Similarity:
+    """From driver to reference pixels, as far as one scale and one shift can bring the bodies (133, 3) together."""
+    return lay_over(reference, driver, pin, body_scale(reference, driver).ratio).inverse()
+
+
+def proportions(reference: NDArray, frames: NDArray, anchor: int, body: float) -> Proportions:
+    """Measure the reference (134, 3) against the driver's frames (frames, 134, 3) at frame `anchor`."""
+    limbs = np.full(NECK + 1, body)
+    for left, right in LIMBS:
+        measured = [_limb_factor(reference, frames, anchor, bone, body) for bone in (left, right)]
+        inherited = (limbs[left[0]], limbs[right[0]])
+        limbs[left[1]], limbs[right[1]] = _agreed(measured, inherited, body)
+    eyes = math.sqrt(limbs[kp.LEFT_EYE] * limbs[kp.RIGHT_EYE])
+    return Proportions(body, limbs, _face_factors(reference, frames[anchor], eyes, body))
+
+
+def _limb_factor(reference: NDArray, frames: NDArray, anchor: int, bone: Bone, body: float) -> float | None:
+    """Reference length over the driver's; None where it cannot be measured or cannot be true."""
+    if not (seen(reference, *bone) and seen(frames[anchor], *bone)):
+        return None
+    target, length = float(distance(reference, *bone)), float(distance(frames[anchor], *bone))
+    if min(target, length) < SHORTEST:
+        return None
+    if target / length > FORESHORTENED * body:
+        full = float(np.quantile(distance(frames, *bone)[seen(frames, *bone)], FULL_LENGTH_QUANTILE))
+        if full > FORESHORTENED * length:
+            length = full
+    return _credible(target / length, body)
+
+
+def _credible(factor: float, body: float) -> float | None:
+    return factor if 1 / OUT_OF_PROPORTION <= factor / body <= OUT_OF_PROPORTION else None
+
+
+def _agreed(measured: list[float | None], inherited: tuple[float, float], body: float) -> tuple[float, float]:
+    """The factors of a left and a right limb, from what was measured and what the limbs before them have.
+
+    Each keeps its own; but where they are further apart than a body's sides can be, one of the two is foreshortened,
+    and both take the one nearer the body's factor. One that was not measured takes the other's.
+    """
+    known = [factor for factor in measured if factor is not None]
+    if not known:
+        return inherited
+    left, right = known[0], known[-1]
+    if max(left, right) > FORESHORTENED * min(left, right):
+        nearest = min(left, right, key=lambda factor: abs(math.log(factor / body)))
+        return nearest, nearest
+    return left, right
+
+
+def _face_factors(reference: NDArray, driver: NDArray, eyes: float, body: float) -> tuple[float, float]:
+    """Factors of the face's width and height; one that cannot be measured is as the other, or as the eyes'."""
+    measured = []
+    for line in (EYE_CORNERS, BRIDGE_TO_CHIN):
+        length = float(distance(driver, *line))
+        usable = seen(reference, *line) and seen(driver, *line) and length > SHORTEST
+        measured.append(_credible(float(distance(reference, *line)) / length, body) if usable else None)
+    width, height = measured
+    return width or height or eyes, height or width or eyes
+
+
+class _Body:
+    """The driver's body in all frames while it is rebuilt from the neck outwards.
+
+    A joint that a frame lacks passes on what it would hang on itself, so that a hand stays near the elbow when the
+    wrist is lost; a part with nothing to hang on is carried by the body's own map.
+    """
+
+    def __init__(self, frames: NDArray, body: Similarity) -> None:
+        self.old = frames[..., :2].copy()
+        self._present = frames[..., 2] > 0
+        for row, twin in (
+            (kp.NOSE, NOSE_TIP),
+            (kp.LEFT_WRIST, kp.LEFT_HAND.start),
+            (kp.RIGHT_WRIST, kp.RIGHT_HAND.start),
+        ):
+            self._stand_in(row, twin)
+        self.new = body.points(self.old)
+        # per frame and row: where to hang things on before and after, whether there is anything at all, and the
+        # factors of the limbs skipped to get there (their sum and number)
+        self._hold_old, self._hold_new = self.old.copy(), self.new.copy()
+        self._held = self._present.copy()
+        self._skipped = np.zeros(self._held.shape)
+        self._gap = np.zeros(self._held.shape)
+
+    def _stand_in(self, row: int, twin: int) -> None:
+        """The nose is a landmark of the face too, and the wrists are points of the hands: either will do."""
+        lost = ~self._present[:, row] & self._present[:, twin]
+        self.old[lost, row] = self.old[lost, twin]
+        self._present[lost, row] = True
+
+    def hang(self, joint: int, rows: slice, factor: float) -> None:
+        """Put `rows` where they are from `joint` in the driver, times `factor`."""
+        offset = self.old[:, rows] - self._hold_old[:, [joint]]
+        mean = (self._skipped[:, joint] + factor) / (self._gap[:, joint] + 1)
+        hung = self._hold_new[:, [joint]] + mean[:, None, None] * offset
+        self.new[:, rows] = np.where(self._held[:, joint, None, None], hung, self.new[:, rows])
+
+    def grow(self, bone: Bone, factor: float) -> None:
+        """Hang the end of `bone` on its start, and let it carry what comes after."""
+        joint, end = bone
+        self.hang(joint, slice(end, end + 1), factor)
+        here = self._present[:, end]
+        for hold, points in ((self._hold_old, self.old), (self._hold_new, self.new)):
+            hold[:, end] = np.where(here[:, None], points[:, end], hold[:, joint])
+        self._held[:, end] = here | self._held[:, joint]
+        self._skipped[:, end] = np.where(here, 0.0, self._skipped[:, joint] + factor)
+        self._gap[:, end] = np.where(here, 0.0, self._gap[:, joint] + 1)
+
+    def stretch(self, joint: int, rows: slice, across: NDArray, width: float, height: float) -> None:
+        """Put `rows` around `joint`, `width` times as far along `across` (frames, 2) and `height` times up and down."""
+        offset = self.old[:, rows] - self._hold_old[:, [joint]]  # (frames, rows, 2)
+        along = (offset * across[:, None]).sum(axis=-1, keepdims=True) * across[:, None]
+        stretched = self._hold_new[:, [joint]] + width * along + height * (offset - along)
+        self.new[:, rows] = np.where(self._held[:, joint, None, None], stretched, self.new[:, rows])
+
+
+def _rebuilt(frames: NDArray, factors: Proportions, body: Similarity) -> NDArray:
+    """The driver's points with the reference's proportions, before they stand on its ground: (frames, 134, 2)."""
+    rebuilt = _Body(frames, body)
+    for bone in dict.fromkeys(bone for sides in LIMBS for bone in sides):
+        rebuilt.grow(bone, factors.limbs[bone[1]])
+    for joint, rows in HANGING:
+        # by the body's factor: what a forearm shows of its length says little about a hand, and an open hand beside
+        # a closed one nothing
+        rebuilt.hang(joint, rows, factors.body)
+    rebuilt.stretch(kp.NOSE, kp.FACE, _across_the_face(frames), *factors.face)
+    return rebuilt.new
+
+
+def _across_the_face(frames: NDArray) -> NDArray:
+    """The direction from eye to eye in each frame, (frames, 2), of length 1; level where the eyes are not seen."""
+    across = np.tile([1.0, 0.0], (len(frames), 1))
+    for a, b in ((kp.LEFT_EYE, kp.RIGHT_EYE), EYE_CORNERS):  # the better one last
+        line, length = frames[:, b, :2] - frames[:, a, :2], distance(frames, a, b)
+        usable = seen(frames, a, b) & (length > SHORTEST)
+        across[usable] = line[usable] / length[usable, None]
+    return across
+
+
+def _to_the_ground(reference: NDArray, frames: NDArray, moved: NDArray, anchor: int, body: float) -> NDArray:
+    """How far down each frame must go for the feet to stand on the reference's ground, (frames,) px.
+
+    Frames without feet take it from those around them, so that nothing jumps when a foot is lost.
+    """
+    rows = FEET_ROWS if seen(reference, *FEET_ROWS) and seen(frames[anchor], *FEET_ROWS) else ANKLES
+    ground, driver, result = (
+        _lowest(scores, points, rows)
+        for scores, points in ((reference[None], reference[None]), (frames, frames), (frames, moved))
+    )
+    with_feet = np.flatnonzero(np.isfinite(driver))
+    if not len(with_feet) or not np.isfinite(ground[0]):
+        return np.zeros(len(frames))
+    base = with_feet[np.abs(with_feet - anchor).argmin()]
+    wanted = ground[0] + body * (driver[with_feet] - driver[base])
+    return np.interp(np.arange(len(frames)), with_feet, wanted - result[with_feet])
+
+
+def _lowest(scores: NDArray, points: NDArray, rows: tuple[int, ...]) -> NDArray:
+    """The largest y of `rows` of `points` that have a good enough score, (frames,); -inf where none has."""
+    usable = scores[:, rows, 2] >= SEEN_SCORE
+    return np.where(usable, points[:, rows, 1], -np.inf).max(axis=1)

@@ -1,0 +1,176 @@
+"""What came of a run: frames that are made as they are asked for, and that save themselves whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.alignment import Conditioning
+from onetoall_cli.animator.engine import Engine
+from onetoall_cli.animator.plans import RunPlan
+from onetoall_cli.animator.records import make_record
+from onetoall_cli.animator.resolving import Resolved
+from onetoall_cli.animator.settings import VideoSettings, as_arguments
+from onetoall_cli.media import (
+    Audio,
+    FrameFolderWriter,
+    Video,
+    VideoWriter,
+    side_by_side,
+    write_picture,
+)
+from onetoall_cli.media.containers import WRITTEN
+from onetoall_cli.pose import PoseSequence
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A run that is ready to be made: iterating generates its frames one by one, in constant memory.
+
+    Every iteration generates anew, and gives the same frames; `save` is one iteration.
+
+    Attributes:
+        engine: The model that makes it.
+        arguments: The command and its inputs, as the record says them.
+        resolved: How it is sampled.
+        conditioning: The aligned input.
+        plan: What it takes.
+        audio: Sounds that `save` puts into a video.
+        clip: The clip that is continued, whose frames come first; None: there is none.
+        context: Its last frames, uint8 (H, W, 3) each.
+    """
+
+    engine: Engine
+    arguments: tuple[str, ...]
+    resolved: Resolved
+    conditioning: Conditioning
+    plan: RunPlan
+    audio: tuple[Audio, ...] = ()
+    clip: Video | None = None
+    context: tuple[NDArray[np.uint8], ...] | None = None
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """The frames, uint8 (H, W, 3)."""
+        return (frame for frame, _ in self.timed())
+
+    def timed(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
+        """The frames, uint8 (H, W, 3), with the second at which each is shown."""
+        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context)
+        if self.clip is None:
+            yield from zip(made, map(float, self.conditioning.motion.clock()), strict=True)
+            return
+        yield from ((frame.image, frame.time) for frame in self.clip)
+        end, rate = self.clip.duration, self.conditioning.motion.fps
+        yield from ((frame, end + index / rate) for index, frame in enumerate(made))
+
+    @property
+    def seed(self) -> int:
+        """Of the noise."""
+        return self.resolved.sampling.seed
+
+    def with_seed(self, seed: int) -> Result:
+        """The same run with other noise; nothing is read or detected again."""
+        generation = replace(self.resolved.generation, seed=seed)
+        sampling = replace(self.resolved.sampling, seed=seed)
+        return replace(self, resolved=replace(self.resolved, generation=generation, sampling=sampling))
+
+    def renamed(self, names: Mapping[Path, Path]) -> Result:
+        """The same run, whose record names its inputs otherwise: those files are about to be copied there."""
+        said = {str(old): str(new) for old, new in names.items()}
+        return replace(self, arguments=tuple(said.get(word, word) for word in self.arguments))
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        if self.clip is None:
+            return self.conditioning.motion.duration
+        assert self.context is not None
+        return self.clip.duration + (self.plan.frames - len(self.context)) / self.conditioning.motion.fps
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How it is made, as every output carries it; see `records`."""
+        memory, model = self.plan.memory, self.engine.settings
+        # what of the memory plan changes the result; where weights wait does not
+        model = replace(model, model=self.plan.model, quantize=memory.quantisation, tiling=memory.tiling)
+        arguments = [*self.arguments, *as_arguments(self.resolved.generation, model)]
+        result = {**self.plan.fields(), "fps": self.conditioning.motion.fps}
+        return make_record(arguments, model=self.engine.location, result=result)
+
+    def save(
+        self,
+        path: Path | str,
+        *,
+        video: VideoSettings = VideoSettings(),
+        frames: Path | None = None,
+        compare: Path | None = None,
+    ) -> int:
+        """Generate, and write a video (with the motion's clock and sound) or, of one frame, a picture.
+
+        Args:
+            path: Output file; its ending says what it becomes. It appears when all is done.
+            video: Quality and sound.
+            frames: A folder that also gets the frames as PNGs.
+            compare: A video of reference, pose and result side by side.
+
+        Returns:
+            How many frames were written.
+
+        Raises:
+            BadInput: an ending that cannot be written, or a place that cannot be.
+            OutOfResources: memory or disk do not suffice.
+        """
+        path = Path(path)
+        row = WRITTEN.get(path.suffix.lower())
+        if self.plan.frames == 1 and row is not None and row.picture is not None:
+            (picture,) = self
+            write_picture(path, picture, metadata=self.record)
+            return 1
+        return self._save_video(path, video, frames, compare)
+
+    def _save_video(self, path: Path, video: VideoSettings, frames: Path | None, compare: Path | None) -> int:
+        record = self.record
+        record["arguments"] += as_arguments(video)
+        motion, width, height = self.conditioning.motion, self.plan.width, self.plan.height
+        sounds: Sequence[Audio] = self.audio if video.audio else ()
+        common: dict[str, Any] = {"crf": video.crf, "audio": list(sounds), "metadata": record}
+        common["fps"] = frame_rate(motion.fps)
+        count = 0
+        with ExitStack() as stack:
+            main = stack.enter_context(VideoWriter(path, width, height, **common))
+            folder = stack.enter_context(FrameFolderWriter(frames, metadata=record)) if frames else None
+            beside = stack.enter_context(VideoWriter(compare, 3 * width, height, **common)) if compare else None
+            for frame, time in self.timed():
+                main.write(frame, time=time)
+                if folder:
+                    folder.write(frame)
+                if beside:
+                    (pose,) = self.conditioning.pose_frames(count, count + 1)
+                    beside.write(side_by_side([self.conditioning.reference, pose, frame], height), time=time)
+                count += 1
+        return count
+
+
+def write_clip(
+    path: Path, frames: Iterable[NDArray[np.uint8]], motion: PoseSequence, metadata: dict[str, Any] | None = None
+) -> None:
+    """Write frames of one size, uint8 (H, W, 3), each shown when the motion's frame of its number is."""
+    waiting = iter(frames)
+    first = next(waiting)
+    height, width = first.shape[:2]
+    with VideoWriter(path, width, height, fps=frame_rate(motion.fps), metadata=metadata) as video:
+        for frame, time in zip(chain([first], waiting), motion.clock(), strict=True):
+            video.write(frame, time=float(time))
+
+
+def frame_rate(fps: float) -> Fraction:
+    """The rate as the fraction a container stores: 29.97 is 30000/1001."""
+    return Fraction(fps).limit_denominator(1001)

@@ -1,0 +1,129 @@
+"""Video files out, by ffmpeg's encoders and muxers: pictures, sound on the same clock, settings as tags."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.media import colour
+from onetoall_cli.media.audio import Audio
+from onetoall_cli.media.containers import MovieFormat
+from onetoall_cli.media.metadata import metadata_text
+from onetoall_cli.media.soundtrack import Soundtrack
+from onetoall_cli.media.timeline import fine_tick
+
+_THREADS = "4"  # fixed, since x264's and VP9's bytes depend on it: one input, one output on every machine
+_SOUND_LAG = Fraction(1, 2)  # seconds the sound stays behind the pictures, so that it can still be cut at their end
+
+
+class MovieWriter:
+    """An .mp4, .mov, .mkv or .webm being written; the arguments are `VideoWriter`'s.
+
+    Attributes:
+        tick: seconds that the frames' times are multiples of.
+        shortest: ticks; a frame that follows another sooner is left out.
+    """
+
+    shortest = 1
+
+    def __init__(
+        self,
+        path: Path,
+        output: MovieFormat,
+        size: tuple[int, int],
+        frame_time: Fraction,
+        *,
+        crf: int,
+        audio: Sequence[Audio],
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
+        self.tick = fine_tick(frame_time)
+        self._path, self._output, self._size = path, output, size
+        self._rate, self._crf, self._audio, self._metadata = 1 / frame_time, crf, audio, metadata
+        self._lengths: dict[int, int] = {}  # ticks each frame inside the encoder is shown for, by its pts
+
+    def __enter__(self) -> "MovieWriter":
+        with ExitStack() as stack:
+            self._container = av.open(str(self._path), "w", options={"fflags": "+bitexact", **self._output.options})
+            stack.callback(self._close_quietly)
+            self._stream = self._add_pictures()
+            self._soundtrack = self._add_sound(stack)
+            if self._metadata is not None:
+                self._container.metadata["comment"] = metadata_text(self._metadata)
+                if "title" in self._metadata:
+                    self._container.metadata["title"] = str(self._metadata["title"])
+            self._exits = stack.pop_all()
+        return self
+
+    def encodable(self, image: NDArray[np.uint8]) -> av.VideoFrame:
+        """A copy of uint8 (height, width, 3) sRGB as the encoder takes it."""
+        rows, columns = self._padding
+        if rows or columns:
+            image = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+        return colour.to_yuv(np.ascontiguousarray(image))
+
+    def write(self, frame: av.VideoFrame, begin: int, end: int) -> None:
+        """Encode a frame, shown from `begin` to `end` ticks, and the sound up to it."""
+        frame.pts, frame.time_base = begin, self.tick
+        self._lengths[begin] = end - begin
+        self._mux(self._stream.encode(frame))
+        if self._soundtrack:
+            self._soundtrack.write_until(begin * self.tick - _SOUND_LAG)
+
+    def finish(self, end: int) -> None:
+        """Complete a file whose last frame ends at `end` ticks."""
+        if self._soundtrack:
+            self._soundtrack.finish(end * self.tick)
+        self._mux(self._stream.encode(None))
+        self._container.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.close()
+
+    def _add_pictures(self) -> av.VideoStream:
+        stream = self._container.add_stream(self._output.video, rate=self._rate, options=self._encoder_options())
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height = self._size[0] + self._padding[1], self._size[1] + self._padding[0]
+        context = stream.codec_context
+        context.time_base = self.tick
+        context.pix_fmt = "yuv420p"
+        context.color_primaries = context.color_trc = context.colorspace = colour.BT709
+        context.color_range = colour.LIMITED_RANGE
+        return stream
+
+    def _encoder_options(self) -> dict[str, str]:
+        if self._output.video == "libx264":
+            # No B-frames: with them MP4 cannot say how long the last frame of a variable rate is shown.
+            return {"crf": str(self._crf), "bf": "0", "threads": _THREADS}
+        return {"crf": str(round(self._crf * 63 / 51)), "b": "0", "cpu-used": "4", "threads": _THREADS}  # VP9's scale
+
+    def _add_sound(self, stack: ExitStack) -> Soundtrack | None:
+        if not self._audio:
+            return None
+        soundtrack = Soundtrack(self._audio, self._container, self._output)
+        stack.callback(soundtrack.close)
+        return soundtrack
+
+    @property
+    def _padding(self) -> tuple[int, int]:
+        """Rows and columns to add so that both sides are even, as 4:2:0 colour needs."""
+        return self._size[1] % 2, self._size[0] % 2
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            if packet.pts is not None:
+                packet.duration = self._lengths.pop(packet.pts)
+            self._container.mux(packet)
+
+    def _close_quietly(self) -> None:
+        """Close the container: for good where it is still open, which is after a failure, when its file is removed."""
+        with suppress(av.FFmpegError, OSError, ValueError):
+            self._container.close()
