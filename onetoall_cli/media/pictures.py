@@ -32,6 +32,7 @@ _PARSER_ERRORS = (
     TypeError,
     ArithmeticError,
     struct.error,
+    ImageCms.PyCMSError,
 )
 _LYING = (5, 6, 7, 8)  # EXIF orientations that turn by a quarter
 # Beyond any picture that helps here (a 64-megapixel photo is within), and what a machine of 2 GB can still hold.
@@ -154,7 +155,8 @@ def _grey_divisor(image: Image.Image) -> float:
 
 
 def _to_8_bit(strip: Image.Image, divisor: float) -> Image.Image:
-    values = np.nan_to_num(np.asarray(strip).astype(np.float64)) / divisor
+    with np.errstate(invalid="ignore"):  # a NaN becomes black
+        values = np.nan_to_num(np.asarray(strip).astype(np.float64)) / divisor
     return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
 
 
