@@ -41,12 +41,12 @@ def pose(
     Example: onetoall pose dance.mp4 -o dance.json --preview dance-pose.mp4
     """
     from onetoall_cli.animator import detect_poses
-    from onetoall_cli.animator.inputs import count_frames
-    from onetoall_cli.pose import export_openpose, is_pose_file
+    from onetoall_cli.animator.inputs import count_frames, holds_poses
+    from onetoall_cli.pose import export_openpose
 
     output = target.output or default_name(source, ending=".pose.json")
     check_targets(_outputs(output, preview, openpose), inputs=[source], overwrite=target.overwrite)
-    if preview is not None and is_pose_file(source):
+    if preview is not None and holds_poses(source):
         raise BadInput(f"{source} holds poses and no pictures to draw them on.", "Leave --preview out.")
     if target.dry_run:
         frames = count_frames(source, motion)
