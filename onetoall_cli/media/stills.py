@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.file_names import PICTURE_SUFFIXES, natural_order
 from onetoall_cli.media.animated import TOO_SHORT
 from onetoall_cli.media.file_errors import reading
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture, picture_size, read_picture, to_rgb
+from onetoall_cli.media.pictures import open_picture, picture_size, read_picture, to_rgb
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video
-from onetoall_cli.natural_order import natural_order
 
 _INSTEAD = Fraction(1, 10)  # seconds that a frame which claims too few is shown
 _MOST_TICKS = 90_000  # a second: MPEG's own clock, fine enough for any variable rate

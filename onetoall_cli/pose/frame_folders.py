@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onetoall_cli.natural_order import natural_order
+from onetoall_cli.file_names import PICTURE_SUFFIXES, natural_order
 from onetoall_cli.pose.file_errors import FORMATS_ADVICE, fault
 
 POSE_SUFFIXES = (".json", ".npz", ".npy")
@@ -19,8 +19,6 @@ def is_pose_file(path: Path) -> bool:
     A folder holds poses if it has JSON files and no pictures, or at least as many of them as pictures (OpenPose
     writes a drawing beside each). One JSON file beside pictures is about the pictures.
     """
-    from onetoall_cli.media.pictures import PICTURE_SUFFIXES
-
     if not path.is_dir():
         return path.suffix.lower() in POSE_SUFFIXES
     suffixes = [each.suffix.lower() for each in path.iterdir() if not each.name.startswith(".")]
