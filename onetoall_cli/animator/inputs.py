@@ -12,9 +12,7 @@ from PIL import Image
 from onetoall_cli.animator.progress import DETECTING, Listener
 from onetoall_cli.animator.settings import MotionSettings
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files.streams import input_ending
 from onetoall_cli.media import Audio, Video, open_video, read_picture, video_of_frames
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES
 from onetoall_cli.pose import (
     PoseSequence,
     fill_gaps,
@@ -25,7 +23,7 @@ from onetoall_cli.pose import (
 )
 from onetoall_cli.pose.cropping import cut, on_canvas
 from onetoall_cli.pose.detectors.interface import Detector
-from onetoall_cli.pose.frame_folders import POSE_SUFFIXES
+from onetoall_cli.pose.frame_folders import is_pose_file
 
 Picture: TypeAlias = Path | str | NDArray[np.uint8] | Image.Image
 """A picture: a file, uint8 (H, W, 3) RGB, or a Pillow picture."""
@@ -167,19 +165,6 @@ def read_people(source: Motion, settings: MotionSettings, detector: LazyDetector
 def holds_poses(source: Motion) -> bool:
     """Whether `source` is poses and not pictures; of a file its name tells, of a folder what is in it."""
     return isinstance(source, PoseSequence) or (isinstance(source, (str, Path)) and is_pose_file(Path(source)))
-
-
-def is_pose_file(path: Path) -> bool:
-    """Whether `path` is read as poses, and not as pictures or a video: going by its name, a folder by what is in it.
-
-    A folder holds poses if it has JSON files and no pictures, or at least as many of them as pictures (OpenPose
-    writes a drawing beside each). One JSON file beside pictures is about the pictures.
-    """
-    if not path.is_dir():
-        return input_ending(path) in POSE_SUFFIXES
-    suffixes = [each.suffix.lower() for each in path.iterdir() if not each.name.startswith(".")]
-    poses, pictures = suffixes.count(".json"), sum(suffix in PICTURE_SUFFIXES for suffix in suffixes)
-    return poses > (1 if pictures else 0) and poses >= pictures
 
 
 def open_driving(source: Motion, settings: MotionSettings) -> Video:

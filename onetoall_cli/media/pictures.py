@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, Unidentifie
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
+from onetoall_cli.files.names import HEIF_SUFFIXES
 from onetoall_cli.files.streams import as_file, ending_of, input_ending
 from onetoall_cli.media.colour import on_white
 from onetoall_cli.media.containers import PICTURE_STREAMED_AS, picture_format
@@ -36,14 +37,9 @@ _PARSER_ERRORS = (
     ImageCms.PyCMSError,
 )
 _LYING = (5, 6, 7, 8)  # EXIF orientations that turn by a quarter
-# Beyond any picture that helps here (a 64-megapixel photo is within), and what a machine of 2 GB can still hold.
+# Beyond any picture that helps here (a 64-megapixel photo is within); reading one so large takes 0.5 GB.
 MAX_PIXELS = 1 << 26
 _STRIP_PIXELS = 1 << 20  # converted at a time, so that in-between results stay small beside the picture
-_HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-PICTURE_SUFFIXES = _HEIF_SUFFIXES | {
-    *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg"),
-    *(".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-}
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:
@@ -88,7 +84,7 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
 @contextmanager
 def _header(path: Path) -> Iterator[Image.Image]:
     """A picture of which only the header was read, no larger than can be held."""
-    if input_ending(path) in _HEIF_SUFFIXES:
+    if input_ending(path) in HEIF_SUFFIXES:
         _enable_heif(path)
     with reading(path, "picture"):
         try:

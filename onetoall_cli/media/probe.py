@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onetoall_cli.files.names import PICTURE_SUFFIXES
 from onetoall_cli.files.streams import input_ending
 from onetoall_cli.media.audio import sound_stream
 from onetoall_cli.media.containers import open_container
 from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.metadata import EXIF_IMAGE_DESCRIPTION, PNG_KEYWORD, parse_metadata
 from onetoall_cli.media.movie import picture_stream
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture
+from onetoall_cli.media.pictures import open_picture
 from onetoall_cli.media.reader import open_video
 
 

@@ -4,9 +4,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.names import PICTURE_SUFFIXES
 from onetoall_cli.files.streams import input_ending
 from onetoall_cli.media.movie import open_movie
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES
 from onetoall_cli.media.stills import open_animation, open_folder
 from onetoall_cli.media.video import Video
 

@@ -14,10 +14,10 @@ from PIL import Image, ImageOps
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.contents import check_whole
-from onetoall_cli.files.natural_order import natural_order
+from onetoall_cli.files.names import PICTURE_SUFFIXES, natural_order
 from onetoall_cli.media.animated import TOO_SHORT
 from onetoall_cli.media.file_errors import reading
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture, picture_size, read_picture, to_rgb
+from onetoall_cli.media.pictures import open_picture, picture_size, read_picture, to_rgb
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video
 

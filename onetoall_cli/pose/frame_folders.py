@@ -5,12 +5,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onetoall_cli.files.natural_order import natural_order
+from onetoall_cli.files.names import PICTURE_SUFFIXES, natural_order
+from onetoall_cli.files.streams import input_ending
 from onetoall_cli.pose.file_errors import FORMATS_ADVICE, fault
 
 POSE_SUFFIXES = (".json", ".npz", ".npy")
 
 _log = logging.getLogger(__name__)
+
+
+def is_pose_file(path: Path) -> bool:
+    """Whether `path` is read as poses, and not as pictures or a video: going by its name, a folder by what is in it.
+
+    A folder holds poses if it has JSON files and no pictures, or at least as many of them as pictures (OpenPose
+    writes a drawing beside each). One JSON file beside pictures is about the pictures.
+    """
+    if not path.is_dir():
+        return input_ending(path) in POSE_SUFFIXES
+    suffixes = [each.suffix.lower() for each in path.iterdir() if not each.name.startswith(".")]
+    poses, pictures = suffixes.count(".json"), sum(suffix in PICTURE_SUFFIXES for suffix in suffixes)
+    return poses > (1 if pictures else 0) and poses >= pictures
 
 
 def folder_frames(folder: Path, read_json: Callable[[Path], Any]) -> list[tuple[str, Any]]:

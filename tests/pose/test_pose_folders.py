@@ -5,9 +5,9 @@ import json
 import pytest
 from openpose_files import CASES, frame, openpose_person
 
-from onetoall_cli.animator.inputs import is_pose_file
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
+from onetoall_cli.pose.frame_folders import is_pose_file
 
 
 def test_a_folder_of_openpose_files_is_read_in_numeric_order(tmp_path):
