@@ -1,6 +1,7 @@
 """Long motions: the segments join, the job streams, and nothing depends on anything but the seed."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ def conditioning(frames: int) -> Conditioning:
 
 def generate(pipeline, embeds, frames: int, settings=SETTINGS, **options) -> np.ndarray:
     return np.stack(list(animate(pipeline, conditioning(frames), settings, *embeds, **options)))
+
+
+def test_ten_runs_of_three_segments_are_equal(pipeline, embeds):
+    settings = replace(SETTINGS, max_segment_frames=9)
+    first, *others = [generate(pipeline, embeds, 17, settings) for _ in range(10)]
+    assert all(np.array_equal(first, other) for other in others)
 
 
 def test_every_frame_of_the_motion_comes_out_once(pipeline, embeds):
