@@ -15,7 +15,14 @@ from onetoall_cli.animator.resolving import Resolved, find_loras, resolve
 from onetoall_cli.animator.settings import ModelSettings, Settings
 from onetoall_cli.errors import OutOfResources
 from onetoall_cli.hub import ModelLocation
-from onetoall_cli.runtime import MemoryPlan, pick_device, pick_dtype, return_freed_memory
+from onetoall_cli.runtime import (
+    MemoryPlan,
+    compute_deterministically,
+    pick_device,
+    pick_dtype,
+    return_freed_memory,
+    why_not_repeatable,
+)
 from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refit
 from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
 from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
@@ -39,8 +46,12 @@ class Engine:
     def __init__(self, location: ModelLocation, settings: ModelSettings, listener: Listener) -> None:
         self.location, self.settings, self.listener = location, settings, listener
         network_config(location)  # weights of another network are named at once
+        compute_deterministically()
         self.device = pick_device(settings.device)
         self._loras = find_loras(settings, listener)
+        why = why_not_repeatable(self.device, settings.attention)
+        if why is not None:
+            listener.note(why)
         self._embeds: dict[str, torch.Tensor] = {}
         self._pipeline: OneToAllPipeline | None = None
         self._loaded: MemoryPlan | None = None  # what `_pipeline` follows

@@ -54,6 +54,12 @@ def generate(pipeline, embeds, frames: int, settings=SETTINGS, **options) -> np.
     return np.stack(list(animate(pipeline, conditioning(frames), settings, *embeds, **options)))
 
 
+def test_ten_runs_of_three_segments_are_equal(pipeline, embeds):
+    settings = replace(SETTINGS, max_segment_frames=9)
+    first, *others = [generate(pipeline, embeds, 17, settings) for _ in range(10)]
+    assert all(np.array_equal(first, other) for other in others)
+
+
 def test_every_frame_of_the_motion_comes_out_once(pipeline, embeds):
     for frames in (1, 2, 14):
         assert generate(pipeline, embeds, frames).shape == (frames, HEIGHT, WIDTH, 3)
