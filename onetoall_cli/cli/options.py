@@ -58,7 +58,7 @@ class MotionOptions:
         Option(min=0.1, metavar="FPS", help="Resample the motion to this rate (same speed); of a folder: its rate."),
     ] = None
     detector: Annotated[
-        Literal["auto", "vitpose", "dwpose", "mediapipe"],
+        Literal["auto", "vitpose", "dwpose", "builtin"],
         Option(help="Pose detector; auto: the best installed."),
     ] = "auto"
     person: Annotated[

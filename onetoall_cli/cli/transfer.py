@@ -52,7 +52,7 @@ def transfer(
     report: Report,
     pose_frame: Annotated[int, Option(min=0, help="Which frame of the pose file.")] = 0,
     detector: Annotated[
-        Literal["auto", "vitpose", "dwpose", "mediapipe"], Option(help="Pose detector; auto: the best installed.")
+        Literal["auto", "vitpose", "dwpose", "builtin"], Option(help="Pose detector; auto: the best installed.")
     ] = "auto",
 ) -> None:
     """Show the character of a picture in another pose.
