@@ -15,6 +15,9 @@ from onetoall_cli.pose.detectors.interface import Image
 Points = NDArray[np.float32]
 """(n, 2): x, y in pixels."""
 
+_PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
+"""Of the 21 points of a hand: the wrist, the thumb without its tip, and the first two joints of each finger."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -122,12 +125,13 @@ def recropped_hand_region(centre: NDArray, rim: NDArray) -> Region:
 
 
 def hand_region(hand: Points) -> Region:
-    """The hand of its 21 points (HandLandmarksToRoi), whose box is taken along the hand."""
-    knuckles = ((hand[4] + hand[8]) / 2 + hand[6]) / 2
+    """The hand of its 21 points (HandLandmarksToRoi): the box of the palm, taken along the hand."""
+    palm = hand[_PALM]
+    knuckles = ((hand[5] + hand[13]) / 2 + hand[9]) / 2  # index and ring finger's, middle finger's
     rotation = direction(hand[0], knuckles, math.pi / 2)
-    x, y = (hand.min(axis=0) + hand.max(axis=0)) / 2
+    x, y = (palm.min(axis=0) + palm.max(axis=0)) / 2
     along = Region(float(x), float(y), 1.0, rotation)
-    own = along.to_own_axes(hand)
+    own = along.to_own_axes(palm)
     low, high = own.min(axis=0), own.max(axis=0)
     x, y = along.to_picture((low + high)[None] / 2 + 0.5)[0]
     width, height = high - low
