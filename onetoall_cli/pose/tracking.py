@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.appearance import Look, difference
+from onetoall_cli.pose.assignment import cheapest_pairs
 
 if TYPE_CHECKING:
     from onetoall_cli.pose.sequence import PoseSequence
@@ -141,9 +141,8 @@ class Tracker:
             [[cost(track, self._frame, people[index], looks[index]) for index in left] for track in tracks]
         )
         allowed = np.isfinite(costs)
-        rows, columns = linear_sum_assignment(np.where(allowed, costs, 1e6))
         taken = set()
-        for row, column in zip(rows, columns, strict=True):
+        for row, column in cheapest_pairs(np.where(allowed, costs, 1e6)):
             if allowed[row, column]:
                 index = left[column]
                 tracks[row].see(self._frame, people[index], looks[index], moved=moved)

@@ -76,3 +76,11 @@ def test_shapes_of_random_weights() -> None:
     from onetoall_cli.bench.networks import SHAPES
 
     assert option(bench, "random") == set(SHAPES)
+
+
+def test_detectors(animate) -> None:
+    from onetoall_cli.cli import transfer
+    from onetoall_cli.pose.detectors.table import DETECTORS
+
+    for command in (animate, transfer.transfer):
+        assert option(command, "detector") == {"auto", *(row.name for row in DETECTORS)}
