@@ -1,20 +1,18 @@
 """What `onetoall doctor` looks at: each part of the installation, its state, and what to do if it is not well."""
 
-import importlib
 import os
 import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from onetoall_cli.animator.choice import choose_model
 from onetoall_cli.errors import OnetoallError
 from onetoall_cli.hub import places
 from onetoall_cli.hub.catalogue import Catalogue, load_catalogue
-from onetoall_cli.hub.detector_files import component_path
 from onetoall_cli.hub.location import locate_model
 from onetoall_cli.hub.overview import overview
 from onetoall_cli.runtime.machine import gpu_memory, system_memory
@@ -135,30 +133,17 @@ def _codec(name: str, mode: str) -> bool:
 def _detectors() -> Iterator[Finding]:
     import onnxruntime
 
+    from onetoall_cli.pose.detect import installed_detectors
+    from onetoall_cli.pose.detectors.table import DETECTORS
+
+    installed, best = installed_detectors(), DETECTORS[0]
     providers = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
-    found = {
-        "vitpose": all(map(component_path, ("yolov10m", "vitpose_h_wholebody"))),
-        "dwpose": all(map(component_path, ("yolox_l", "dw-ll_ucoco_384"))),
-        "mediapipe": _importable("mediapipe"),
-    }
-    detail = ", ".join(name for name, there in found.items() if there) or "none"
-    detail += f"; onnxruntime {onnxruntime.__version__} ({', '.join(providers)})"
-    if found["vitpose"] or found["dwpose"]:
+    detail = f"{', '.join(installed)}; onnxruntime {onnxruntime.__version__} ({', '.join(providers)})"
+    if any(row.fetch for row in DETECTORS if row.name in installed):
         yield Finding("pose detectors", GOOD, detail)
-    elif found["mediapipe"]:
-        yield Finding("pose detectors", NOTE, detail, "`onetoall fetch pose` brings a better one (2.6 GB).")
     else:
-        advice = "`onetoall fetch dwpose` (0.35 GB), or `pip install onetoall-cli[mediapipe]` (Python 3.10 to 3.12)."
-        yield Finding("pose detectors", PROBLEM, detail, advice)
-
-
-def _importable(name: str) -> bool:
-    try:
-        version(name)
-        importlib.import_module(name)
-    except (PackageNotFoundError, ImportError):
-        return False
-    return True
+        advice = f"`onetoall fetch {best.fetch}` brings a better one, {best.name} ({best.cost})."
+        yield Finding("pose detectors", NOTE, detail, advice)
 
 
 def _models() -> Iterator[Finding]:

@@ -30,7 +30,7 @@ Device = Annotated[str, Option("--device", metavar="NAME", help="auto, cpu, cuda
 NumberFormat = Annotated[Literal["auto", "bfloat16", "float16", "float32"], Option("--dtype", help="Number format.")]
 Seed = Annotated[int, Option("--seed", min=0, metavar="N", help="Same seed, same result.")]
 DetectorName = Annotated[
-    Literal["auto", "vitpose", "dwpose", "mediapipe"],
+    Literal["auto", "vitpose", "dwpose", "builtin"],
     Option("--detector", help="Pose detector; auto: the best installed."),
 ]
 

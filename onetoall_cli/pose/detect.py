@@ -9,62 +9,42 @@ from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.pose.appearance import look_of
-from onetoall_cli.pose.detectors import dwpose, mediapipe_holistic, vitpose
 from onetoall_cli.pose.detectors.cuts import CutFinder
 from onetoall_cli.pose.detectors.interface import Detector, Image
+from onetoall_cli.pose.detectors.table import DETECTORS, DetectorRow
 from onetoall_cli.pose.sequence import PoseSequence
 from onetoall_cli.pose.tracking import Tracker
 
 Locate = Callable[[str], Path | None]
 """Finds an ONNX file, or the folder that holds it, by the name it is published under, such as "yolov10m"."""
 
-DETECTORS = ("vitpose", "dwpose", "mediapipe")
-"""Every detector, the best first."""
-
 _EVEN = 0.002
 """Seconds by which frames of a constant rate may be off it: containers round times to milliseconds."""
 
 
-def detector_files(name: str) -> tuple[str, ...]:
-    """The names of the ONNX files a detector needs: the one that finds people, the one that reads them."""
-    return {"vitpose": vitpose.FILES, "dwpose": dwpose.FILES, "mediapipe": ()}[name]
-
-
 def installed_detectors(locate: Locate | None = None) -> tuple[str, ...]:
-    """The detectors that can be opened now, the best first."""
-    locate = locate or _locate_fetched
-    installed = [name for name in ("vitpose", "dwpose") if all(map(locate, detector_files(name)))]
-    return (*installed, "mediapipe") if mediapipe_holistic.is_installed() else tuple(installed)
+    """The names of the detectors that can be opened now, the best first."""
+    return tuple(row.name for row in DETECTORS if all(map(locate or _locate_fetched, row.files)))
 
 
 def open_detector(name: str = "auto", *, device: str = "auto", locate: Locate | None = None) -> Detector:
     """Open a pose detector; its `description` says which it is and where it runs.
 
     Args:
-        name: "vitpose", "dwpose", "mediapipe", or "auto" for the best that is installed.
-        device: "auto", "cpu", "cuda" or "cuda:N"; `mediapipe` always runs on the CPU.
+        name: One of the table's (`detectors.table.DETECTORS`), or "auto" for the best that is installed.
+        device: "auto", "cpu", "cuda" or "cuda:N"; `builtin` always runs on the CPU.
         locate: Where ONNX files are; None asks the model manager what has been fetched.
 
     Raises:
         ModelMissing: it is not installed, or a file of it is broken.
         BadInput: there is no detector of that name.
     """
-    if name == "auto":
-        installed = installed_detectors(locate)
-        if not installed:
-            raise ModelMissing(
-                "No pose detector is installed.",
-                "Fetch the best one with `onetoall fetch pose`, or install the one that needs no download with "
-                '`pip install "onetoall-cli[mediapipe]"`.',
-            )
-        name = installed[0]
-    if name == "mediapipe":
-        return mediapipe_holistic.MediaPipe()
-    if name not in DETECTORS:
-        raise BadInput(f"There is no detector {name}.", f"Use auto, {', '.join(DETECTORS)}.")
-    module, opener = {"vitpose": (vitpose, vitpose.open_vitpose), "dwpose": (dwpose, dwpose.open_dwpose)}[name]
-    finder, network = (_need(file, name, module.FETCH, locate or _locate_fetched) for file in detector_files(name))
-    return opener(finder, network, device=device)
+    locate = locate or _locate_fetched
+    name = installed_detectors(locate)[0] if name == "auto" else name
+    row = next((row for row in DETECTORS if row.name == name), None)
+    if row is None:
+        raise BadInput(f"There is no detector {name}.", f"Use auto, {', '.join(row.name for row in DETECTORS)}.")
+    return row.open([_need(file, row, locate) for file in row.files], device)
 
 
 def find_people(
@@ -126,12 +106,12 @@ def _uneven(times: NDArray[np.float64], fps: float) -> NDArray[np.float64] | Non
     return None if even else times
 
 
-def _need(file: str, name: str, fetch: str, locate: Locate) -> Path:
+def _need(file: str, row: DetectorRow, locate: Locate) -> Path:
     path = locate(file)
     if path is None:
         raise ModelMissing(
-            f"The detector {name} is not installed ({file}.onnx is missing).",
-            f"Fetch it with `onetoall fetch {fetch}`, or use --detector auto.",
+            f"The detector {row.name} is not installed ({file}.onnx is missing).",
+            f"Fetch it with `onetoall fetch {row.fetch}`, or use --detector auto.",
         )
     return path
 

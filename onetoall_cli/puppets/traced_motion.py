@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
@@ -65,8 +64,17 @@ def _fill_gaps(points: Array) -> tuple[Array, NDArray[np.bool_]]:
         known = seen[:, row]
         for axis in (0, 1):
             filled[:, row, axis] = np.interp(frames, frames[known], points[known, row, axis])
-    filled[..., :2] = gaussian_filter1d(filled[..., :2], 0.8, axis=0, mode="nearest")
+    filled[..., :2] = _smoothed(filled[..., :2], 0.8)
     return filled, seen.any(axis=0)
+
+
+def _smoothed(values: Array, deviation: float) -> Array:
+    """Values (frames, ...) blurred in time by a Gaussian of that many frames; the ends are held."""
+    reach = round(4 * deviation)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    held = np.pad(values, [(reach, reach)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+    shifted = [weight * held[start : start + len(values)] for start, weight in enumerate(weights)]
+    return np.sum(shifted, axis=0) / weights.sum()
 
 
 def _lifted(flat: Array, depth_sign: Array) -> Array:
@@ -117,7 +125,7 @@ def _head_angles(xy: Array) -> Array:
     down = np.stack([-across[:, 1], across[:, 0]], axis=1)
     drop = ((xy[:, kp.NOSE] - (left_eye + right_eye) / 2) * down).sum(axis=1) / width
     pitch = np.clip((drop - np.median(drop)) * 1.5, -0.4, 0.4)
-    return gaussian_filter1d(np.stack([yaw, pitch, roll], axis=1), 1.0, axis=0, mode="nearest")
+    return _smoothed(np.stack([yaw, pitch, roll], axis=1), 1.0)
 
 
 def _fingers(points: Array, ever: NDArray[np.bool_]) -> Array:

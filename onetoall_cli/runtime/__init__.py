@@ -1,5 +1,6 @@
 """The machine: which device and number format a run uses, and how the model fits its memory."""
 
+from onetoall_cli.runtime.determinism import compute_deterministically, why_not_repeatable
 from onetoall_cli.runtime.device import pick_device, pick_dtype
 from onetoall_cli.runtime.freed_memory import return_freed_memory
 from onetoall_cli.runtime.plan import MemoryPlan, Wishes, choose_plan, fits, possible_plans
@@ -9,6 +10,7 @@ __all__ = [
     "MemoryPlan",
     "Wishes",
     "choose_plan",
+    "compute_deterministically",
     "fits",
     "is_out_of_memory",
     "pick_device",
@@ -16,4 +18,5 @@ __all__ = [
     "possible_plans",
     "release_memory",
     "return_freed_memory",
+    "why_not_repeatable",
 ]

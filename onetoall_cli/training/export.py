@@ -29,7 +29,7 @@ _CHECKPOINT = re.compile(r"step-\d+$")
 
 
 def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:
-    """Write a run of the network as the model directory `folder`, whole or not at all; an existing one is replaced.
+    """Write a run of the network as the model directory `folder`, whole or not at all; one that we wrote is replaced.
 
     The text is always empty in training, so the empty prompt and the negative one have the same embedding. The
     configuration that it was trained with is kept beside it, as `training.yaml`.
@@ -86,7 +86,7 @@ def load_model_or_run(
     animator = load(Path(exported.name) / "model", settings=settings, listener=listener)
     weakref.finalize(animator, exported.cleanup)  # the weights are read when they are first needed
     title = f"{run.name} @ {int(checkpoint.name[5:])}" if checkpoint else run.name
-    animator.location = replace(animator.location, name=title)
+    animator.engine.location = replace(animator.engine.location, name=title)
     return animator
 
 

@@ -29,7 +29,7 @@ def run_config(
     Args:
         progress: called with (steps done, steps) after each step; the arms of an ablation count together.
         data_progress: called with (videos done, videos) while the poses of a folder are detected.
-        export: a folder to write the trained stage to as a model; replaced if it exists.
+        export: a folder to write the trained stage to as a model; one that we wrote is replaced.
 
     Returns:
         The folder of the finished VAE or network, or that of the arms.

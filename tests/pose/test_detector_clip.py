@@ -1,17 +1,14 @@
-"""Opening a detector by name, and running one over a clip: clock, memory, progress, canvas."""
+"""Running a detector over a clip: clock, memory, progress, canvas."""
 
 import numpy as np
 import onnx_people
 import pytest
 from onnx_people import GREEN, RED, backdrop, paint
 
-from onetoall_cli.errors import BadInput, ModelMissing
+from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import find_people, open_detector, select_person
-from onetoall_cli.pose.detect import DETECTORS, detector_files, installed_detectors
 from onetoall_cli.pose.detectors import Detector
 from onetoall_cli.pose.detectors.cuts import CutFinder
-
-HAS_MEDIAPIPE = "onetoall_cli.pose.detectors.mediapipe_holistic.is_installed"
 
 
 class Spots(Detector):
@@ -40,45 +37,6 @@ def spots(*columns, width=100):
 
 def detect(frames, **options):
     return find_people(frames, Spots(), **{"width": 100, "height": 50, "fps": 10, **options})
-
-
-class TestOpening:
-    @pytest.fixture
-    def fetched(self, tmp_path):
-        return onnx_people.save_all(tmp_path)
-
-    def test_auto_takes_the_best_that_is_installed(self, fetched, monkeypatch):
-        monkeypatch.setattr(HAS_MEDIAPIPE, lambda: True)
-        assert installed_detectors(fetched.get) == DETECTORS
-        with open_detector("auto", locate=fetched.get) as detector:
-            assert detector.name == "vitpose"
-        del fetched["yolov10m"]
-        with open_detector(locate=fetched.get) as detector:
-            assert detector.name == "dwpose"
-        assert installed_detectors({}.get) == ("mediapipe",)
-
-    def test_with_nothing_installed_it_says_what_to_fetch_and_to_install(self, monkeypatch):
-        monkeypatch.setattr(HAS_MEDIAPIPE, lambda: False)
-        with pytest.raises(ModelMissing) as caught:
-            open_detector("auto", locate={}.get)
-        assert "onetoall fetch pose" in caught.value.advice and "[mediapipe]" in caught.value.advice
-
-    @pytest.mark.parametrize(("name", "fetch"), [("vitpose", "pose"), ("dwpose", "dwpose")])
-    def test_a_detector_without_a_file_names_it_and_the_command(self, name, fetch, fetched):
-        missing = detector_files(name)[1]
-        del fetched[missing]
-        with pytest.raises(ModelMissing) as caught:
-            open_detector(name, locate=fetched.get)
-        assert missing in caught.value.problem and f"onetoall fetch {fetch}" in caught.value.advice
-
-    def test_mediapipe_that_is_not_installed_says_how(self, monkeypatch):
-        monkeypatch.setattr(HAS_MEDIAPIPE, lambda: False)
-        with pytest.raises(ModelMissing, match="pip install"):
-            open_detector("mediapipe")
-
-    def test_an_unknown_name_is_bad_input(self):
-        with pytest.raises(BadInput, match="openpose"):
-            open_detector("openpose", locate={}.get)
 
 
 class TestClip:

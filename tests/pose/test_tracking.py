@@ -1,5 +1,7 @@
 """People keep their identity over a clip, through crossings, absences and cuts; one of them is chosen."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose.appearance import difference, look_of
+from onetoall_cli.pose.assignment import cheapest_pairs
 from onetoall_cli.pose.tracking import Tracker, select_person
 
 WIDTH, HEIGHT = 1000, 800
@@ -203,3 +206,22 @@ class TestSelectPerson:
     def test_no_such_person_is_an_error(self, which):
         with pytest.raises(BadInput):
             select_person(self.sequence(), which)
+
+
+class TestCheapestPairs:
+    @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10**6))
+    def test_no_other_pairing_is_cheaper(self, rows, columns, seed):
+        costs = np.random.default_rng(seed).choice([0.0, 0.3, 0.5, 1.0, 1e6], (rows, columns))
+        pairs = cheapest_pairs(costs)
+        few, many = sorted((rows, columns))
+        assert len(pairs) == len({row for row, _ in pairs}) == len({column for _, column in pairs}) == few
+        table = costs if rows == few else costs.T
+        least = min(sum(table[i, chosen[i]] for i in range(few)) for chosen in permutations(range(many), few))
+        assert sum(costs[pair] for pair in pairs) == pytest.approx(least)
+
+    def test_a_crowd_is_quick_and_right(self):
+        """Everyone's own place is free, wherever it is."""
+        order = np.random.default_rng(0).permutation(120)
+        costs = np.random.default_rng(1).uniform(1, 2, (120, 120))
+        costs[np.arange(120), order] = 0
+        assert cheapest_pairs(costs) == list(enumerate(order))

@@ -21,6 +21,8 @@ _SILENT = 4
 """ONNX Runtime's log levels. Creating a session on a device that turns out unusable logs an error, which is reported
 here in our words."""
 
+_REINSTALL = "It belongs to the package: install onetoall-cli again."
+
 _MEMORY_SIGNS = ("allocate memory", "out of memory", "out_of_memory", "bad_alloc")
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -34,7 +36,8 @@ class OnnxModel:
         size: (height, width) of the input that the caller will give.
         device: "auto" (CUDA where there is an NVIDIA driver), "cpu", "cuda" or "cuda:N". Where ONNX Runtime cannot
             use CUDA it runs on the CPU, with a warning in the log; any other device ("mps") means the CPU.
-        get: The entry of `onetoall fetch` that brings the file, for the advice in errors.
+        get: The entry of `onetoall fetch` that brings the file, for the advice in errors; None if the package ships it.
+        threads: Processors that one run uses; None leaves it to ONNX Runtime.
 
     Attributes:
         path: The ONNX file.
@@ -45,9 +48,11 @@ class OnnxModel:
         BadInput: there can be no such device ("cuda:one").
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], *, device: str = "auto", get: str) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], *, device: str = "auto", get: str | None, threads: int | None = None
+    ) -> None:
         self.path = path / "end2end.onnx" if path.is_dir() else path
-        self._get = get
+        self._get, self._threads = get, threads
         self._session, self.device = self._open(device)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type not in _FLOATS or not _fits(inputs[0].shape, (None, 3, *size)):
@@ -94,7 +99,8 @@ class OnnxModel:
     def _open(self, device: str) -> tuple[Any, str]:
         """A session and the name of the device it runs on."""
         if not self.path.is_file():
-            raise ModelMissing(f"There is no file {self.path}.", f"Fetch it with `onetoall fetch {self._get}`.")
+            advice = f"Fetch it with `onetoall fetch {self._get}`." if self._get else _REINSTALL
+            raise ModelMissing(f"There is no file {self.path}.", advice)
         by_name = device.startswith("cuda")
         if by_name or (device == "auto" and _has_nvidia_driver()):
             session = self._session_on(("CUDAExecutionProvider", {"device_id": _number(device)}))
@@ -111,6 +117,8 @@ class OnnxModel:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
         onnxruntime.set_default_logger_severity(_SILENT if providers else _ERRORS_ONLY)
         available = onnxruntime.get_available_providers()
         wanted = [provider for provider in providers if provider[0] in available]
@@ -132,10 +140,8 @@ class OnnxModel:
         return self._unusable(message.splitlines()[0].rpartition(" : ")[2].rstrip("."))  # without its code prefix
 
     def _unusable(self, why: str) -> ModelMissing:
-        return ModelMissing(
-            f"{self.path} cannot be used: {why}.",
-            "Run `onetoall fetch --verify --repair`; external weight files belong beside it.",
-        )
+        advice = "Run `onetoall fetch --verify --repair`; external weight files belong beside it."
+        return ModelMissing(f"{self.path} cannot be used: {why}.", advice if self._get else _REINSTALL)
 
 
 def _number(device: str) -> int:

@@ -1,31 +1,22 @@
-"""The `mediapipe` detector: BlazePose, face mesh and hands from the MediaPipe wheel. CPU, no download.
+"""The `builtin` detector: BlazePose, face mesh and hands from the networks in the package. CPU, no download.
 
 Several people are read, each from a region of their own; in a clip the regions follow from frame to frame, and
 newcomers are looked for now and then. Nothing is smoothed: that is `--smooth`, for every detector alike.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onetoall_cli.errors import ModelMissing
 from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.pose.detectors.builtin.networks import Networks
+from onetoall_cli.pose.detectors.builtin.people_finder import Find, PeopleFinder
+from onetoall_cli.pose.detectors.builtin.person_reader import PersonLandmarks, PersonReader
+from onetoall_cli.pose.detectors.builtin.regions import Region
+from onetoall_cli.pose.detectors.builtin.search import DOUBTFUL, Candidate, is_at, search
+from onetoall_cli.pose.detectors.builtin.whole_body import to_whole_body
 from onetoall_cli.pose.detectors.cuts import CutFinder
 from onetoall_cli.pose.detectors.interface import MAX_PEOPLE, Detector, Image, People, nobody
-from onetoall_cli.pose.detectors.mediapipe_graphs import (
-    Find,
-    PeopleFinder,
-    PersonLandmarks,
-    PersonReader,
-    Region,
-)
-from onetoall_cli.pose.detectors.mediapipe_mapping import to_whole_body
-from onetoall_cli.pose.detectors.mediapipe_search import DOUBTFUL, Candidate, is_at, search
 
 _SEARCH_EVERY = 8
 """Frames between searches for newcomers in a clip: a search costs about a third of reading a person."""
@@ -54,95 +45,56 @@ _FEWEST_POINTS = 3
 """A person of whom fewer body points are visible inside the frame has left it."""
 _VISIBLE = 0.5
 
-_PARTS = ("python/solution_base.py", "modules/pose_landmark/pose_landmark_full.tflite")
-"""Files of the MediaPipe wheel that later releases lack: the graphs' Python interface, and the models."""
 
-
-def is_installed() -> bool:
-    """Whether there is a MediaPipe that ships what is needed; found out without importing it, which takes a second."""
-    spec = find_spec("mediapipe")
-    folders = (spec and spec.submodule_search_locations) or []
-    return any(all((Path(folder) / part).is_file() for part in _PARTS) for folder in folders)
-
-
-class MediaPipe(Detector):
-    """Whole-body keypoints by MediaPipe, without any fetched model. Takes 160 MB of memory for each person followed.
+class Builtin(Detector):
+    """Whole-body keypoints by the networks in the package.
 
     Raises:
-        ModelMissing: MediaPipe 0.10.21 is not installed.
+        ModelMissing: a file of the package is missing or broken.
     """
 
-    name = "mediapipe"
-    description = "mediapipe (CPU)"
+    name = "builtin"
+    description = "builtin (CPU)"
 
     def __init__(self) -> None:
-        if not is_installed():
-            raise ModelMissing(
-                "The detector mediapipe is not installed, or not with its models (release 0.10.21).",
-                'Install it with `pip install "onetoall-cli[mediapipe]"` (Python 3.10 to 3.12).',
-            )
-        self._finder = PeopleFinder(min_score=DOUBTFUL)
-        self._idle = [PersonReader()]
+        self._networks = Networks()
+        self._finder = PeopleFinder(self._networks, min_score=DOUBTFUL)
+        self._reader = PersonReader(self._networks)
 
     def detect(self, images: Sequence[Image]) -> list[People]:
-        return [_stacked(self.search(np.ascontiguousarray(image), known=[], thorough=True)) for image in images]
+        return [_stacked(self._search(np.ascontiguousarray(image), known=[], thorough=True)) for image in images]
 
     def follow(self, frames: Iterable[Image]) -> Iterator[People]:
-        following = _Following(self)
-        try:
-            for frame in frames:
-                yield _stacked(following.step(np.ascontiguousarray(frame)))
-        finally:
-            following.end()
+        following = _Following(self._reader, self._search)
+        for frame in frames:
+            yield _stacked(following.step(np.ascontiguousarray(frame)))
 
     def close(self) -> None:
-        self._finder.close()
-        while self._idle:
-            self._idle.pop().close()
+        self._networks.close()
 
-    def search(self, image: Image, known: Sequence["_Person"], *, thorough: bool) -> list["_Person"]:
+    def _search(self, image: Image, known: Sequence["_Person"], *, thorough: bool) -> list["_Person"]:
         """The people in the picture beside the known ones, as many as there is room for."""
         found: list[_Person] = []
-        with self.reader() as reader:
-            for candidates in search(self._finder, image, thorough=thorough):
-                for person in _read(reader, image, candidates, known):
-                    if not any(person.is_same(other) for other in (*known, *found)):
-                        found.append(person)
-                if found:
-                    break
+        for candidates in search(self._finder, image, thorough=thorough):
+            for person in _read(self._reader, image, candidates, known):
+                if not any(person.is_same(other) for other in (*known, *found)):
+                    found.append(person)
+            if found:
+                break
         return found[: MAX_PEOPLE - len(known)]
 
-    def take_reader(self) -> PersonReader:
-        """A reader that remembers nothing; give it back with `give_back`."""
-        if not self._idle:
-            return PersonReader()
-        reader = self._idle.pop()
-        reader.reset()
-        return reader
 
-    def give_back(self, reader: PersonReader) -> None:
-        self._idle.append(reader)
-
-    @contextmanager
-    def reader(self) -> Iterator[PersonReader]:
-        """A reader for the time being."""
-        reader = self.take_reader()
-        try:
-            yield reader
-        finally:
-            self.give_back(reader)
-
-
-@dataclass(frozen=True)
 class _Person:
-    """One reading of a person: (133, 3) keypoints, and where to look for them next."""
+    """One reading of a person in a picture: the landmarks, and from them (133, 3) `keypoints`."""
 
-    keypoints: NDArray[np.float32]
-    region: Region
+    def __init__(self, landmarks: PersonLandmarks, image: Image) -> None:
+        self.landmarks = landmarks
+        self.keypoints = to_whole_body(landmarks, image.shape[1], image.shape[0])
 
-    @staticmethod
-    def of(landmarks: PersonLandmarks, image: Image) -> "_Person":
-        return _Person(to_whole_body(landmarks, image.shape[1], image.shape[0]), landmarks.next_region)
+    @property
+    def region(self) -> Region:
+        """Where to look for them next."""
+        return self.landmarks.next_region
 
     def is_at(self, find: Find) -> bool:
         x, y = self.keypoints[[kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER], :2].mean(axis=0)
@@ -154,64 +106,49 @@ class _Person:
         return bool(apart.mean() < _SAME_PERSON * size or apart[kp.NOSE] < _SAME_NOSE * size)
 
 
-@dataclass
-class _Followed:
-    """One person followed through a clip, with a reader of their own."""
-
-    reader: PersonReader
-    person: _Person
-
-
 class _Following:
     """The state of one clip: who is followed."""
 
-    def __init__(self, detector: MediaPipe) -> None:
-        self._detector = detector
+    def __init__(self, reader: PersonReader, search: Callable[..., list[_Person]]) -> None:
+        self._reader, self._search = reader, search
         self._cuts = CutFinder()
-        self._followed: list[_Followed] = []
+        self._start()
+
+    def _start(self) -> None:
+        """Begin a shot: nobody is known."""
+        self._people: list[_Person] = []
         self._since_search = self._since_thorough = _SEARCH_EVERY
 
     def step(self, frame: Image) -> list[_Person]:
         """The people of the next frame."""
         if self._cuts.is_cut(frame):
-            self.end()
-        before = len(self._followed)
-        self._read_followed(frame)
+            self._start()
+        before = len(self._people)
+        self._people = self._read_again(frame)
         self._since_search += 1
         self._since_thorough += 1
-        now = len(self._followed)
+        now = len(self._people)
         if now == 0 or now < before or self._since_search >= _SEARCH_EVERY:
-            self._look_for_newcomers(frame)
-        return [followed.person for followed in self._followed]
+            self._people += self._newcomers(frame)
+        return self._people
 
-    def end(self) -> None:
-        """Stop following everyone."""
-        for followed in self._followed:
-            self._detector.give_back(followed.reader)
-        self._followed = []
-        self._since_search = self._since_thorough = _SEARCH_EVERY
-
-    def _read_followed(self, frame: Image) -> None:
-        """Read everyone who is followed; drop who has left, and who was read twice."""
-        still: list[_Followed] = []
-        for followed in self._followed:
-            landmarks = followed.reader.read(frame, followed.person.region)
+    def _read_again(self, frame: Image) -> list[_Person]:
+        """Everyone who is followed, without who has left, and who was read twice."""
+        readings = self._reader.read(frame, [(person.region, person.landmarks) for person in self._people])
+        still: list[_Person] = []
+        for landmarks in readings:
             if landmarks is not None and _is_in(landmarks, frame):
-                followed.person = _Person.of(landmarks, frame)
-                if not any(followed.person.is_same(other.person) for other in still):
-                    still.append(followed)
-                    continue
-            self._detector.give_back(followed.reader)
-        self._followed = still
+                person = _Person(landmarks, frame)
+                if not any(person.is_same(other) for other in still):
+                    still.append(person)
+        return still
 
-    def _look_for_newcomers(self, frame: Image) -> None:
-        """Follow people found in the frame who are not followed yet."""
-        known = [followed.person for followed in self._followed]
-        thorough = not known and self._since_thorough >= _SEARCH_EVERY
+    def _newcomers(self, frame: Image) -> list[_Person]:
+        """People found in the frame who are not followed yet."""
+        thorough = not self._people and self._since_thorough >= _SEARCH_EVERY
         self._since_search = 0
         self._since_thorough = 0 if thorough else self._since_thorough
-        for person in self._detector.search(frame, known, thorough=thorough):
-            self._followed.append(_Followed(self._detector.take_reader(), person))
+        return self._search(frame, self._people, thorough=thorough)
 
 
 def _stacked(people: list[_Person]) -> People:
@@ -228,13 +165,12 @@ def _read(
             continue
         if candidate.needs_proof and refuted == _MAX_REFUTED:
             continue
-        reader.reset()
         landmarks, steadiness = _settle(reader, image, candidate.find.region)
         proven = landmarks is not None and steadiness >= _PROOF_SETTLED and _is_proof(landmarks)
         if landmarks is None or not _is_in(landmarks, image) or (candidate.needs_proof and not proven):
             refuted += 1
         else:
-            yield _Person.of(landmarks, image)
+            yield _Person(landmarks, image)
 
 
 def _settle(reader: PersonReader, image: Image, region: Region) -> tuple[PersonLandmarks | None, float]:
@@ -247,9 +183,10 @@ def _settle(reader: PersonReader, image: Image, region: Region) -> tuple[PersonL
         for, 0 if the person was lost on the way.
     """
     landmarks: PersonLandmarks | None = None
+    again: PersonLandmarks | None = None
     overlap = 0.0
     for _ in range(_MAX_READINGS):
-        again = reader.read(image, region)
+        (again,) = reader.read(image, [(region, again)])
         if again is None:
             return landmarks, 0.0
         landmarks = again if landmarks is None else again.with_missing_from(landmarks)

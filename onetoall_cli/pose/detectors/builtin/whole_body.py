@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
-from onetoall_cli.pose.detectors.mediapipe_graphs import PersonLandmarks
+from onetoall_cli.pose.detectors.builtin.person_reader import PersonLandmarks
 
 _Points = NDArray[np.float32]
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from onetoall_cli.pose.detectors.builtin.people_finder import Find, PeopleFinder
+from onetoall_cli.pose.detectors.builtin.regions import Region
 from onetoall_cli.pose.detectors.interface import Image
-from onetoall_cli.pose.detectors.mediapipe_graphs import Find, PeopleFinder
 
 DOUBTFUL = 0.25
 """Least score that is looked at. Drawn figures get 0.25 to 0.5."""
@@ -63,13 +64,16 @@ def search(finder: PeopleFinder, image: Image, *, thorough: bool) -> Iterator[li
     short, long = min(width, height), max(width, height)
     doubtful: list[Find] = []
 
+    def seen(view: Region) -> list[Find]:
+        return [find.enlarged(1 / zoom) for find in finder.find(image, view)]
+
     def in_picture(border: int) -> list[Candidate]:
-        finds = _View(-border, -border, width + border, height + border, zoom).find(finder, image)
+        finds = seen(Region(width / 2, height / 2, long + 2 * border, 0.0))
         doubtful.extend(find for find in finds if find.score < _LIKELY)
         return [Candidate(find, needs_proof=find.score < _SURE) for find in finds if find.score >= _LIKELY]
 
     def in_windows(side: int) -> list[Candidate]:
-        finds = [find for view in _windows(width, height, side, zoom) for find in view.find(finder, image)]
+        finds = [find for view in _windows(width, height, side) for find in seen(view)]
         return [Candidate(find, needs_proof=True) for find in finds if find.score >= _LIKELY_IN_WINDOW]
 
     yield _without_repeats(in_picture(border=0) + in_windows(short))
@@ -92,36 +96,12 @@ def _reduced(image: Image) -> tuple[Image, float]:
     return np.asarray(small, dtype=np.uint8), zoom
 
 
-@dataclass(frozen=True)
-class _View:
-    """A rectangle of the reduced picture in pixels; it may reach beyond it, which is black."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    zoom: float
-
-    def find(self, finder: PeopleFinder, image: Image) -> list[Find]:
-        """What is found in it, in pixels of the full picture."""
-        return [find.mapped(self.left, self.top, 1 / self.zoom) for find in finder.find(self._cut(image))]
-
-    def _cut(self, image: Image) -> Image:
-        height, width = image.shape[:2]
-        inside = image[max(0, self.top) : self.bottom, max(0, self.left) : self.right]
-        over_top, over_bottom = max(0, -self.top), max(0, self.bottom - height)
-        over_left, over_right = max(0, -self.left), max(0, self.right - width)
-        if over_top or over_bottom or over_left or over_right:
-            return np.pad(inside, ((over_top, over_bottom), (over_left, over_right), (0, 0)))
-        return np.ascontiguousarray(inside)
-
-
-def _windows(width: int, height: int, side: int, zoom: float) -> list[_View]:
+def _windows(width: int, height: int, side: int) -> list[Region]:
     """Half-overlapping squares that cover the picture; none where they would show nothing new."""
     if max(width, height) < 1.2 * side or side < _SMALLEST_WINDOW:
         return []
     corners = [(left, top) for top in _starts(height, side) for left in _starts(width, side)]
-    return [_View(left, top, left + side, top + side, zoom) for left, top in corners]
+    return [Region(left + side / 2, top + side / 2, side, 0.0) for left, top in corners]
 
 
 def _starts(length: int, side: int) -> list[int]:
