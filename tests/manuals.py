@@ -27,7 +27,8 @@ _MARK = re.compile(
 )
 _PROMPT = re.compile(r"^\w*\$ +")
 _ASSIGNMENT = re.compile(r"^\w+=")
-_REDIRECTIONS = (">", "2>")
+_REDIRECTIONS = (">", "2>", "<")
+_OPERATORS = ("|", "&&")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -72,7 +73,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line: its words, and the file that its output ("out") or its messages ("err") go to."""
+    """A command line: its words, and the file that its output ("out") or its messages ("err") go to.
+
+    Of a pipeline or a list of commands it is the first.
+    """
 
     words: tuple[str, ...]
     file: str | None = None
@@ -81,6 +85,7 @@ class Command:
 
 def command_of(line: str) -> Command:
     words = shlex.split(line, comments=True)
+    words = next((words[:index] for index, word in enumerate(words) if word in _OPERATORS), words)
     while words and _ASSIGNMENT.match(words[0]):  # VARIABLE=value in front
         words = words[1:]
     if len(words) > 2 and words[-2] in _REDIRECTIONS:
