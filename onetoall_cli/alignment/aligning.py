@@ -137,7 +137,7 @@ def align(
 
 def _meet(
     pose: PoseSequence, motion: PoseSequence, mode: Literal["auto", "pose", "ref"], wanted: int | None
-) -> _Meeting:  # fmt: skip
+) -> _Meeting:
     reference = pose.keypoints[0, 0]
     anchor = choose_anchor(reference, motion, wanted)
     driver = motion.keypoints[anchor.frame, 0]

@@ -69,9 +69,16 @@ class Case:
 
 
 def make_case(
-    task: PairKind, split: Split, number: int, *, width: int, height: int, frames: int, canvas_short_side: int,
+    task: PairKind,
+    split: Split,
+    number: int,
+    *,
+    width: int,
+    height: int,
+    frames: int,
+    canvas_short_side: int,
     face: Literal["auto"] | Face = "auto",
-) -> Case:  # fmt: skip
+) -> Case:
     """Sample a pair, align it and film the answer.
 
     Args:
@@ -84,9 +91,15 @@ def make_case(
     reference = pair.reference.film()
     performed = driver_film(pair)
     conditioning = align(
-        reference.frames[0], reference.poses, performed.poses, width=width, height=height, mode=MODES[task],
-        face=face, canvas_short_side=canvas_short_side,
-    )  # fmt: skip
+        reference.frames[0],
+        reference.poses,
+        performed.poses,
+        width=width,
+        height=height,
+        mode=MODES[task],
+        face=face,
+        canvas_short_side=canvas_short_side,
+    )
     meta = conditioning.meta
     place: Place = (meta["scale"], meta["shift"][0], meta["shift"][1])
     camera = pair.reference.camera.then(*place)
@@ -102,12 +115,13 @@ def make_case(
         backdrop_shown=_moved(reference.masks[0] == 0, place, conditioning.mask),
         regions=region_maps(pair.target),
         shown=frozenset(
-            name for name, pixels in regions_there.items()
+            name
+            for name, pixels in regions_there.items()
             if _moved(pixels[0], place, conditioning.mask).sum() >= MIN_SHOWN
         ),
         with_driver_face=driver_film(pair, place).frames if other else None,
         height=pair.target.camera.scale * (1 + pair.target.identity.body.neck + pair.target.identity.body.head),
-    )  # fmt: skip
+    )
 
 
 def driver_film(pair: Pair, place: Place | None = None) -> Clip:

@@ -96,9 +96,7 @@ class Evaluation:
         """Everything but the pictures, as plain values; a measure that nothing has is null."""
 
         def plain(table: Table) -> dict:
-            return {
-                name: {measure: _plain(figure) for measure, figure in row.items()} for name, row in table.items()
-            }  # fmt: skip
+            return {name: {measure: _plain(figure) for measure, figure in row.items()} for name, row in table.items()}
 
         return {
             "plan": asdict(self.plan),
@@ -177,9 +175,15 @@ def _joins(subject: Animator, plan: EvaluationPlan, settings: Settings, tick: Ca
 
 def _case(subject: Animator, plan: EvaluationPlan, task: PairKind, number: int, frames: int) -> Case:
     return make_case(
-        task, plan.split, number, width=plan.width, height=plan.height, frames=frames,
-        canvas_short_side=subject.defaults.pose_canvas_short_side, face=subject.defaults.face,
-    )  # fmt: skip
+        task,
+        plan.split,
+        number,
+        width=plan.width,
+        height=plan.height,
+        frames=frames,
+        canvas_short_side=subject.defaults.pose_canvas_short_side,
+        face=subject.defaults.face,
+    )
 
 
 def _drawn_alike(a: Animator, b: Animator) -> bool:

@@ -32,6 +32,8 @@ def score(result: NDArray[np.uint8], case: Case) -> Scores:
     boxes = face_boxes(case.truth.poses.keypoints[:, 0])
     joints = _joint_errors(result, case)
     differing, figure = differing_figure(result, case), true_figure(case)
+    other_face = case.with_driver_face
+    own_face = float("nan") if other_face is None else metrics.nearer_by(result, truth, other_face, boxes)
     return {
         "psnr": metrics.psnr(result, truth),
         "ssim": metrics.ssim(result, truth),
@@ -42,9 +44,8 @@ def score(result: NDArray[np.uint8], case: Case) -> Scores:
         "shown_colour": _colour_error(result, case, shown=True),
         "unseen_colour": _colour_error(result, case, shown=False),
         "face_psnr": metrics.psnr_within(result, truth, boxes),
-        "own_face": float("nan") if case.with_driver_face is None else
-                    metrics.nearer_by(result, truth, case.with_driver_face, boxes),
-    }  # fmt: skip
+        "own_face": own_face,
+    }
 
 
 def face_boxes(keypoints: NDArray) -> list[metrics.Box | None]:

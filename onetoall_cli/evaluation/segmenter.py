@@ -23,10 +23,15 @@ _BLOCK = 2  # it works on blocks of 2 x 2 pixels, of which three layers halve th
 def fresh_network() -> UNet2DModel:
     """A network with random weights."""
     return UNet2DModel(
-        in_channels=3 * _BLOCK**2, out_channels=_BLOCK**2, block_out_channels=(16, 32, 48, 64), layers_per_block=1,
-        norm_num_groups=8, down_block_types=("DownBlock2D",) * 4, up_block_types=("UpBlock2D",) * 4,
+        in_channels=3 * _BLOCK**2,
+        out_channels=_BLOCK**2,
+        block_out_channels=(16, 32, 48, 64),
+        layers_per_block=1,
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D",) * 4,
+        up_block_types=("UpBlock2D",) * 4,
         add_attention=False,
-    )  # fmt: skip
+    )
 
 
 def logits(network: UNet2DModel, pictures: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Puppets(Dataset):
             .cut(slice(moment := int(rng.integers(MOVE_FRAMES)), moment + 1))
             .film(supersample=2)
             for _ in range(self.batch)
-        ]  # fmt: skip
+        ]
         masks = torch.from_numpy(np.concatenate([clip.masks for clip in clips]))
         return to_tensor(np.stack([clip.frames for clip in clips]))[:, :, 0], masks.float() / 255
 

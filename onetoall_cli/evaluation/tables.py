@@ -89,10 +89,10 @@ def as_text(evaluation: Evaluation) -> str:
     for task, table in evaluation.tasks.items():
         head = " " * 17 + "".join(f"{heading:>7}" for heading, _, _ in MEASURES.values())
         rows = [
-            f"{name[:17]:17}" + "".join(f"{_number(row[each], decimals):>7}" for each, (_, _, decimals) in
-                                        MEASURES.items())
+            f"{name[:17]:17}"
+            + "".join(f"{_number(row[each], decimals):>7}" for each, (_, _, decimals) in MEASURES.items())
             for name, row in table.items()
-        ]  # fmt: skip
+        ]
         parts.append("\n".join([TITLES[task].partition(" (")[0], head, *rows]))
     if evaluation.tasks:
         parts.append(LEGEND)
@@ -179,23 +179,25 @@ def write_examples(path: Path, examples: list[Example]) -> None:
     for example in examples:
         case = example.case
         last, unknown = len(case.truth) - 1, case.conditioning.mask[..., None]
-        rows.append([
+        row = [
             (f"{case.task} {case.number}", case.reference),
             ("adjusted", np.where(unknown, np.uint8(255), case.conditioning.reference)),
             ("pose", case.conditioning.pose_frames(last, last + 1)[0]),
             ("truth", case.truth.frames[last]),
             *example.results.items(),
-        ])  # fmt: skip
+        ]
+        rows.append(row)
     write_picture(path, contact_sheet(rows, height=examples[0].case.reference.shape[0]))
 
 
 def _markdown_table(table: Table) -> list[str]:
     head = "| | " + " | ".join(heading for _, heading, _ in MEASURES.values()) + " |"
     rows = [
-        f"| {name} | " + " | ".join(_with_error(row[each], decimals) for each, (_, _, decimals) in MEASURES.items())
+        f"| {name} | "
+        + " | ".join(_with_error(row[each], decimals) for each, (_, _, decimals) in MEASURES.items())
         + " |"
         for name, row in table.items()
-    ]  # fmt: skip
+    ]
     return [head, "|---|" + "---:|" * len(MEASURES), *rows]
 
 

@@ -145,6 +145,10 @@ def _paint_blocks(canvas: Canvas, camera: Camera, backdrop: Backdrop, rng: np.ra
 
 
 _PAINTERS = {
-    "room": _paint_room, "hills": _paint_hills, "stripes": _paint_stripes, "dots": _paint_dots, "stage": _paint_stage,
+    "room": _paint_room,
+    "hills": _paint_hills,
+    "stripes": _paint_stripes,
+    "dots": _paint_dots,
+    "stage": _paint_stage,
     "blocks": _paint_blocks,
-}  # fmt: skip
+}

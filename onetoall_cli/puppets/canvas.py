@@ -113,9 +113,11 @@ def rounded(points: Points, steps: int = 4) -> Points:
     before, after, later = np.roll(p, 1, axis=0), np.roll(p, -1, axis=0), np.roll(p, -2, axis=0)
     t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
     curve = 0.5 * (
-        2 * p + (after - before) * t + (2 * before - 5 * p + 4 * after - later) * t**2
+        2 * p
+        + (after - before) * t
+        + (2 * before - 5 * p + 4 * after - later) * t**2
         + (3 * p - before - 3 * after + later) * t**3
-    )  # fmt: skip
+    )
     return curve.transpose(1, 0, 2).reshape(-1, 2)
 
 

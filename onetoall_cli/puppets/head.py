@@ -74,10 +74,9 @@ class HeadView:
             grow: size against the skull.
         """
         radius = np.sqrt(np.clip(1 - (line[:, 1] / (geometry.HALF_HEIGHT * grow)) ** 2, 0.05, 1)) * grow
-        points = np.stack([
-            np.sin(line[:, 0]) * radius * self.face.half_width * 1.02, line[:, 1],
-            np.cos(line[:, 0]) * radius * geometry.HALF_DEPTH,
-        ], axis=1)  # fmt: skip
+        across = np.sin(line[:, 0]) * radius * self.face.half_width * 1.02
+        forward = np.cos(line[:, 0]) * radius * geometry.HALF_DEPTH
+        points = np.stack([across, line[:, 1], forward], axis=1)
         seen = points[self.depth(points) > -0.05]
         half, high = self.half_width * 1.02 * grow, geometry.HALF_HEIGHT * grow
         if len(seen) < 2:
@@ -289,9 +288,8 @@ def _paint_hat(canvas: Canvas, head: HeadView, part: int) -> None:
         canvas.fill(head.flat(band), look.accent, part)
         _shape(canvas, head.flat(ellipse((0, -0.36), half * 1.45, 0.07)), colour, part)
     elif look.hat == "crown":
-        zigzag = np.array([[-0.8, -0.38], [-0.95, -0.75], [-0.45, -0.55], [0, -0.82], [0.45, -0.55], [0.95, -0.75],
-                           [0.8, -0.38]]) * (half, 1)  # fmt: skip
-        _shape(canvas, head.flat(zigzag), (242, 196, 60), part)
+        zigzag = [[-0.8, -0.38], [-0.95, -0.75], [-0.45, -0.55], [0, -0.82], [0.45, -0.55], [0.95, -0.75], [0.8, -0.38]]
+        _shape(canvas, head.flat(np.array(zigzag) * (half, 1)), (242, 196, 60), part)
     elif look.hat == "bow":
         bow = np.array([[0.0, 0.0], [-0.2, -0.15], [-0.2, 0.15], [0.0, 0.0], [0.2, 0.15], [0.2, -0.15]])
         _shape(canvas, head.flat(bow + np.array([0.28 - 0.2 * turn[0], -0.48])), colour, part)

@@ -37,9 +37,17 @@ class Clip:
 
 
 def render_clip(
-    identity: Identity, joints: Joints, backdrop: Backdrop, camera: Camera, width: int, height: int, *,
-    fps: float, backdrop_camera: Camera | None = None, supersample: int = 3,
-) -> Clip:  # fmt: skip
+    identity: Identity,
+    joints: Joints,
+    backdrop: Backdrop,
+    camera: Camera,
+    width: int,
+    height: int,
+    *,
+    fps: float,
+    backdrop_camera: Camera | None = None,
+    supersample: int = 3,
+) -> Clip:
     """Paint every frame of `joints`.
 
     Args:

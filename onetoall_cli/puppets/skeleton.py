@@ -60,9 +60,13 @@ class Motion:
     def __getitem__(self, frames: slice | NDArray[np.integer]) -> "Motion":
         """Some of its frames: a slice, or an array of frame numbers."""
         return replace(
-            self, directions=self.directions[frames], head=self.head[frames], root=self.root[frames],
-            fingers=self.fingers[frames], expression=self.expression[frames],
-        )  # fmt: skip
+            self,
+            directions=self.directions[frames],
+            head=self.head[frames],
+            root=self.root[frames],
+            fingers=self.fingers[frames],
+            expression=self.expression[frames],
+        )
 
     @property
     def splits(self) -> set[Split]:
@@ -109,9 +113,13 @@ def pose_body(motion: Motion, body: Body, face: Face) -> Joints:
         knee = hip + bones[:, THIGHS[side]] * body.thigh
         ankle = knee + bones[:, SHINS[side]] * body.shin
         for left_row, joint in (
-            (kp.LEFT_SHOULDER, shoulder), (kp.LEFT_ELBOW, elbow), (kp.LEFT_WRIST, wrist),
-            (kp.LEFT_HIP, hip), (kp.LEFT_KNEE, knee), (kp.LEFT_ANKLE, ankle),
-        ):  # fmt: skip
+            (kp.LEFT_SHOULDER, shoulder),
+            (kp.LEFT_ELBOW, elbow),
+            (kp.LEFT_WRIST, wrist),
+            (kp.LEFT_HIP, hip),
+            (kp.LEFT_KNEE, knee),
+            (kp.LEFT_ANKLE, ankle),
+        ):
             points[:, left_row + side] = joint
         feet = slice(kp.LEFT_BIG_TOE + 3 * side, kp.LEFT_BIG_TOE + 3 * side + 3)
         points[:, feet] = _foot(ankle, bones[:, SHINS[side]], bones[:, FEET[side]], body.foot, sign)
@@ -122,9 +130,7 @@ def pose_body(motion: Motion, body: Body, face: Face) -> Joints:
     head_centre = neck + unit(bones[:, SPINE] + head_up) * body.neck + head_up * (0.46 * body.head)
     _place_face(points, motion.expression, face, body.head, head_centre, rotation)
     shift = _onto_floor(points, motion.root)
-    return Joints(
-        points + shift[:, None], pelvis + shift, neck + shift, head_centre + shift, rotation, front
-    )  # fmt: skip
+    return Joints(points + shift[:, None], pelvis + shift, neck + shift, head_centre + shift, rotation, front)
 
 
 def unit(vectors: NDArray[Any]) -> Array:

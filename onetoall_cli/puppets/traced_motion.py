@@ -42,8 +42,9 @@ def retrace(sequence: PoseSequence) -> Motion:
     directions[:, sk.SPINE] = _lifted(neck - hips, np.ones(len(xy)))
     turn = np.sign(head[:, 0] + 1e-6)
     for bone, (right, left) in (
-        (sk.SHOULDERS, (kp.RIGHT_SHOULDER, kp.LEFT_SHOULDER)), (sk.HIPS, (kp.RIGHT_HIP, kp.LEFT_HIP)),
-    ):  # fmt: skip
+        (sk.SHOULDERS, (kp.RIGHT_SHOULDER, kp.LEFT_SHOULDER)),
+        (sk.HIPS, (kp.RIGHT_HIP, kp.LEFT_HIP)),
+    ):
         directions[:, bone] = _lifted(xy[:, left] - xy[:, right], -turn)
     for side in (0, 1):
         _limbs(directions, xy, ever, side)
@@ -51,9 +52,13 @@ def retrace(sequence: PoseSequence) -> Motion:
     scale = 0.385 / max(torso, 1e-6)
     sideways = (hips[:, 0] - hips[:, 0].mean()) * scale
     return Motion(
-        directions, head, np.stack([sideways, np.zeros(len(xy))], axis=1), _fingers(filled, ever),
-        _expression(xy, ever), sequence.fps,
-    )  # fmt: skip
+        directions,
+        head,
+        np.stack([sideways, np.zeros(len(xy))], axis=1),
+        _fingers(filled, ever),
+        _expression(xy, ever),
+        sequence.fps,
+    )
 
 
 def _fill_gaps(points: Array) -> tuple[Array, NDArray[np.bool_]]:
@@ -89,8 +94,10 @@ def _limbs(directions: Array, xy: Array, ever: NDArray[np.bool_], side: int) -> 
         sk.FEET[side]: (kp.LEFT_HEEL + 3 * side, kp.LEFT_BIG_TOE + 3 * side, 1.0),
     }
     parents = {
-        sk.FOREARMS[side]: sk.UPPER_ARMS[side], sk.HANDS[side]: sk.FOREARMS[side], sk.SHINS[side]: sk.THIGHS[side]
-    }  # fmt: skip
+        sk.FOREARMS[side]: sk.UPPER_ARMS[side],
+        sk.HANDS[side]: sk.FOREARMS[side],
+        sk.SHINS[side]: sk.THIGHS[side],
+    }
     for bone, (start, end, sign) in ends.items():
         if ever[start] and ever[end]:
             directions[:, bone] = _lifted(xy[:, end] - xy[:, start], np.full(len(xy), sign))

@@ -44,6 +44,11 @@ class View:
     def of(cls, joints: Joints, frame: int, camera: Camera) -> "View":
         """Frame number `frame` of `joints` as `camera` sees it."""
         return cls(
-            camera.place(joints.keypoints[frame]), camera.place(joints.pelvis[frame]), camera.place(joints.neck[frame]),
-            camera.place(joints.head_centre[frame]), joints.head_rotation[frame], joints.front[frame], camera.scale,
-        )  # fmt: skip
+            camera.place(joints.keypoints[frame]),
+            camera.place(joints.pelvis[frame]),
+            camera.place(joints.neck[frame]),
+            camera.place(joints.head_centre[frame]),
+            joints.head_rotation[frame],
+            joints.front[frame],
+            camera.scale,
+        )

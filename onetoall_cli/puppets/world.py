@@ -50,9 +50,16 @@ class Scene:
     def film(self, *, backdrop_camera: Camera | None = None, supersample: int = 3) -> Clip:
         """Pictures, keypoints and masks of all frames."""
         return render_clip(
-            self.identity, self.joints(), self.backdrop, self.camera, self.width, self.height,
-            fps=self.motion.fps, backdrop_camera=backdrop_camera, supersample=supersample,
-        )  # fmt: skip
+            self.identity,
+            self.joints(),
+            self.backdrop,
+            self.camera,
+            self.width,
+            self.height,
+            fps=self.motion.fps,
+            backdrop_camera=backdrop_camera,
+            supersample=supersample,
+        )
 
     def cut(self, frames: slice) -> "Scene":
         """The scene with some of its frames only; the camera stays where it is."""
@@ -106,9 +113,16 @@ class Pair:
 
 
 def sample_scene(
-    split: Split, seed: int, *, width: int, height: int, frames: int, framing: Framing | None = None,
-    motion: PoseSequence | None = None, fps: float = FPS,
-) -> Scene:  # fmt: skip
+    split: Split,
+    seed: int,
+    *,
+    width: int,
+    height: int,
+    frames: int,
+    framing: Framing | None = None,
+    motion: PoseSequence | None = None,
+    fps: float = FPS,
+) -> Scene:
     """The scene number `seed` of a split.
 
     Args:
@@ -132,9 +146,15 @@ def sample_scene(
 
 
 def sample_pair(
-    kind: PairKind, split: Split, seed: int, *, width: int, height: int, frames: int = 1,
+    kind: PairKind,
+    split: Split,
+    seed: int,
+    *,
+    width: int,
+    height: int,
+    frames: int = 1,
     reference_size: tuple[int, int] | None = None,
-) -> Pair:  # fmt: skip
+) -> Pair:
     """The pair number `seed` of a kind and a split.
 
     Args:

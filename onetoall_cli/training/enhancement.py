@@ -44,7 +44,7 @@ class Enhanced:
 
 def enhance(
     motion: PoseSequence, pool: "PosePool | None", rng: np.random.Generator, *, probability: float, hide: float
-) -> Enhanced:  # fmt: skip
+) -> Enhanced:
     """Change, or hide, the face of a motion (one person) with the given probabilities.
 
     Args:

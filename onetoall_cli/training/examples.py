@@ -92,18 +92,27 @@ class Batches(Dataset):
         first_frame, zoom = bool(rng.random() < stage.first_frame), bool(rng.random() < stage.zoom)
         # What is drawn must not depend on what is cached, or a continued run would draw otherwise than the first.
         clip = self.source.clip(
-            number, width=plan.width, height=plan.height, frames=plan.frames, rng=rng, first_frame=first_frame,
+            number,
+            width=plan.width,
+            height=plan.height,
+            frames=plan.frames,
+            rng=rng,
+            first_frame=first_frame,
             cached=not zoom,
-        )  # fmt: skip
+        )
         if zoom:
             clip = zoomed(clip, rng)
         return make_example(clip, plan, stage, self.settings, self.source, rng)
 
 
 def make_example(
-    clip: TrainingClip, plan: BatchPlan, stage: Stage, settings: TrainingSettings, source: ClipSource,
+    clip: TrainingClip,
+    plan: BatchPlan,
+    stage: Stage,
+    settings: TrainingSettings,
+    source: ClipSource,
     rng: np.random.Generator,
-) -> Example:  # fmt: skip
+) -> Example:
     """Draw a sample's own conditions: mask, changed face, and the pictures of the poses."""
     own = clip.reference_pose.keypoints[0, 0]
     face_centred = bool(rng.random() < stage.mask)
@@ -142,9 +151,13 @@ def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
         return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edge), np.uint8)
 
     return replace(
-        clip, frames=np.stack([enlarged(frame) for frame in clip.frames]), reference=enlarged(clip.reference),
-        motion=moved(clip.motion, factor, shift), reference_pose=moved(clip.reference_pose, factor, shift), key=None,
-    )  # fmt: skip
+        clip,
+        frames=np.stack([enlarged(frame) for frame in clip.frames]),
+        reference=enlarged(clip.reference),
+        motion=moved(clip.motion, factor, shift),
+        reference_pose=moved(clip.reference_pose, factor, shift),
+        key=None,
+    )
 
 
 def moved(poses: PoseSequence, factor: float, shift: tuple[float, float]) -> PoseSequence:

@@ -50,9 +50,10 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
     empty = empty_prompt(settings, network.config["text_dim"])[0]
     defaults = generation_defaults(settings, len(empty))
     pipeline = OneToAllPipeline(
-        vae=load_vae(settings.vae, torch.bfloat16), transformer=in_bfloat16(network),
+        vae=load_vae(settings.vae, torch.bfloat16),
+        transformer=in_bfloat16(network),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=defaults.shift),
-    )  # fmt: skip
+    )
     with whole_folder(folder) as temporary:
         save_model(pipeline, defaults, temporary)
         prompts = {"": empty, defaults.negative_prompt: empty.clone()}
@@ -93,13 +94,17 @@ def load_model_or_run(
 def generation_defaults(settings: TrainingSettings, text_rows: int) -> GenerationDefaults:
     """How the model of a run samples: as its sample sheets did, or as its config's `generation` says."""
     as_sheets = {
-        "short_side": settings.resolutions[0].short_side, "num_inference_steps": settings.sample_steps,
-        "image_guidance_scale": GUIDANCE, "pose_guidance_scale": GUIDANCE, "shift": SHIFT,
-        "max_segment_frames": settings.frames, "pose_canvas_short_side": settings.pose_canvas_short_side,
+        "short_side": settings.resolutions[0].short_side,
+        "num_inference_steps": settings.sample_steps,
+        "image_guidance_scale": GUIDANCE,
+        "pose_guidance_scale": GUIDANCE,
+        "shift": SHIFT,
+        "max_segment_frames": settings.frames,
+        "pose_canvas_short_side": settings.pose_canvas_short_side,
         "max_text_tokens": text_rows,
         "face": "auto" if settings.conditions_of_stage.change_pose > 0 else "full",
         "reference_pose": settings.conditions_of_stage.reference_pose,
-    }  # fmt: skip
+    }
     return GenerationDefaults.from_dict({**as_sheets, **settings.generation}, source="generation")
 
 

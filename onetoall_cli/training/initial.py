@@ -95,8 +95,9 @@ def from_wan(network: OneToAllTransformer3DModel, wan: Mapping[str, Tensor]) -> 
     _check(wan, {published_name: own[name] for name, published_name in backbone.items()})
     for name, published_name in backbone.items():
         own[name].copy_(wan[published_name])
-    _start_additions(own, network.config["num_layers"], network.config["num_reference_layers"],
-                     network.config["in_channels"])  # fmt: skip
+    _start_additions(
+        own, network.config["num_layers"], network.config["num_reference_layers"], network.config["in_channels"]
+    )
     return network
 
 
@@ -110,11 +111,14 @@ def _check(wan: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
     faults += [f"{name} is not known" for name in wan if name not in needed]
     faults += [
         f"{name} has shape {tuple(wan[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in needed.items() if name in wan and wan[name].shape != tensor.shape
-    ]  # fmt: skip
+        for name, tensor in needed.items()
+        if name in wan and wan[name].shape != tensor.shape
+    ]
     if faults:
-        raise BadInput(f"The Wan weights do not fit the model: {faults[0]} ({len(faults)} faults).",
-                       "Set `model` to the sizes of the Wan checkpoint.")  # fmt: skip
+        raise BadInput(
+            f"The Wan weights do not fit the model: {faults[0]} ({len(faults)} faults).",
+            "Set `model` to the sizes of the Wan checkpoint.",
+        )
 
 
 def _start_additions(own: dict[str, Any], layers: int, reference_layers: int, channels: int) -> None:

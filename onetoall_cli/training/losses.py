@@ -20,13 +20,23 @@ _MIN_SCORE = 0.3
 _PADDING = 0.15  # of a region's larger side
 # What a person is made of, as pairs of keypoints, and how thick that is: clothes too, as a part of the longest of them.
 _LIMBS = (
-    *((kp.NOSE, shoulder) for shoulder in (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)), (kp.LEFT_EAR, kp.RIGHT_EAR),
-    (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER), (kp.LEFT_SHOULDER, kp.RIGHT_HIP), (kp.RIGHT_SHOULDER, kp.LEFT_HIP),
-    (kp.LEFT_SHOULDER, kp.LEFT_ELBOW), (kp.LEFT_ELBOW, kp.LEFT_WRIST), (kp.LEFT_SHOULDER, kp.LEFT_HIP),
-    (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW), (kp.RIGHT_ELBOW, kp.RIGHT_WRIST), (kp.RIGHT_SHOULDER, kp.RIGHT_HIP),
-    (kp.LEFT_HIP, kp.RIGHT_HIP), (kp.LEFT_HIP, kp.LEFT_KNEE), (kp.LEFT_KNEE, kp.LEFT_ANKLE),
-    (kp.RIGHT_HIP, kp.RIGHT_KNEE), (kp.RIGHT_KNEE, kp.RIGHT_ANKLE),
-)  # fmt: skip
+    *((kp.NOSE, shoulder) for shoulder in (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)),
+    (kp.LEFT_EAR, kp.RIGHT_EAR),
+    (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER),
+    (kp.LEFT_SHOULDER, kp.RIGHT_HIP),
+    (kp.RIGHT_SHOULDER, kp.LEFT_HIP),
+    (kp.LEFT_SHOULDER, kp.LEFT_ELBOW),
+    (kp.LEFT_ELBOW, kp.LEFT_WRIST),
+    (kp.LEFT_SHOULDER, kp.LEFT_HIP),
+    (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW),
+    (kp.RIGHT_ELBOW, kp.RIGHT_WRIST),
+    (kp.RIGHT_SHOULDER, kp.RIGHT_HIP),
+    (kp.LEFT_HIP, kp.RIGHT_HIP),
+    (kp.LEFT_HIP, kp.LEFT_KNEE),
+    (kp.LEFT_KNEE, kp.LEFT_ANKLE),
+    (kp.RIGHT_HIP, kp.RIGHT_KNEE),
+    (kp.RIGHT_KNEE, kp.RIGHT_ANKLE),
+)
 _THICKNESS = 0.4
 # Hair and hats, which no keypoint marks: how much of the face's width beside it and of its height above it.
 _BESIDE_FACE, _ABOVE_FACE = 0.3, 1.2

@@ -48,9 +48,13 @@ def face_box(keypoints: NDArray) -> FaceBox | None:
 
 
 def face_centred_box(
-    keypoints: NDArray, width: int, height: int, rng: np.random.Generator, *,
+    keypoints: NDArray,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    *,
     room: tuple[float, float] = (MARGIN, MARGIN),
-) -> Box:  # fmt: skip
+) -> Box:
     """The one box of the reference that stays known.
 
     Args:
@@ -80,9 +84,14 @@ def small_hole(width: int, height: int, rng: np.random.Generator) -> Box:
 
 
 def reference_mask(
-    keypoints: NDArray, width: int, height: int, rng: np.random.Generator, *, face_centred: bool,
+    keypoints: NDArray,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    *,
+    face_centred: bool,
     room: tuple[float, float] = (MARGIN, MARGIN),
-) -> NDArray[np.bool_]:  # fmt: skip
+) -> NDArray[np.bool_]:
     """What of the reference is unknown, (height, width), True = unknown.
 
     Args:

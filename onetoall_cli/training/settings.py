@@ -40,9 +40,10 @@ def read_settings(kind: type[T], data: Any, where: str) -> T:
     hints = typing.get_type_hints(kind)
     values = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in data.items()}
     missing = [
-        name for name, field in fields.items()
+        name
+        for name, field in fields.items()
         if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]  # fmt: skip
+    ]
     if missing:
         raise BadInput(f"{where} lacks the setting {missing[0]!r}.", "Add it; see the examples.")
     try:

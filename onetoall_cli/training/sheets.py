@@ -24,9 +24,14 @@ GUIDANCE = 1.5  # both scales: the paper's inference setting
 
 
 def write_sample_sheet(
-    path: Path, network: OneToAllTransformer3DModel, average: Average, vae: AutoencoderKLWan, text: Tensor,
-    source: ClipSource, settings: TrainingSettings,
-) -> None:  # fmt: skip
+    path: Path,
+    network: OneToAllTransformer3DModel,
+    average: Average,
+    vae: AutoencoderKLWan,
+    text: Tensor,
+    source: ClipSource,
+    settings: TrainingSettings,
+) -> None:
     """Write a PNG with a row per clip: masked reference, then driving pose, truth and result of three frames."""
     with averaged_weights(network, average), torch.autocast(vae.device.type, torch.bfloat16, enabled=settings.bf16):
         rows = []
@@ -62,16 +67,18 @@ def sample_example(source: ClipSource, settings: TrainingSettings, number: int) 
     frames = min(settings.sample_frames, settings.frames) if puppets else settings.frames
     plan = BatchPlan(frames, width, height, "nothing", token_replace=False)
     stage = replace(settings.conditions_of_stage, mask=float(number % 2))
-    clip = shown.clip(
-        clip_number, width=width, height=height, frames=frames, rng=rng, first_frame=False, cached=False
-    )  # fmt: skip
+    clip = shown.clip(clip_number, width=width, height=height, frames=frames, rng=rng, first_frame=False, cached=False)
     return make_example(clip, plan, stage, settings, shown, rng)
 
 
 def generate(
-    example: Example, network: OneToAllTransformer3DModel, vae: AutoencoderKLWan, text: Tensor,
-    settings: TrainingSettings, seed: int,
-) -> Tensor:  # fmt: skip
+    example: Example,
+    network: OneToAllTransformer3DModel,
+    vae: AutoencoderKLWan,
+    text: Tensor,
+    settings: TrainingSettings,
+    seed: int,
+) -> Tensor:
     """The network's answer to an example, (T, 3, H, W) in [-1, 1]."""
     from onetoall_cli.sampling import OneToAllPipeline  # a peer of this package, needed for pictures only
 

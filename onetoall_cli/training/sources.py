@@ -56,9 +56,16 @@ class ClipSource(Protocol):
         """Numbers of `count` clips for one batch, and the aspect (width / height) they share; None if any will do."""
 
     def clip(
-        self, number: int, *, width: int, height: int, frames: int, rng: np.random.Generator, first_frame: bool,
+        self,
+        number: int,
+        *,
+        width: int,
+        height: int,
+        frames: int,
+        rng: np.random.Generator,
+        first_frame: bool,
         cached: bool = True,
-    ) -> TrainingClip:  # fmt: skip
+    ) -> TrainingClip:
         """A window of a clip at a size.
 
         Args:
@@ -72,9 +79,15 @@ class PuppetSource:
     """Puppets of one split, performing sampled dances and, if there are any, real motions."""
 
     def __init__(
-        self, *, clips: int = 0, fps: float = 16.0, motions: Sequence[PoseSequence] = (), motion_share: float = 0.3,
-        cache: LatentCache | None = None, split: Split = "train",
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        clips: int = 0,
+        fps: float = 16.0,
+        motions: Sequence[PoseSequence] = (),
+        motion_share: float = 0.3,
+        cache: LatentCache | None = None,
+        split: Split = "train",
+    ) -> None:
         """Args: clips: how many different ones there are; 0 is endless, and then nothing is cached."""
         self.clips, self.fps, self.motions, self.motion_share = clips, fps, motions, motion_share
         self.cache, self.split = cache, split
@@ -84,9 +97,16 @@ class PuppetSource:
         return [int(number) for number in rng.integers(self.clips or _ENDLESS, size=count)], None
 
     def clip(
-        self, number: int, *, width: int, height: int, frames: int, rng: np.random.Generator, first_frame: bool,
+        self,
+        number: int,
+        *,
+        width: int,
+        height: int,
+        frames: int,
+        rng: np.random.Generator,
+        first_frame: bool,
         cached: bool = True,
-    ) -> TrainingClip:  # fmt: skip
+    ) -> TrainingClip:
         key = f"{self.split}-{number}-{width}x{height}x{frames}" if cached and self.clips and self.cache else None
         scene = self._scene(number, width, height, frames + 2 * _ROUND)
         # A real motion may be shorter than asked for: the window is in the middle of what there is.
@@ -114,9 +134,7 @@ class PuppetSource:
         choice = np.random.default_rng([number, len(self.motions)])
         real = bool(self.motions) and choice.random() < self.motion_share
         motion = self.motions[int(choice.integers(len(self.motions)))] if real else None
-        return sample_scene(
-            self.split, number, width=width, height=height, frames=frames, motion=motion, fps=self.fps
-        )  # fmt: skip
+        return sample_scene(self.split, number, width=width, height=height, frames=frames, motion=motion, fps=self.fps)
 
 
 def puppet_pool(split: Split, count: int = 24) -> PosePool:

@@ -64,21 +64,48 @@ _POSE_CONTROL = (
 
 STAGES: dict[int, Stage] = {
     1: Stage(
-        "reference extractor", (r"reference_extractor\.", _HRFA_ADDITIONS),
-        drop_both=0.2, drop_reference=0.0, drop_pose=0.8, first_frame=0.2, mask=0.5, zoom=0.0, change_pose=0.0,
-        hide_face=0.2, token_replace=0.0, region_weight=3.0,
+        "reference extractor",
+        (r"reference_extractor\.", _HRFA_ADDITIONS),
+        drop_both=0.2,
+        drop_reference=0.0,
+        drop_pose=0.8,
+        first_frame=0.2,
+        mask=0.5,
+        zoom=0.0,
+        change_pose=0.0,
+        hide_face=0.2,
+        token_replace=0.0,
+        region_weight=3.0,
     ),
     2: Stage(
-        "pose control", _POSE_CONTROL,
-        drop_both=0.1, drop_reference=0.1, drop_pose=0.2, first_frame=0.0, mask=0.5, zoom=0.1, change_pose=0.7,
-        hide_face=0.2, token_replace=0.0, region_weight=3.0,
+        "pose control",
+        _POSE_CONTROL,
+        drop_both=0.1,
+        drop_reference=0.1,
+        drop_pose=0.2,
+        first_frame=0.0,
+        mask=0.5,
+        zoom=0.1,
+        change_pose=0.7,
+        hide_face=0.2,
+        token_replace=0.0,
+        region_weight=3.0,
     ),
     3: Stage(
-        "token replace", _POSE_CONTROL,
-        drop_both=0.1, drop_reference=0.1, drop_pose=0.3, first_frame=0.0, mask=0.3, zoom=0.1, change_pose=0.5,
-        hide_face=0.2, token_replace=0.2, region_weight=1.0,
+        "token replace",
+        _POSE_CONTROL,
+        drop_both=0.1,
+        drop_reference=0.1,
+        drop_pose=0.3,
+        first_frame=0.0,
+        mask=0.3,
+        zoom=0.1,
+        change_pose=0.5,
+        hide_face=0.2,
+        token_replace=0.2,
+        region_weight=1.0,
     ),
-}  # fmt: skip
+}
 
 
 def trained_names(network: nn.Module, stage: Stage) -> list[str]:

@@ -81,14 +81,20 @@ def open_source(settings: TrainingSettings, progress: Progress | None = None) ->
         motions = load_motions(data.motions) if data.motions else []
         return PuppetSource(
             clips=data.clips, fps=settings.fps, motions=motions, motion_share=data.motion_share, cache=cache
-        )  # fmt: skip
+        )
     from onetoall_cli.training.videos import VideoSource
 
     assert data.folder is not None
     return VideoSource(
-        data.folder, lengths=(settings.frames,), fps=settings.fps, aspects=settings.aspects, cache=settings.cache,
-        latents=cache, detector=data.detector, progress=progress,
-    )  # fmt: skip
+        data.folder,
+        lengths=(settings.frames,),
+        fps=settings.fps,
+        aspects=settings.aspects,
+        cache=settings.cache,
+        latents=cache,
+        detector=data.detector,
+        progress=progress,
+    )
 
 
 class EncodedBatch(NamedTuple):
@@ -133,8 +139,8 @@ class Trainer:
         _check_sizes(network.config, self.vae.config)
         self.text = empty_prompt(settings, network.config["text_dim"]).to(device)
         stage = settings.conditions_of_stage
-        freeze_but(network, trained_names(network, stage) if settings.trained == "stage" else
-                   [name for name, _ in network.named_parameters()])  # fmt: skip
+        every = [name for name, _ in network.named_parameters()]
+        freeze_but(network, trained_names(network, stage) if settings.trained == "stage" else every)
         if settings.gradient_checkpointing:
             network.enable_gradient_checkpointing()
         encoder = network.pose_encoder
@@ -210,10 +216,16 @@ class Trainer:
         generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
         flow = noised(clean, generator, token_replace=plan.token_replace, shift=self.settings.timestep_shift)
         velocity = self.network(
-            flow.latents, flow.timestep, self.text.expand(len(clean), -1, -1), inputs.reference, pose,
-            inputs.reference_pose, pose_scale=0.0 if pose is None else 1.0, num_context_frames=flow.context,
+            flow.latents,
+            flow.timestep,
+            self.text.expand(len(clean), -1, -1),
+            inputs.reference,
+            pose,
+            inputs.reference_pose,
+            pose_scale=0.0 if pose is None else 1.0,
+            num_context_frames=flow.context,
             return_dict=False,
-        )[0]  # fmt: skip
+        )[0]
         return flow_loss(velocity, flow, inputs.weights)
 
     def encoded(self, batch: Batch) -> EncodedBatch:
@@ -250,10 +262,12 @@ class Trainer:
         steps = range(self.step * self.settings.accumulate, self.settings.steps * self.settings.accumulate)
         echoes = [list(same) for _, same in groupby(steps, lambda step: step // echo)]
         loader = DataLoader(
-            Batches(self.settings, self.source), batch_size=None, num_workers=self.settings.workers,
+            Batches(self.settings, self.source),
+            batch_size=None,
+            num_workers=self.settings.workers,
             sampler=[same[0] // echo * processes + rank for same in echoes],
             prefetch_factor=2 if self.settings.workers else None,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # type: ignore[arg-type]
         for same, batch in zip(echoes, loader, strict=True):
             inputs = self.encoded(batch)
             yield from ((step * processes + rank, inputs) for step in same)
@@ -273,10 +287,12 @@ class Trainer:
         """Only what is trained is kept; the rest is what the run started from."""
         named = self.plain_network.named_parameters()
         trained = {name: parameter.detach() for name, parameter in named if parameter.requires_grad}
-        return Checkpoint(self.step, {
-            "trained": trained, "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        parts = {
+            "trained": trained,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average.state_dict(),
-        })  # fmt: skip
+        }
+        return Checkpoint(self.step, parts)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         wanted = {name for name, parameter in self.plain_network.named_parameters() if parameter.requires_grad}
@@ -316,5 +332,7 @@ def empty_prompt(settings: TrainingSettings, channels: int) -> Tensor:
 
 def _check_sizes(network: dict, vae: dict) -> None:
     if network["in_channels"] != vae["z_dim"]:
-        raise BadInput(f"The network takes {network['in_channels']} latent channels, the VAE has {vae['z_dim']}.",
-                       "Set in_channels and out_channels to the VAE's.")  # fmt: skip
+        raise BadInput(
+            f"The network takes {network['in_channels']} latent channels, the VAE has {vae['z_dim']}.",
+            "Set in_channels and out_channels to the VAE's.",
+        )

@@ -191,8 +191,11 @@ class _VaeState:
         self._hand_weights_to_worker()
 
     def checkpoint(self) -> Checkpoint:
-        parts = {"model": self.vae.state_dict(), "optimiser": self.optimiser.state_dict(),
-                 "average": self.average.state_dict()}  # fmt: skip
+        parts = {
+            "model": self.vae.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict(),
+        }
         return Checkpoint(self.step, parts)
 
     def averaged(self) -> AutoencoderKLWan:
@@ -243,9 +246,7 @@ def _likeness(restored: Tensor, truth: Tensor) -> float:
 
 def held_out(frames: int, count: int, split: Split = "validation") -> Tensor:
     """Puppets of a split no VAE is trained on, (count, 3, frames, 192, 128) in [-1, 1]."""
-    films = [
-        sample_scene(split, seed, width=128, height=192, frames=frames).film().frames for seed in range(count)
-    ]  # fmt: skip
+    films = [sample_scene(split, seed, width=128, height=192, frames=frames).film().frames for seed in range(count)]
     return to_tensor(np.stack(films))
 
 
@@ -253,8 +254,9 @@ def _write_samples(vae: AutoencoderKLWan, path: Path, settings: VaeSettings) -> 
     """Held-out puppets above, their reconstructions below: eight stills, and the last frames of two short clips."""
     stills, clips = held_out(1, 8), held_out(9, 2)
     rows = []
-    for pictures in (torch.cat([stills[:, :, 0], clips[:, :, -1]]),
-                     torch.cat([restore(vae, stills)[:, :, 0], restore(vae, clips)[:, :, -1]])):  # fmt: skip
+    truth = torch.cat([stills[:, :, 0], clips[:, :, -1]])
+    restored = torch.cat([restore(vae, stills)[:, :, 0], restore(vae, clips)[:, :, -1]])
+    for pictures in (truth, restored):
         rows.append(list(to_uint8(pictures)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, picture_grid(rows))

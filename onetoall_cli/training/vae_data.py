@@ -132,8 +132,8 @@ class VaeBatches(Dataset):
         width, height = _SIZES[int(rng.integers(len(_SIZES)))]
         size = (width * self.settings.short_side // 128, height * self.settings.short_side // 128)
         if phase.moving:
-            samples = [_moving_crop(_sample_clip("train", rng, phase.frames, size), rng, phase.crop)
-                       for _ in range(phase.batch)]  # fmt: skip
+            clips = (_sample_clip("train", rng, phase.frames, size) for _ in range(phase.batch))
+            samples = [_moving_crop(clip, rng, phase.crop) for clip in clips]
         else:
             samples = [sample_pictures("train", rng, phase.frames, size, phase.crop) for _ in range(phase.batch)]
         return to_tensor(np.stack(samples))

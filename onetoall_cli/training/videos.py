@@ -41,10 +41,17 @@ class VideoSource:
     """Windows of the videos of a folder (and its subfolders)."""
 
     def __init__(
-        self, folder: Path, *, lengths: tuple[int, ...], fps: float, aspects: tuple[float, ...], cache: Path,
-        latents: LatentCache | None, detector: str = "auto",
+        self,
+        folder: Path,
+        *,
+        lengths: tuple[int, ...],
+        fps: float,
+        aspects: tuple[float, ...],
+        cache: Path,
+        latents: LatentCache | None,
+        detector: str = "auto",
         progress: Callable[[int, int | None], None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Detect the poses of videos that have not been seen before, then list the usable windows.
 
         Args:
@@ -80,9 +87,16 @@ class VideoSource:
         return [first, *rest], aspect
 
     def clip(
-        self, number: int, *, width: int, height: int, frames: int, rng: np.random.Generator, first_frame: bool,
+        self,
+        number: int,
+        *,
+        width: int,
+        height: int,
+        frames: int,
+        rng: np.random.Generator,
+        first_frame: bool,
         cached: bool = True,
-    ) -> TrainingClip:  # fmt: skip
+    ) -> TrainingClip:
         recording = self.recordings[number]
         starts = recording.windows[frames]
         start = starts[int(rng.integers(len(starts)))]

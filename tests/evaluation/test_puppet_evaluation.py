@@ -159,7 +159,7 @@ def test_evaluate_writes_card_and_sheet(model, tmp_path) -> None:
     options = ["--count", "1", "--joins", "0", "--task", "transfer", "--steps", "1", "--examples", "1"]
     result = CliRunner().invoke(
         app, ["evaluate", str(model), *options, "--markdown", str(card), "--sheet", str(sheet), "--quiet"]
-    )  # fmt: skip
+    )
     assert result.exit_code == 0, result.output
     assert f"onetoall evaluate {model} --count 1 --task transfer --joins 0 --steps 1" in card.read_text()
     from PIL import Image

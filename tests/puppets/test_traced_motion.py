@@ -29,8 +29,10 @@ def test_a_puppet_retraced_moves_as_it_did() -> None:
         film = observe(scene.joints(), scene.camera, 128, 192, fps=16)
         again = pose_body(retrace(film), scene.identity.body, scene.identity.face)
         copy = observe(again, scene.camera, 128, 192, fps=16)
-        bodies = [points.keypoints[:, 0, BODY, :2] - points.keypoints[:, 0, [11, 12], :2].mean(axis=1, keepdims=True)
-                  for points in (film, copy)]  # fmt: skip
+        bodies = [
+            points.keypoints[:, 0, BODY, :2] - points.keypoints[:, 0, [11, 12], :2].mean(axis=1, keepdims=True)
+            for points in (film, copy)
+        ]
         height = np.ptp(film.keypoints[:, 0, BODY, 1], axis=1).mean()
         errors.append(np.linalg.norm(bodies[0] - bodies[1], axis=-1).mean() / height)
     assert np.mean(errors) < 0.05  # of the figure's height
