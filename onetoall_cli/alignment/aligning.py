@@ -65,7 +65,7 @@ def align(
     """Make the network's input from a reference and a motion.
 
     Args:
-        reference: uint8 (h, w, 3) RGB.
+        reference: Uint8 (h, w, 3) RGB.
         reference_pose: One frame, one person, in pixels of `reference` (or of another size of it).
         motion: One person's motion, in pixels of its own frame.
         width: Output width in pixels, from `working_size`.
@@ -89,7 +89,7 @@ def align(
         `motion_size`, `size` (width, height).
 
     Raises:
-        BadInput: no person in the reference or the motion, nothing shared to align at, an anchor that does not exist,
+        BadInput: No person in the reference or the motion, nothing shared to align at, an anchor that does not exist,
             a pose of another picture, or a reference that would lie outside the output.
     """
     width, height = int(width), int(height)  # numpy integers are no JSON

@@ -83,7 +83,7 @@ def choose_anchor(reference: NDArray, motion: PoseSequence, wanted: int | None =
         wanted: A frame chosen by the user, taken as it is.
 
     Raises:
-        BadInput: the reference shows no person, or the motion none, or they share no point to be laid over each
+        BadInput: The reference shows no person, or the motion none, or they share no point to be laid over each
             other; or `wanted` is no frame of the motion or shows no person.
     """
     check_people(reference, motion.keypoints[:, 0])
@@ -107,7 +107,7 @@ def check_people(reference: NDArray, frames: NDArray) -> None:
     """Make sure that the reference (133, 3) shows somebody, and the motion (frames, 133, 3) does in some frame.
 
     Raises:
-        BadInput: one of them shows nobody.
+        BadInput: One of them shows nobody.
     """
     if not (reference[..., 2] > 0).any():
         raise BadInput(

@@ -32,9 +32,9 @@ class Conditioning:
     """Aligned input for a whole job, at the size it is generated at.
 
     Attributes:
-        reference: uint8 (H, W, 3) RGB, black where nothing is known.
-        mask: bool (H, W), True where nothing is known.
-        reference_pose: uint8 (H, W, 3) RGB, the reference's pose, drawn without the face.
+        reference: Uint8 (H, W, 3) RGB, black where nothing is known.
+        mask: Bool (H, W), True where nothing is known.
+        reference_pose: Uint8 (H, W, 3) RGB, the reference's pose, drawn without the face.
         motion: One person's motion; its canvas is the output's, so that its `width, height` are W, H.
         face: How the driver's face is drawn: "full", "light" or "off".
         head: How the driver's head is drawn: "full" or "light".
@@ -84,7 +84,7 @@ class Conditioning:
             progress: Called with (frames drawn, all frames) while the pose video is written.
 
         Raises:
-            BadInput: it cannot be written.
+            BadInput: It cannot be written.
         """
         from onetoall_cli.media import write_picture
 
@@ -103,7 +103,7 @@ class Conditioning:
         """Read what `save` wrote; the result is identical, bit for bit.
 
         Raises:
-            BadInput: the folder is not such a one, or a file in it is missing or does not fit the others.
+            BadInput: The folder is not such a one, or a file in it is missing or does not fit the others.
         """
         from onetoall_cli.media import read_picture
 

@@ -23,7 +23,7 @@ def continue_motion(tail: PoseSequence, motion: PoseSequence, *, frames: int, fp
         `frames` poses of the clip and then the motion, on the clip's canvas.
 
     Raises:
-        BadInput: the tail's last pose and the motion's first seen share no point to be laid over each other.
+        BadInput: The tail's last pose and the motion's first seen share no point to be laid over each other.
     """
     motion = motion.resampled(fps)
     beginning = int(motion.present()[:, 0].argmax())  # the first frame that shows the person

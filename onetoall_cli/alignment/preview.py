@@ -69,7 +69,7 @@ def preview_picture(
     the first, middle and last pose. Scale, shift and reasons stand beneath.
 
     Args:
-        reference: uint8 (h, w, 3), as given to `align`.
+        reference: Uint8 (h, w, 3), as given to `align`.
         reference_pose: As given to `align`.
         motion: As given to `align`.
         conditioning: What `align` made of them.
@@ -77,7 +77,7 @@ def preview_picture(
             pose is shown on grey.
 
     Returns:
-        uint8 (H, W, 3).
+        Uint8 (H, W, 3).
     """
     anchor = anchor_frame(conditioning)
     stage = _Stage(conditioning)
@@ -119,7 +119,7 @@ def preview_frames(
             poses are shown on grey.
 
     Yields:
-        uint8 (H, W, 3), all of one size with even sides.
+        Uint8 (H, W, 3), all of one size with even sides.
     """
     stage = _Stage(conditioning)
     pictures: Iterator[Image8 | None] = chain(driver_frames or (), repeat(None))

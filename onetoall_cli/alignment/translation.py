@@ -106,9 +106,9 @@ class Placed:
     """A reference on the output canvas.
 
     Attributes:
-        picture: uint8 (H, W, 3) RGB, black where nothing is known.
-        mask: bool (H, W), True exactly where nothing is known: where a pixel's centre lies outside the picture.
-        pose: uint8 (H, W, 3) RGB, the reference's pose drawn without the face, black outside the picture.
+        picture: Uint8 (H, W, 3) RGB, black where nothing is known.
+        mask: Bool (H, W), True exactly where nothing is known: where a pixel's centre lies outside the picture.
+        pose: Uint8 (H, W, 3) RGB, the reference's pose drawn without the face, black outside the picture.
     """
 
     picture: Image8
@@ -127,7 +127,7 @@ def place(
     """Put a reference picture and its pose on a canvas.
 
     Args:
-        picture: uint8 (h, w, 3) RGB.
+        picture: Uint8 (h, w, 3) RGB.
         keypoints: (133, 3) in pixels of `picture`.
         where: From picture pixels to canvas pixels.
         width: Canvas width in pixels.

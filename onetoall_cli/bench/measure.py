@@ -79,8 +79,8 @@ def measure(job: BenchJob) -> Measurement:
     """Run a job in a fresh process.
 
     Raises:
-        OutOfResources: it ran out of memory.
-        RuntimeError: it failed otherwise; the message is its own.
+        OutOfResources: It ran out of memory.
+        RuntimeError: It failed otherwise; the message is its own.
     """
     command = [sys.executable, "-m", "onetoall_cli.bench.measure", json.dumps(asdict(job))]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -120,7 +120,7 @@ def compare(
         progress: Called with a way's name before it is run.
 
     Raises:
-        BadInput: nothing can be compiled here.
+        BadInput: Nothing can be compiled here.
     """
     common = settings.changed(seed=SEED)
     # the first call pays for loading and warming up

@@ -43,16 +43,16 @@ class Case:
 
     Attributes:
         task: "aligned", "misaligned" or "transfer".
-        number: of the pair in its split.
-        reference: uint8 (H, W, 3), the picture as it is given.
-        conditioning: what `align` made of reference and driver.
-        truth: the answer: pictures, keypoints, masks.
-        backdrop: uint8 (H, W, 3), what is behind the puppet in the answer.
-        backdrop_shown: bool (H, W), where the adjusted reference shows that backdrop.
-        regions: for each of REGIONS bool (T, H, W): pixels of the answer wholly of that cloth or hair.
-        shown: the regions whose colour the adjusted reference tells.
-        with_driver_face: uint8 (T, H, W, 3), the answer if the puppet had the driver's face; None if it has.
-        height: of the standing puppet, px.
+        number: Of the pair in its split.
+        reference: Uint8 (H, W, 3), the picture as it is given.
+        conditioning: What `align` made of reference and driver.
+        truth: The answer: pictures, keypoints, masks.
+        backdrop: Uint8 (H, W, 3), what is behind the puppet in the answer.
+        backdrop_shown: Bool (H, W), where the adjusted reference shows that backdrop.
+        regions: For each of REGIONS bool (T, H, W): pixels of the answer wholly of that cloth or hair.
+        shown: The regions whose colour the adjusted reference tells.
+        with_driver_face: Uint8 (T, H, W, 3), the answer if the puppet had the driver's face; None if it has.
+        height: Of the standing puppet, px.
     """
 
     task: PairKind
@@ -82,10 +82,10 @@ def make_case(
     """Sample a pair, align it and film the answer.
 
     Args:
-        width, height: px, multiples of 16.
-        frames: of the motion; "transfer" has one.
-        canvas_short_side: of the canvas poses are drawn on, the model's.
-        face: how the driver's face is drawn; "auto" is what `align` chooses.
+        width, height: Px, multiples of 16.
+        frames: Of the motion; "transfer" has one.
+        canvas_short_side: Of the canvas poses are drawn on, the model's.
+        face: How the driver's face is drawn; "auto" is what `align` chooses.
     """
     pair = sample_pair(task, split, number, width=width, height=height, frames=1 if task == "transfer" else frames)
     reference = pair.reference.film()
@@ -128,7 +128,7 @@ def driver_film(pair: Pair, place: Place | None = None) -> Clip:
     """The driving performer: the pair's puppet with the driver's face. What it hides has the score of the hidden.
 
     Args:
-        place: where the reference lies (scale, shift x, shift y), which its backdrop then continues.
+        place: Where the reference lies (scale, shift x, shift y), which its backdrop then continues.
     """
     performer = replace(pair.target, identity=replace(pair.target.identity, face=pair.driver_face))
     return performer.film(backdrop_camera=pair.reference.camera.then(*place) if place else None)

@@ -104,8 +104,8 @@ def joint_errors(
     Args:
         result, truth: (H, W, 3).
         joints: (n, 2), the true places in px.
-        radius: of the patch round a joint, px.
-        reach: of the search, px.
+        radius: Of the patch round a joint, px.
+        reach: Of the search, px.
 
     Returns:
         One number a joint; joints whose patch leaves the picture are left out.
@@ -137,8 +137,8 @@ def border_ratio(frames: Frames, borders: Sequence[int], others: Sequence[int] |
     """The change across segment borders as a multiple of the median change between frames within segments.
 
     Args:
-        borders: for each segment but the first, the index of its first frame.
-        others: compare only with the changes to these frames; None: with all that lie across no border.
+        borders: For each segment but the first, the index of its first frame.
+        others: Compare only with the changes to these frames; None: with all that lie across no border.
     """
     changes = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
     number = np.arange(1, len(frames))

@@ -29,14 +29,14 @@ class EvaluationPlan:
     """What is measured.
 
     Attributes:
-        tasks: which of the three.
+        tasks: Which of the three.
         split: "test", or "validation" for what settings are chosen by.
-        count: puppets a task.
-        joins: puppets on which segment borders are measured; 0 leaves them out.
-        width, height: px.
-        frames: of a motion, one segment, 4k + 1.
-        seed: of the noise; puppet number n gets seed + n.
-        pool: training pictures for the nearest one.
+        count: Puppets a task.
+        joins: Puppets on which segment borders are measured; 0 leaves them out.
+        width, height: Px.
+        frames: Of a motion, one segment, 4k + 1.
+        seed: Of the noise; puppet number n gets seed + n.
+        pool: Training pictures for the nearest one.
     """
 
     tasks: tuple[PairKind, ...] = TASKS
@@ -79,11 +79,11 @@ class Evaluation:
     """What came out.
 
     Attributes:
-        plan: what was measured.
-        sampling: for each subject its steps and guidance.
-        tasks: for each task a table over subjects and baselines; measures as in `scores.score`.
-        joins: measures of `joins.measure_joins` by subject.
-        examples: the first puppets of each task.
+        plan: What was measured.
+        sampling: For each subject its steps and guidance.
+        tasks: For each task a table over subjects and baselines; measures as in `scores.score`.
+        joins: Measures of `joins.measure_joins` by subject.
+        examples: The first puppets of each task.
     """
 
     plan: EvaluationPlan
@@ -119,8 +119,8 @@ def evaluate(
     Args:
         subjects: The models, by the names that tables call them.
         settings: How they sample, besides the plan.
-        examples: of how many puppets a task the pictures are kept.
-        progress: called with (results made, all) after each.
+        examples: Of how many puppets a task the pictures are kept.
+        progress: Called with (results made, all) after each.
     """
     tick = _Ticker(plan.steps(len(subjects)), progress)
     evaluation = Evaluation(plan, {name: _sampling(each, settings) for name, each in subjects.items()})

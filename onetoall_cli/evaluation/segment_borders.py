@@ -34,7 +34,7 @@ def measure_joins(subject: Animator, case: Case, settings: Settings, *, seed: in
     """Generate a stretch of a case's motion in segments and compare the changes at their borders with those inside.
 
     Args:
-        case: of at least `joined_length` frames. Where the stretch begins is drawn by `seed`: borders at fixed frames
+        case: Of at least `joined_length` frames. Where the stretch begins is drawn by `seed`: borders at fixed frames
             of a dance would always meet the same part of a move.
 
     Returns:

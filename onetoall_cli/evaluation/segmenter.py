@@ -54,6 +54,6 @@ def puppet_logits(frames: NDArray[np.uint8], network: UNet2DModel | None = None)
     Height and width are multiples of 16.
 
     Args:
-        network: another one than the shipped one.
+        network: Another one than the shipped one.
     """
     return logits(network or shipped_network(), to_tensor(frames[:, None])[:, :, 0]).numpy()

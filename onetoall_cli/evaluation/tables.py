@@ -151,7 +151,7 @@ def write_markdown(path: Path, text: str) -> None:
     """Put `text` between the marks of a file that exists, or write a new file that has them.
 
     Raises:
-        BadInput: the file has no marks.
+        BadInput: The file has no marks.
     """
     check_marks(path)
     block = f"{MARKS[0]}\n{text}{MARKS[1]}"
@@ -165,7 +165,7 @@ def check_marks(path: Path) -> None:
     """Fail early if a file that exists has no place for the tables.
 
     Raises:
-        BadInput: it has not.
+        BadInput: It has not.
     """
     if path.exists():
         _, mark, after = path.read_text(encoding="utf-8").partition(MARKS[0])

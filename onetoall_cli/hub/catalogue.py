@@ -114,7 +114,7 @@ class Catalogue:
         """The entry of that name; one is made up for `hf:OWNER/REPO[@REVISION]`.
 
         Raises:
-            BadInput: there is none.
+            BadInput: There is none.
         """
         if name in self.entries:
             return self.entries[name]
@@ -129,7 +129,7 @@ class Catalogue:
         """The entry behind a network's name and the precision of its quantised copy (`14b-nf4`), None if plain.
 
         Raises:
-            BadInput: no such entry, or it is not a network.
+            BadInput: No such entry, or it is not a network.
         """
         base, precision = self._split_variant(name) or (name, None)
         entry = self.entry(base)
@@ -171,7 +171,7 @@ def load_catalogue() -> Catalogue:
     """The package's catalogue with the user's own on top.
 
     Raises:
-        BadInput: the user's file has a mistake; the file, entry and field are named.
+        BadInput: The user's file has a mistake; the file, entry and field are named.
     """
     shipped = resources.files("onetoall_cli.hub").joinpath("catalogue.yaml")
     catalogue = parse_catalogue(shipped.read_text(encoding="utf-8"), source="catalogue.yaml")
@@ -185,7 +185,7 @@ def parse_catalogue(text: str, *, source: str, base: Catalogue | None = None) ->
     """Read a catalogue, adding to `base`.
 
     Raises:
-        BadInput: it is not YAML of the documented form.
+        BadInput: It is not YAML of the documented form.
     """
     try:
         content = yaml.safe_load(text) or {}

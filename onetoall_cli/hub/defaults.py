@@ -62,7 +62,7 @@ class GenerationDefaults:
             source: Where they come from, for the message.
 
         Raises:
-            BadInput: an unknown name, a wrong type, or a value out of range.
+            BadInput: An unknown name, a wrong type, or a value out of range.
         """
         known = {field.name: field for field in fields(cls)}
         for name, value in values.items():
@@ -92,7 +92,7 @@ class GenerationDefaults:
         """Read a `generation_config.json`.
 
         Raises:
-            BadInput: it cannot be read, is not JSON, or holds a setting that cannot be used.
+            BadInput: It cannot be read, is not JSON, or holds a setting that cannot be used.
         """
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))

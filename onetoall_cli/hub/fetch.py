@@ -89,8 +89,8 @@ def plan_fetch(
         without: Entries to leave out although they are named or needed (`text-encoder`); what they need comes.
 
     Raises:
-        BadInput: an unknown name, or a repository that is no One-to-All model.
-        ModelMissing: the hub does not have it, or cannot be reached.
+        BadInput: An unknown name, or a repository that is no One-to-All model.
+        ModelMissing: The hub does not have it, or cannot be reached.
     """
     catalogue = catalogue or load_catalogue()
     known = installed()
@@ -163,8 +163,8 @@ def run_plan(plan: FetchPlan, *, progress: Callable[[int, int | None], None] | N
         progress: Called with (bytes in place, bytes in all) of the pending files, from several threads in turn.
 
     Raises:
-        OutOfResources: the disk has no room, now or on the way.
-        ModelMissing: the hub failed for good; what came so far is kept for the next run.
+        OutOfResources: The disk has no room, now or on the way.
+        ModelMissing: The hub failed for good; what came so far is kept for the next run.
     """
     check_disk(plan.bytes_to_fetch, places.hub_cache(), "the download")
     before = installed()

@@ -79,7 +79,7 @@ def installed() -> dict[str, Installed]:
     """Everything the index knows, by entry name.
 
     Raises:
-        BadInput: the index is damaged or from a newer onetoall.
+        BadInput: The index is damaged or from a newer onetoall.
     """
     path = index_file()
     if not path.exists():

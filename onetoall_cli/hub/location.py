@@ -62,8 +62,8 @@ def locate_model(name_or_dir: str, *, catalogue: Catalogue | None = None) -> Mod
         catalogue: The models known by name; None reads the package's and the user's.
 
     Raises:
-        ModelMissing: it is not installed, or not whole; the file at fault or the fetch command is named.
-        BadInput: no such name or folder, or a setting that cannot be used.
+        ModelMissing: It is not installed, or not whole; the file at fault or the fetch command is named.
+        BadInput: No such name or folder, or a setting that cannot be used.
     """
     catalogue = catalogue or load_catalogue()
     shipped = SHIPPED / name_or_dir
@@ -90,7 +90,7 @@ def locate_folder(folder: Path, *, catalogue: Catalogue | None = None) -> ModelL
     Released weights bring neither VAE nor text encoder, so the installed ones are used.
 
     Raises:
-        ModelMissing, BadInput: as `locate_model`.
+        ModelMissing, BadInput: As `locate_model`.
     """
     if (folder / "model_index.json").is_file():
         return _locate_diffusers(folder, name=str(folder))
@@ -193,7 +193,7 @@ def require(name: str, known: Installed | None) -> Installed:
     """The installed entry, if it is there and whole.
 
     Raises:
-        ModelMissing: it is not, with the fetch command that brings it.
+        ModelMissing: It is not, with the fetch command that brings it.
     """
     if known is None:
         hint = " `--model tiny` works now, without a download." if "tiny" in shipped_models() else ""

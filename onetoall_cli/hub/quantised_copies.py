@@ -30,7 +30,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     """What a quantised copy was made from: `name`, `repository`, `commit`, `precision`, `files`.
 
     Raises:
-        BadInput: it is damaged.
+        BadInput: It is damaged.
     """
     path = folder / COPY_MANIFEST
     try:

@@ -63,7 +63,7 @@ def list_repository(repository: str, revision: str) -> Listing:
     """Ask the hub what `repository` holds at `revision` (a branch, tag or commit).
 
     Raises:
-        ModelMissing: it cannot be reached, does not exist or is not shown to this user.
+        ModelMissing: It cannot be reached, does not exist or is not shown to this user.
     """
     api = HfApi()
 
@@ -90,7 +90,7 @@ def patiently(ask: Callable[[], Result], what: str) -> Result:
     """Call `ask`, again after passing faults, and turn the last one into a sentence.
 
     Raises:
-        ModelMissing: it failed for good.
+        ModelMissing: It failed for good.
     """
     patience = Patience(what)
     while True:
@@ -125,7 +125,7 @@ class Patience:
         """Wait as long as `error` asks for, or as is usual.
 
         Raises:
-            ModelMissing: it is no passing fault, or it has come too often.
+            ModelMissing: It is no passing fault, or it has come too often.
             Stopped: `stop` was set.
         """
         self._attempts += 1

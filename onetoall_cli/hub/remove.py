@@ -22,7 +22,7 @@ def remove(names: Iterable[str], catalogue: Catalogue) -> int:
         Bytes freed.
 
     Raises:
-        BadInput: not installed, or needed by an installed model.
+        BadInput: Not installed, or needed by an installed model.
     """
     names = list(dict.fromkeys(member for name in names for member in catalogue.groups.get(name, (name,))))
     _check_removable(names, catalogue)

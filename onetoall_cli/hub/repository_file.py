@@ -19,9 +19,9 @@ def repository_file(address: str, *, progress: Callable[[int, int | None], None]
         progress: Called with (bytes fetched, bytes in all).
 
     Raises:
-        BadInput: the address is not of that form, or the repository has no such file.
-        ModelMissing: the hub cannot be reached or refuses.
-        OutOfResources: no room on the disk.
+        BadInput: The address is not of that form, or the repository has no such file.
+        ModelMissing: The hub cannot be reached or refuses.
+        OutOfResources: No room on the disk.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 

@@ -46,8 +46,8 @@ def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, s
         Its path in the snapshot.
 
     Raises:
-        ModelMissing: it cannot be had, or comes with other content than announced.
-        OutOfResources: the disk is full.
+        ModelMissing: It cannot be had, or comes with other content than announced.
+        OutOfResources: The disk is full.
         Stopped: `stop` was set.
     """
     what = f"{repository}/{file.path}"

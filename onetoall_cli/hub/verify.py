@@ -46,7 +46,7 @@ def verify(
         The names looked at, and the faults.
 
     Raises:
-        BadInput: a name that is not installed.
+        BadInput: A name that is not installed.
     """
     checked = _wanted(list(names))
     total = sum(file.size for each in checked for file in each.files)
@@ -95,7 +95,7 @@ def clear_faults(faults: Iterable[Fault]) -> list[Installed]:
         The entries to fetch again (see `plan_repair`).
 
     Raises:
-        BadInput: a quantised copy is at fault: it is not downloaded but made.
+        BadInput: A quantised copy is at fault: it is not downloaded but made.
     """
     faults = list(faults)
     known = installed()

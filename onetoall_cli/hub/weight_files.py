@@ -19,7 +19,7 @@ def weight_files(folder: Path) -> list[Path]:
     at the folder's root (the released repositories come either way).
 
     Raises:
-        ModelMissing: there are none, only pickled ones, or one named by the index is not there.
+        ModelMissing: There are none, only pickled ones, or one named by the index is not there.
     """
     folder = Path(folder)
     indexes = sorted(folder.glob("*.safetensors.index.json"))

@@ -1,7 +1,7 @@
-"""Dance-like motions: key poses on a beat, joined by smooth moves, with arms and legs solved by inverse kinematics.
+"""Dance-like motions: key poses on a beat with smooth moves between them; arms and legs by inverse kinematics.
 
-A motion belongs to exactly one split by construction: every key pose (left hand's place, right hand's place, stance) is
-hashed, and only those of the wanted split are drawn, so no key pose can occur in motions of two splits.
+Each key pose (place of the left hand, place of the right hand, stance) is hashed, and the hash decides its split. A
+motion draws only key poses of its own split, so no key pose occurs in motions of two splits.
 """
 
 from dataclasses import dataclass
@@ -52,10 +52,10 @@ STANCES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float],
     "cross": ((-0.08, 0.0, 0.12), (0.02, 0.0, -0.08), (0.0, 0.97)),
 }
 
-# The body the inverse kinematics works on: an average one. A puppet takes over the directions, not the places.
+# The inverse kinematics solves for this average body. A puppet takes over its bone directions, not its joint positions.
 _SHOULDER, _HIP, _TORSO, _UPPER, _FORE, _THIGH, _SHIN = 0.125, 0.067, 0.385, 0.22, 0.19, 0.3, 0.275
 _FASTEST_MOVE = 0.42  # seconds from one key pose to the next
-_CLEARANCE = 0.5  # how near a hand comes to its shoulder, arm lengths
+_CLEARANCE = 0.5  # the least distance of a hand from its shoulder, arm lengths
 _ARM, _LEG = _UPPER + _FORE, _THIGH + _SHIN
 # The ranges of a key pose's turns, radians, in the order of `_KeyPoses.turns`.
 _TURNS = ((-0.55, 0.55), (-0.35, 0.35), (-0.22, 0.22), (-0.1, 0.25))
@@ -77,11 +77,11 @@ class _KeyPoses:
 
 
 def sample_motion(split: Split, seed: int, *, frames: int, fps: float = 16.0) -> Motion:
-    """The motion number `seed` of a split, from the first of its frames; the same arguments give the same motion.
+    """The motion number `seed` of a split; the same arguments give the same motion.
 
     Args:
-        frames: length. Motions of one seed and different lengths agree on the frames they share.
-        fps: frames per second; the dance has 80 to 130 beats a minute and a key pose every one or two beats.
+        frames: Its length. Motions of one seed and different lengths agree on the frames they share.
+        fps: Frames per second. The dance has 80 to 130 beats a minute and a key pose every one or two beats.
     """
     rng = seeded("motion", split, seed)
     beat = 60.0 / rng.uniform(80, 130)
@@ -143,7 +143,7 @@ def _sample_keys(rng: np.random.Generator, split: Split, *, count: int, energy: 
 
 
 def _key_weights(position: Array, count: int, hold: float) -> Array:
-    """How much each key pose counts at each time (frames, keys): minimum-jerk moves between holds."""
+    """The weight of each key pose in each frame (frames, keys): minimum-jerk moves between holds."""
     index = np.floor(position).astype(int)
     part = np.clip((position - index - hold) / (1 - hold), 0, 1)
     ease = part**3 * (10 - 15 * part + 6 * part**2)
@@ -186,13 +186,13 @@ def _perform(
 
 
 def _axes(yaw: Array) -> Array:
-    """Left, down and forward of a body turned by yaw, as the columns of (frames, 3, 3)."""
+    """Axes of a body turned by yaw (left, down, forward) as the columns of (frames, 3, 3)."""
     cos, sin, zero, one = np.cos(yaw), np.sin(yaw), np.zeros_like(yaw), np.ones_like(yaw)
     return np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], axis=1).reshape(-1, 3, 3)
 
 
 def _solve_arm(directions: Array, side: int, place: Array, axes: Array, sign: float) -> None:
-    # On its way from one place to another a hand passes in front of the shoulder, not through it.
+    # Between two places a hand passes in front of the shoulder, not through it.
     clear = np.sqrt(np.maximum(_CLEARANCE**2 - (place[:, :2] ** 2).sum(axis=1), 0))
     place = np.concatenate([place[:, :2], np.maximum(place[:, 2], clear)[:, None]], axis=1)
     target = np.einsum("fij,fj->fi", axes, place) * _ARM
@@ -218,10 +218,10 @@ def _solve_leg(directions: Array, side: int, foot: Array, pelvis: Array, axes: A
 
 
 def two_bones(target: Array, first: float, second: float, pole: Array) -> tuple[Array, Array]:
-    """Directions (frames, 3) of two bones that reach from the origin to `target`, the joint bent towards `pole`.
+    """Directions (frames, 3) of two bones from the origin to `target`, with the joint bent towards `pole`.
 
-    A target out of reach is taken as far as the bones go; nearer than 40 % of the reach is pushed out to that, so
-    that elbows and knees keep to human angles.
+    The distance to the target is clipped to 40 .. 99.8 % of the bones' reach, so that elbows and knees keep human
+    angles.
     """
     reach = first + second
     length = np.linalg.norm(target, axis=1, keepdims=True)

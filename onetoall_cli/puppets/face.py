@@ -1,4 +1,4 @@
-"""The 68 face landmarks of a puppet in head coordinates: geometry only, no painting.
+"""The 68 face landmarks of a puppet in head coordinates.
 
 Head coordinates: origin at the head's centre, x to the puppet's left, y down, z out of the face; chin to crown = 1.
 """
@@ -12,7 +12,7 @@ from onetoall_cli.puppets.identity import Face
 
 Array = NDArray[np.float64]
 
-# The head as an ellipsoid: half its height (a little more than 0.5: the hair line) and half its depth.
+# The head as an ellipsoid: half its height (above 0.5 to leave room for hair) and half its depth.
 HALF_HEIGHT, HALF_DEPTH = 0.54, 0.44
 
 JAW, BROWS, NOSE, EYES, LIPS = slice(0, 17), slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
@@ -25,7 +25,7 @@ def landmarks(face: Face, expression: Array) -> Array:
 
 
 def surface(x: Array, y: Array, half_width: float) -> Array:
-    """How far the head's front stands out (z) at x, y."""
+    """The depth (z) of the head's front at x, y."""
     return HALF_DEPTH * np.sqrt(np.clip(1.0 - (x / (half_width * 1.04)) ** 2 - (y / HALF_HEIGHT) ** 2, 0.0, 1.0))
 
 

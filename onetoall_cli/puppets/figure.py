@@ -1,4 +1,4 @@
-"""Painting a puppet's body: limbs, torso, clothes and hands, in the order that hides what lies behind."""
+"""Painting a puppet's body: limbs, torso, clothes and hands, from the furthest to the nearest."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ HEAD, TORSO, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = 1, 2, 3, 4, 5, 6
 
 _OUTLINE = 0.006  # width of the dark line round shapes
 _LIGHT = np.array([-0.3, -0.12])  # light falls from the upper left
-# Torso cross-sections from the neck down: where (part of neck-pelvis), half width in shoulder or hip half widths
-# plus a part of the girth, half depth. The last two are the hips and the seat.
+# Cross-sections of the torso: neck, shoulders, chest, waist, hips, seat. Their places from neck (0) to pelvis (1), and
+# their half depths, as parts of the girth.
 _LEVELS = np.array([-0.06, 0.02, 0.2, 0.64, 0.97, 1.1])
 _DEPTHS = np.array([0.03, 0.05, 0.075, 0.062, 0.075, 0.06])
-# How much of a sleeve's or trouser leg's two bones is covered, 0..2.
+# How many of a limb's two bones a sleeve or trouser leg covers, 0..2.
 _SLEEVES = {
     "tee": 0.62,
     "long_sleeve": 1.95,
@@ -60,7 +60,7 @@ def paint_puppet(canvas: Canvas, view: View, identity: Identity) -> None:
 
 
 class _Painter:
-    """Paints body parts; remembers sizes that several parts need. Sides: 0 is the puppet's left."""
+    """Paints body parts. Side 0 is the puppet's left."""
 
     def __init__(self, canvas: Canvas, view: View, identity: Identity) -> None:
         self.canvas, self.view, self.look = canvas, view, identity.look
@@ -83,9 +83,9 @@ class _Painter:
         shoulder, hip = body.shoulder_width / 2 * self.unit, body.hip_width / 2 * self.unit
         girth = self.girth
         waist = 0.5 * (shoulder * 0.72 + hip) + 0.02 * girth
-        neck, chest = 0.042 * girth, shoulder + 0.004 * girth
-        seat, crotch = hip + 0.043 * girth, hip * 0.8 + 0.03 * girth
-        halves = np.array([neck, chest, shoulder * 0.86, waist, seat, crotch])
+        neck, shoulders = 0.042 * girth, shoulder + 0.004 * girth
+        hips, seat = hip + 0.043 * girth, hip * 0.8 + 0.03 * girth
+        halves = np.array([neck, shoulders, shoulder * 0.86, waist, hips, seat])
         points = view.points
         across_top = points[kp.LEFT_SHOULDER] - points[kp.RIGHT_SHOULDER]
         across_low = points[kp.LEFT_HIP] - points[kp.RIGHT_HIP]

@@ -1,4 +1,4 @@
-"""Painting a puppet's head: skull, face, hair, hats and glasses, turned in space as the head is."""
+"""Painting a puppet's head: skull, face, hair, hats and glasses, in the head's own orientation."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class HeadView:
     rotation: Array  # (3, 3)
     size: float  # px per head height
     landmarks: Array  # (68, 2) px
-    facing: Array  # (68,) how far each landmark turns to the viewer
+    facing: Array  # (68,) each landmark's depth before the head's centre, head heights
     face: Face
     look: Look
 
@@ -51,27 +51,27 @@ class HeadView:
 
     @property
     def roll(self) -> float:
-        """How the head's upright leans on the picture, radians clockwise."""
+        """The head's tilt on the picture, radians clockwise."""
         down = self.rotation[:2, 1]
         return float(np.arctan2(-down[0], down[1]))
 
     @property
     def half_width(self) -> float:
-        """Half the skull's width as seen, in head heights."""
+        """Half the skull's visible width, in head heights."""
         across, deep = self.rotation[0, 0] * self.face.half_width, self.rotation[0, 2] * geometry.HALF_DEPTH
         return float(np.hypot(across, deep))
 
     def flat(self, points: Array) -> Array:
-        """Picture-plane coordinates (n, 2) that lean with the head but do not turn, to pixels."""
+        """Picture-plane coordinates (n, 2), tilted with the head but not turned, to pixels."""
         cos, sin = np.cos(self.roll), np.sin(self.roll)
         return self.centre + self.size * (np.asarray(points) @ np.array([[cos, sin], [-sin, cos]]))
 
     def dome(self, line: Array, grow: float) -> Array:
-        """Outline of what covers the skull above a line on its front.
+        """Outline of hair or a hat that covers the skull above a line on its front.
 
         Args:
-            line: (n, 2): azimuth in radians (0 = middle of the face, positive to the puppet's left) and height y.
-            grow: size against the skull.
+            line: Points (n, 2) of azimuth in radians (0 = middle of the face, positive to the puppet's left) and height y.
+            grow: Size relative to the skull.
         """
         radius = np.sqrt(np.clip(1 - (line[:, 1] / (geometry.HALF_HEIGHT * grow)) ** 2, 0.05, 1)) * grow
         across = np.sin(line[:, 0]) * radius * self.face.half_width * 1.02

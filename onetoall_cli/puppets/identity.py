@@ -1,7 +1,7 @@
-"""Who a puppet is: proportions, face, hair, clothes and colours, sampled by seed and split.
+"""The identity of a puppet: proportions, face, hair, clothes and colours, sampled by seed and split.
 
-An identity belongs to exactly one split by construction: its wardrobe code (hair, top and bottom with their colours)
-is hashed, and the hash alone decides the split. No code, so no identity, can occur in two splits.
+The wardrobe code of an identity (hair, top and bottom with their colours) is hashed, and the hash alone decides the
+split. So no code, and no identity, occurs in two splits.
 """
 
 import zlib
@@ -160,7 +160,7 @@ def split_of(code: str) -> Split:
 
 
 def seeded(domain: str, split: Split, seed: int) -> np.random.Generator:
-    """A random stream for one thing of one split; streams of different domains or splits are independent."""
+    """A random generator for one `domain` of one split; those of different domains or splits are independent."""
     if split not in get_args(Split):
         raise ValueError(f"{split!r} is no split; choose from {get_args(Split)}")
     return np.random.default_rng([zlib.crc32(domain.encode()), zlib.crc32(split.encode()), seed])
@@ -177,7 +177,7 @@ def sample_identity(split: Split, seed: int) -> Identity:
 
 
 def wardrobe_code(look: Look) -> str:
-    """What tells puppets apart at a glance, with colours rounded to 64 levels of 256: the code the split hangs on."""
+    """Hair, top and bottom with their colours (each channel cut to 4 levels): the code that decides the split."""
     parts = [look.hair_style, look.fringe, look.top, look.bottom]
     for colour in (look.hair, look.top_colour, look.bottom_colour):
         parts.append("".join(str(channel // 64) for channel in colour))
@@ -185,7 +185,7 @@ def wardrobe_code(look: Look) -> str:
 
 
 def sample_face(rng: np.random.Generator) -> Face:
-    """Face proportions alone; also used to give a driving puppet another face than the reference's."""
+    """Sample face proportions. A driving puppet gets a face of its own by this too."""
     u = rng.uniform
     return Face(
         half_width=u(0.36, 0.47),
@@ -208,7 +208,7 @@ def sample_face(rng: np.random.Generator) -> Face:
 
 
 def _sample_body(rng: np.random.Generator) -> Body:
-    """Legs and torso add up to 1, so that height differences are the camera's business."""
+    """Sample bone lengths. Legs and torso add up to 1, so that only the camera makes puppets differ in height."""
     u = rng.uniform
     torso = u(0.35, 0.42)
     legs = 1.0 - torso - 0.04  # 0.04: ankle to sole
@@ -249,7 +249,7 @@ def _distance(a: Colour, b: Colour) -> float:
 
 
 def _vivid_unlike(rng: np.random.Generator, *others: Colour) -> Colour:
-    """A cloth colour that the eye tells from `others`."""
+    """A cloth colour that differs clearly from `others`."""
     while True:
         colour = _vivid(rng)
         if all(_distance(colour, other) > 110 for other in others):

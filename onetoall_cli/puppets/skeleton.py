@@ -37,13 +37,13 @@ class Motion:
     """A motion without a body: any puppet can perform it.
 
     Attributes:
-        directions: float64 (frames, 15, 3): unit vectors, rows as named at the top of this module.
-        head: float64 (frames, 3): yaw (positive turns to the picture's right), pitch, roll in radians.
-        root: float64 (frames, 2): sideways position of the pelvis, and height of the lowest foot above the floor.
-        fingers: float64 (frames, 2, 2): left and right hand: curl 0..1, spread 0..1.
-        expression: float64 (frames, 3): mouth opening, smile, closed eyes, each 0..1.
-        fps: frames per second.
-        codes: the key poses it passes through; their hashes decide the split. Empty for motions of real videos.
+        directions: Unit vectors of the bones, float64 (frames, 15, 3); rows as named at the top of this module.
+        head: Yaw (positive turns to the picture's right), pitch and roll in radians, float64 (frames, 3).
+        root: Sideways position of the pelvis, and height of the lowest foot above the floor, float64 (frames, 2).
+        fingers: Curl 0..1 and spread 0..1 of the left and the right hand, float64 (frames, 2, 2).
+        expression: Mouth opening, smile and closed eyes, each 0..1, float64 (frames, 3).
+        fps: Frames per second.
+        codes: The key poses it contains; their hashes decide the split. Empty for motions of real videos.
     """
 
     directions: Array
@@ -79,11 +79,11 @@ class Joints:
     """A puppet in space over time.
 
     Attributes:
-        keypoints: float64 (frames, 133, 3): x, y, z in the world, COCO-WholeBody order.
-        pelvis, neck: float64 (frames, 3): middle of the hips and of the shoulders.
-        head_centre: float64 (frames, 3).
-        head_rotation: float64 (frames, 3, 3): head axes to world axes.
-        front: float64 (frames, 3): unit vector out of the chest.
+        keypoints: World coordinates x, y, z in COCO-WholeBody order, float64 (frames, 133, 3).
+        pelvis, neck: Middle of the hips and of the shoulders, float64 (frames, 3).
+        head_centre: Middle of the head, float64 (frames, 3).
+        head_rotation: Head axes to world axes, float64 (frames, 3, 3).
+        front: Unit vector out of the chest, float64 (frames, 3).
     """
 
     keypoints: Array
@@ -199,6 +199,6 @@ def _place_face(points: Array, expression: Array, face: Face, head: float, centr
 
 
 def _onto_floor(points: Array, root: Array) -> Array:
-    """The shift (frames, 3) that puts the lowest foot at the wanted height and the pelvis at its sideways place."""
+    """The shift (frames, 3) that puts the lowest foot at its height and the pelvis at its sideways position."""
     sole = np.maximum(points[:, kp.FEET, 1].max(axis=1), points[:, [kp.LEFT_ANKLE, kp.RIGHT_ANKLE], 1].max(axis=1))
     return np.stack([root[:, 0], -sole - root[:, 1], np.zeros(len(root))], axis=1)

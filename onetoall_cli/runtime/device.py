@@ -14,7 +14,7 @@ def pick_device(name: str = "auto") -> "torch.device":
     """The device called `name` ("cpu", "cuda", "cuda:1", "mps"), or with "auto" the fastest kind present.
 
     Raises:
-        BadInput: no such device is here.
+        BadInput: No such device is here.
     """
     import torch
 

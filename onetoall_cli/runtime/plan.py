@@ -104,7 +104,7 @@ def possible_plans(
         stored_as: "int8" or "nf4" where the model's files are quantised already.
 
     Raises:
-        BadInput: the wishes contradict each other, the device or the model.
+        BadInput: The wishes contradict each other, the device or the model.
     """
     from onetoall_cli.runtime.memory import estimate
 
@@ -162,7 +162,7 @@ def choose_plan(plans: Sequence[MemoryPlan], level: str, memory: "Memory", main_
         main_memory: Of the computer.
 
     Raises:
-        OutOfResources: with "auto", none fits.
+        OutOfResources: With "auto", none fits.
     """
     held = [plan for plan in plans if plan.estimate.host * (1 + MARGIN) <= main_memory.free]
     chain = list(held[:1])

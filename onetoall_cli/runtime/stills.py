@@ -47,7 +47,7 @@ def encode_last_frames(vae: AutoencoderKLWan) -> None:
     """Let the encoder see the last of a latent frame's frames and nothing else, just as it sees a still.
 
     Raises:
-        BadInput: the VAE is a residual one (Wan2.2's), which passes means of frames by its convolutions.
+        BadInput: The VAE is a residual one (Wan2.2's), which passes means of frames by its convolutions.
     """
     if vae.config.is_residual:
         raise BadInput("A residual VAE cannot encode the last frames alone.", "Leave `latent_frame` as it is.")

@@ -39,8 +39,8 @@ def guidance_weights(image_guidance_scale: float, pose_guidance_scale: float) ->
     """The passes to run and the weight of each pass's velocity; the weights sum to 1.
 
     Args:
-        image_guidance_scale: g_ref. At most 1, with `pose_guidance_scale` at most 1 too: no guidance, one pass.
-        pose_guidance_scale: g_pose. At most 1: both conditions are guided together by g_ref, two passes.
+        image_guidance_scale: G_ref. At most 1, with `pose_guidance_scale` at most 1 too: no guidance, one pass.
+        pose_guidance_scale: G_pose. At most 1: both conditions are guided together by g_ref, two passes.
 
     Passes of weight 0 are left out: equal scales, as in the paper (1.5 / 1.5), need two passes and not three.
     """

@@ -38,8 +38,8 @@ def load_pipeline(
         quantisation, offload, tiling: As in `runtime.MemoryPlan`.
 
     Raises:
-        ModelMissing: a file is missing, truncated or foreign; the message names it.
-        BadInput: a LoRA does not fit the network.
+        ModelMissing: A file is missing, truncated or foreign; the message names it.
+        BadInput: A LoRA does not fit the network.
     """
     network = _load_with_loras(location, dtype, quantisation, loras)
     # the shift is the model's generation setting; a checkpoint's own scheduler folder may be Wan's (UniPC, shift 3)

@@ -112,8 +112,8 @@ class OneToAllPipeline(DiffusionPipeline):
             prompt, negative_prompt: Texts; need the text encoder unless the embeddings are passed.
             height, width: Multiples of 16; default: the image's.
             num_inference_steps: Steps of the solver (released: 30, Euler).
-            image_guidance_scale: g_ref (released: 2.5 for 1.3B, 2.0 for 14B; paper 1.5).
-            pose_guidance_scale: g_pose (released and paper: 1.5).
+            image_guidance_scale: G_ref (released: 2.5 for 1.3B, 2.0 for 14B; paper 1.5).
+            pose_guidance_scale: G_pose (released and paper: 1.5).
             context_frames: The 5 frames before which the segment continues, as pictures; they become its first 5.
             generator: Of the CPU, so that the noise does not depend on the device.
             latents: Initial noise (1, 16, n, H/8, W/8), n = (T - 1) / 4 + 1, instead of drawing it.
@@ -129,7 +129,7 @@ class OneToAllPipeline(DiffusionPipeline):
                 `Guidance`. The defaults are exact.
 
         Raises:
-            ValueError: a shape does not fit the others.
+            ValueError: A shape does not fit the others.
         """
         height, width = _check_inputs(image, height, width, pose_video, reference_pose, context_frames, output_type)
         weights = guidance_weights(image_guidance_scale, pose_guidance_scale)

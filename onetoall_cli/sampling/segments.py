@@ -45,7 +45,7 @@ def plan_segments(
     the fewest segments cost least, and equal n cost the least attention (which grows with the square).
 
     Raises:
-        BadInput: there is no frame, or `max_frames` leaves no room for new frames beside the context.
+        BadInput: There is no frame, or `max_frames` leaves no room for new frames beside the context.
     """
     if frames < 1:
         raise BadInput("The motion has no frames.", "Check the driving video and --start/--duration.")

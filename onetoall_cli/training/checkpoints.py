@@ -52,7 +52,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        BadInput: it is no checkpoint, or cannot be read.
+        BadInput: It is no checkpoint, or cannot be read.
     """
     folder = Path(folder)
     files = sorted(folder.glob("*.pt"))

@@ -48,10 +48,10 @@ def enhance(
     """Change, or hide, the face of a motion (one person) with the given probabilities.
 
     Args:
-        motion: the clip's own driving pose.
-        pool: where other people's faces come from; None changes nothing.
-        probability: of changing the pose, the stage's `change_pose`.
-        hide: of drawing no face, the stage's `hide_face`.
+        motion: The clip's own driving pose.
+        pool: Where other people's faces come from; None changes nothing.
+        probability: Of changing the pose, the stage's `change_pose`.
+        hide: Of drawing no face, the stage's `hide_face`.
     """
     face: Face = "full"
     head: Head = "full"

@@ -29,12 +29,12 @@ class Example:
     """One sample, still as pixels.
 
     Attributes:
-        clip: where it comes from; its frames or latents are the target.
-        reference: uint8 (H, W, 3), black where unknown.
-        mask: bool (H, W), True = unknown.
-        pose: uint8 (T, H, W, 3), the driving pose, drawn; None where no pose is given.
-        reference_pose: uint8 (H, W, 3), drawn without the face, black where unknown; None likewise.
-        weights: float32 (n, h, w), what an error counts.
+        clip: Where it comes from; its frames or latents are the target.
+        reference: Uint8 (H, W, 3), black where unknown.
+        mask: Bool (H, W), True = unknown.
+        pose: Uint8 (T, H, W, 3), the driving pose, drawn; None where no pose is given.
+        reference_pose: Uint8 (H, W, 3), drawn without the face, black where unknown; None likewise.
+        weights: Float32 (n, h, w), what an error counts.
     """
 
     clip: TrainingClip
@@ -50,15 +50,15 @@ class Batch:
     """A micro-batch. Pictures are uint8 tensors, made floats on the device.
 
     Attributes:
-        plan: what its samples share.
-        frames: per sample uint8 (T, H, W, 3), or None where `latents` has it.
-        latents: per sample float16 (16, n, h, w), or None.
-        keys, keypoints: per sample, for the latent cache.
-        reference: uint8 (B, 1, H, W, 3).
-        mask: bool (B, 1, 1, H, W).
-        pose: uint8 (B, T, H, W, 3) or None.
-        reference_pose: uint8 (B, 1, H, W, 3) or None.
-        weights: float32 (B, 1, n, h, w).
+        plan: What its samples share.
+        frames: Per sample uint8 (T, H, W, 3), or None where `latents` has it.
+        latents: Per sample float16 (16, n, h, w), or None.
+        keys, keypoints: Per sample, for the latent cache.
+        reference: Uint8 (B, 1, H, W, 3).
+        mask: Bool (B, 1, 1, H, W).
+        pose: Uint8 (B, T, H, W, 3) or None.
+        reference_pose: Uint8 (B, 1, H, W, 3) or None.
+        weights: Float32 (B, 1, n, h, w).
     """
 
     plan: BatchPlan

@@ -35,15 +35,15 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
     configuration that it was trained with is kept beside it, as `training.yaml`.
 
     Args:
-        run: the run's folder.
-        checkpoint: a checkpoint of it; by default the finished network, or the newest checkpoint until there is one.
+        run: The run's folder.
+        checkpoint: A checkpoint of it; by default the finished network, or the newest checkpoint until there is one.
 
     Returns:
         What the run was trained with.
 
     Raises:
-        BadInput: it is no run of the network, or has no checkpoint yet.
-        ModelMissing: its VAE is gone.
+        BadInput: It is no run of the network, or has no checkpoint yet.
+        ModelMissing: Its VAE is gone.
     """
     settings = replace(load_settings(TrainingSettings, run / "settings.yaml"), output=run)  # it may have moved
     network = trained_network(settings, checkpoint)
@@ -74,8 +74,8 @@ def load_model_or_run(
         listener: Told of choices.
 
     Raises:
-        BadInput: there is no such model, or the run has not come to a checkpoint yet.
-        ModelMissing: something of the model is missing.
+        BadInput: There is no such model, or the run has not come to a checkpoint yet.
+        ModelMissing: Something of the model is missing.
     """
     folder = Path(name)
     checkpoint = folder if _CHECKPOINT.match(folder.name) else None

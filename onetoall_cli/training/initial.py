@@ -18,10 +18,10 @@ def build_network(model: dict | None, init_from: Path | None, seed: int) -> OneT
     """The network of a run, in float32.
 
     Args:
-        model: constructor arguments. Needed for a fresh network and for Wan weights.
-        init_from: a folder with a network of ours (`config.json`, or a run's folder with `network/`), or Wan2.1 T2V
+        model: Constructor arguments. Needed for a fresh network and for Wan weights.
+        init_from: A folder with a network of ours (`config.json`, or a run's folder with `network/`), or Wan2.1 T2V
             transformer weights in diffusers' layout.
-        seed: of what starts at random.
+        seed: Of what starts at random.
 
     Raises:
         BadInput: `init_from` is neither, or does not fit `model`.
@@ -87,7 +87,7 @@ def from_wan(network: OneToAllTransformer3DModel, wan: Mapping[str, Tensor]) -> 
     nothing. Encoders of pose and prefix stay as they are.
 
     Raises:
-        BadInput: weights are missing, unexpected or of another size, naming the first.
+        BadInput: Weights are missing, unexpected or of another size, naming the first.
     """
     own = network.state_dict()  # shares its tensors with the network: filling them fills it
     published = network.published_key_mapping().to_published

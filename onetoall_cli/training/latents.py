@@ -23,7 +23,7 @@ def encode_reference(vae: AutoencoderKLWan, reference: Tensor, mask: Tensor) -> 
 
     Args:
         reference: (B, 3, 1, H, W) in [-1, 1], black (-1) where unknown.
-        mask: bool (B, 1, 1, H, W), True = unknown; encoded as a white-on-black picture.
+        mask: Bool (B, 1, 1, H, W), True = unknown; encoded as a white-on-black picture.
     """
     white = (mask.float() * 2 - 1).expand_as(reference)
     both = encode_sparingly(vae, torch.cat([reference, white]))

@@ -49,7 +49,7 @@ class Noised(NamedTuple):
         latents: (B, C, n, h, w), the network's input. Context frames are clean.
         timestep: (B,) on the network's scale, 0..1000.
         target: (B, C, n, h, w), the velocity.
-        context: how many latent frames at the start are clean context and out of the loss.
+        context: How many latent frames at the start are clean context and out of the loss.
     """
 
     latents: Tensor
@@ -62,9 +62,9 @@ def noised(clean: Tensor, generator: torch.Generator, *, token_replace: bool, sh
     """Mix latents (B, C, n, h, w) with noise at random times.
 
     Args:
-        generator: on the CPU, so that every device draws the same.
-        token_replace: keep the first two latent frames clean. The clip must have more than two.
-        shift: of the times; 1 is uniform, more means more noise.
+        generator: On the CPU, so that every device draws the same.
+        token_replace: Keep the first two latent frames clean. The clip must have more than two.
+        shift: Of the times; 1 is uniform, more means more noise.
     """
     if token_replace and clean.shape[2] <= CONTEXT_LATENTS:
         raise ValueError(f"token replace needs more than {CONTEXT_LATENTS} latent frames, not {clean.shape[2]}")
@@ -95,10 +95,10 @@ def region_weights(
 
     Args:
         keypoints: (T, 133, 3) in pixels of the clip, T = 4 (n - 1) + 1.
-        height, width: of the clip.
+        height, width: Of the clip.
 
     Returns:
-        float32 (n, height / 8, width / 8), 1 elsewhere. A latent frame takes the strongest of its frames.
+        Float32 (n, height / 8, width / 8), 1 elsewhere. A latent frame takes the strongest of its frames.
     """
     stride = SPATIAL_STRIDE
     weights = np.ones((len(keypoints), height // stride, width // stride), np.float32)
@@ -123,7 +123,7 @@ def near_body(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
     """Latent pixels (height / 8, width / 8) that a limb, the trunk, or the head with its hair touches.
 
     Args:
-        points: keypoints (133, 3).
+        points: Keypoints (133, 3).
     """
     seen = points[:, 2] >= _MIN_SCORE
     limbs = [(a, b) for a, b in _LIMBS if seen[a] and seen[b]]

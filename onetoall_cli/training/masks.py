@@ -59,8 +59,8 @@ def face_centred_box(
 
     Args:
         keypoints: (133, 3) of the reference in its pixels.
-        width, height: of the reference.
-        room: how much is left above the face, drawn uniformly from this range of face heights. The recipe's is 0.1;
+        width, height: Of the reference.
+        room: How much is left above the face, drawn uniformly from this range of face heights. The recipe's is 0.1;
             more lets hair and hats be seen.
     """
     face = face_box(keypoints)
@@ -95,7 +95,7 @@ def reference_mask(
     """What of the reference is unknown, (height, width), True = unknown.
 
     Args:
-        face_centred: all but a box round the face is unknown; otherwise nothing is, or now and then a small hole.
+        face_centred: All but a box round the face is unknown; otherwise nothing is, or now and then a small hole.
     """
     mask = np.zeros((height, width), bool)
     if face_centred:

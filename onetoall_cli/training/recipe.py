@@ -28,12 +28,12 @@ class DataSettings:
 
     Attributes:
         source: "puppets" (the synthetic world) or "videos" (a folder).
-        folder: of videos; poses and latents are cached in `cache`.
-        clips: how many different puppet clips there are; 0 is endless, which leaves nothing to cache.
-        motions: a folder of pose files, for puppets to perform besides sampled dances.
-        motion_share: how much of the puppets' motion comes from there.
-        cache: folder for detected poses and encoded latents; None keeps it with the run.
-        detector: pose detector for videos.
+        folder: Of videos; poses and latents are cached in `cache`.
+        clips: How many different puppet clips there are; 0 is endless, which leaves nothing to cache.
+        motions: A folder of pose files, for puppets to perform besides sampled dances.
+        motion_share: How much of the puppets' motion comes from there.
+        cache: Folder for detected poses and encoded latents; None keeps it with the run.
+        detector: Pose detector for videos.
     """
 
     source: Literal["puppets", "videos"] = "puppets"
@@ -54,31 +54,31 @@ class TrainingSettings:
     """One stage of training. The defaults are the released recipe (reference.md section 4) where it names a value.
 
     Attributes:
-        output: the run's folder.
+        output: The run's folder.
         stage: 1, 2 or 3.
-        vae: folder of the VAE (diffusers layout).
-        steps: optimiser steps.
-        model: constructor arguments of a fresh network; leave out with `init_from`.
-        init_from: a finished stage (folder with config.json, or a run), or Wan2.1 T2V transformer weights with `model`.
-        prompt_embeds: a prompt store with the empty prompt; without it the text is one row of zeros.
+        vae: Folder of the VAE (diffusers layout).
+        steps: Optimiser steps.
+        model: Constructor arguments of a fresh network; leave out with `init_from`.
+        init_from: A finished stage (folder with config.json, or a run), or Wan2.1 T2V transformer weights with `model`.
+        prompt_embeds: A prompt store with the empty prompt; without it the text is one row of zeros.
         trained: "stage" trains what the stage names; "all" every parameter (for networks that start from nothing).
-        conditions: overrides of the stage's table, such as {mask: 0.6}.
-        batch, accumulate: samples a process takes a micro-step, and micro-steps an optimiser step.
-        picture_batch: samples of a micro-step on single pictures, which are so much lighter; None takes `batch`.
-        echo: how many micro-steps in a row take the same samples, each with noise and times of its own: what is drawn
+        conditions: Overrides of the stage's table, such as {mask: 0.6}.
+        batch, accumulate: Samples a process takes a micro-step, and micro-steps an optimiser step.
+        picture_batch: Samples of a micro-step on single pictures, which are so much lighter; None takes `batch`.
+        echo: How many micro-steps in a row take the same samples, each with noise and times of its own: what is drawn
             and encoded once serves several (data echoing, arXiv 1907.05550).
-        frames: of a video sample, 4k + 1.
-        fps: of the clips.
-        video_share: of the batches; the rest are single pictures (released: video : image about 6 : 1).
-        resolutions, aspects: size buckets; aspects are width / height.
-        face_room: how much a face-centred mask leaves above the face, a range of face heights.
-        timestep_shift: of the training times; 1 is uniform.
+        frames: Of a video sample, 4k + 1.
+        fps: Of the clips.
+        video_share: Of the batches; the rest are single pictures (released: video : image about 6 : 1).
+        resolutions, aspects: Size buckets; aspects are width / height.
+        face_room: How much a face-centred mask leaves above the face, a range of face heights.
+        timestep_shift: Of the training times; 1 is uniform.
         optimiser: "adamw" (released), or "muon" for the blocks' matrices and AdamW for the rest.
-        final_lr: part of the learning rate left at the last step, by a cosine; 1 keeps it constant after warm-up.
-        keep_checkpoints: how many of the newest stay; 0 keeps all.
-        sample_every: steps between sample sheets; 0 makes none.
-        generation: how an exported model samples (`generation_config.json`) where it differs from the sample sheets.
-        workers, threads: data processes, and CPU threads of torch (0 leaves it to torch).
+        final_lr: Part of the learning rate left at the last step, by a cosine; 1 keeps it constant after warm-up.
+        keep_checkpoints: How many of the newest stay; 0 keeps all.
+        sample_every: Steps between sample sheets; 0 makes none.
+        generation: How an exported model samples (`generation_config.json`) where it differs from the sample sheets.
+        workers, threads: Data processes, and CPU threads of torch (0 leaves it to torch).
     """
 
     output: Path
@@ -169,9 +169,9 @@ class BatchPlan:
 
     Attributes:
         frames: 1 for a batch of pictures.
-        width, height: pixels.
-        dropped: which conditions are not given.
-        token_replace: whether the first two latent frames are clean context.
+        width, height: Pixels.
+        dropped: Which conditions are not given.
+        token_replace: Whether the first two latent frames are clean context.
     """
 
     frames: int

@@ -27,16 +27,16 @@ def run_config(
     Relative paths in the config are relative to the working directory.
 
     Args:
-        progress: called with (steps done, steps) after each step; the arms of an ablation count together.
-        data_progress: called with (videos done, videos) while the poses of a folder are detected.
-        export: a folder to write the trained stage to as a model; replaced if it exists.
+        progress: Called with (steps done, steps) after each step; the arms of an ablation count together.
+        data_progress: Called with (videos done, videos) while the poses of a folder are detected.
+        export: A folder to write the trained stage to as a model; replaced if it exists.
 
     Returns:
         The folder of the finished VAE or network, or that of the arms.
 
     Raises:
-        BadInput: the config or what it names does not fit.
-        ModelMissing: the VAE it names is not there.
+        BadInput: The config or what it names does not fit.
+        ModelMissing: The VAE it names is not there.
     """
     path = Path(path)
     data = _peek(path)
@@ -70,7 +70,7 @@ def arms_of(data: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """The settings of each arm of an ablation: the common ones, with the arm's instead, `conditions` merged.
 
     Raises:
-        BadInput: there are no arms, or they are no mappings.
+        BadInput: There are no arms, or they are no mappings.
     """
     common = {name: value for name, value in data.items() if name != "arms"}
     arms = data["arms"]

@@ -17,7 +17,7 @@ def load_settings(kind: type[T], path: Path | str) -> T:
     """Read a YAML file as a settings dataclass.
 
     Raises:
-        BadInput: the file cannot be read, is no YAML mapping, or has an unknown, missing or mistyped key.
+        BadInput: The file cannot be read, is no YAML mapping, or has an unknown, missing or mistyped key.
     """
     path = Path(path)
     try:

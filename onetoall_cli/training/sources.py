@@ -31,12 +31,12 @@ class TrainingClip:
     """A training window with a reference from the same clip.
 
     Attributes:
-        frames: uint8 (T, H, W, 3); None when `latents` are there.
-        latents: float16 (16, n, h, w), normalised, from the cache.
-        motion: the person's keypoints in the window, pixels of the frames.
-        reference: uint8 (H, W, 3), another frame, of the same camera and size.
-        reference_pose: its keypoints, one frame.
-        key: under which the window's latents can be cached; None when it will not come again.
+        frames: Uint8 (T, H, W, 3); None when `latents` are there.
+        latents: Float16 (16, n, h, w), normalised, from the cache.
+        motion: The person's keypoints in the window, pixels of the frames.
+        reference: Uint8 (H, W, 3), another frame, of the same camera and size.
+        reference_pose: Its keypoints, one frame.
+        key: Under which the window's latents can be cached; None when it will not come again.
     """
 
     frames: Pictures | None
@@ -69,8 +69,8 @@ class ClipSource(Protocol):
         """A window of a clip at a size.
 
         Args:
-            first_frame: the reference is the window's first frame instead of one outside the window.
-            cached: latents from the cache will do; otherwise the frames are needed. Draws from `rng` the same way.
+            first_frame: The reference is the window's first frame instead of one outside the window.
+            cached: Latents from the cache will do; otherwise the frames are needed. Draws from `rng` the same way.
         """
         ...
 
@@ -151,7 +151,7 @@ def load_motions(folder: Path) -> list[PoseSequence]:
     """The first person of every pose file (`*.json`) of a folder.
 
     Raises:
-        BadInput: there is none, or one cannot be read.
+        BadInput: There is none, or one cannot be read.
     """
     files = sorted(folder.glob("*.json"))
     if not files:

@@ -16,20 +16,20 @@ class Stage:
     """One stage. Probabilities are per batch (dropping, token replace) or per sample (all others).
 
     Attributes:
-        name: for people.
-        trained: regular expressions of the parameter names (in this network's naming) that are trained.
-        drop_both: probability that neither reference nor pose is given.
-        drop_reference: that only the reference is not given.
-        drop_pose: that only the pose is not given. The three exclude each other.
-        first_frame: that the reference is the first frame of the training window instead of any other frame.
-        mask: that only a box round the face of the reference is known.
-        zoom: that the clip is seen from nearer (our reading of the recipe's "zoom", which it does not explain).
-        change_pose: that the driving face gets another person's proportions.
-        hide_face: that no driving face is drawn at all.
-        token_replace: that the first two latent frames are clean context.
-        region_weight: how much more an error in faces and hands counts.
-        body_weight: how much more one on and beside limbs, trunk and head counts (ours; the paper has no such weight).
-        reference_pose: whether the reference's pose is given beside the driving one (False, a black picture, is for
+        name: For people.
+        trained: Regular expressions of the parameter names (in this network's naming) that are trained.
+        drop_both: Probability that neither reference nor pose is given.
+        drop_reference: That only the reference is not given.
+        drop_pose: That only the pose is not given. The three exclude each other.
+        first_frame: That the reference is the first frame of the training window instead of any other frame.
+        mask: That only a box round the face of the reference is known.
+        zoom: That the clip is seen from nearer (our reading of the recipe's "zoom", which it does not explain).
+        change_pose: That the driving face gets another person's proportions.
+        hide_face: That no driving face is drawn at all.
+        token_replace: That the first two latent frames are clean context.
+        region_weight: How much more an error in faces and hands counts.
+        body_weight: How much more one on and beside limbs, trunk and head counts (ours; the paper has no such weight).
+        reference_pose: Whether the reference's pose is given beside the driving one (False, a black picture, is for
             ablations: then nothing tells how the two relate).
     """
 
@@ -112,7 +112,7 @@ def trained_names(network: nn.Module, stage: Stage) -> list[str]:
     """The names of the parameters a stage trains.
 
     Raises:
-        BadInput: a pattern matches nothing (a misspelt custom stage would silently train less).
+        BadInput: A pattern matches nothing (a misspelt custom stage would silently train less).
     """
     names = [name for name, _ in network.named_parameters()]
     patterns = [re.compile(pattern) for pattern in stage.trained]

@@ -52,15 +52,15 @@ def train(settings: TrainingSettings, progress: Progress | None = None, data_pro
     `network/`, the averaged network in diffusers' layout (float32), which the next stage's `init_from` takes.
 
     Args:
-        progress: called with (steps done, steps) after each step.
-        data_progress: called with (videos done, videos) while the poses of a folder are detected.
+        progress: Called with (steps done, steps) after each step.
+        data_progress: Called with (videos done, videos) while the poses of a folder are detected.
 
     Returns:
         The folder of the finished network.
 
     Raises:
-        BadInput: the settings, the data or a checkpoint do not fit.
-        ModelMissing: the VAE is not there.
+        BadInput: The settings, the data or a checkpoint do not fit.
+        ModelMissing: The VAE is not there.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -101,7 +101,7 @@ class EncodedBatch(NamedTuple):
     """A micro-batch as the network takes it, but for noise and times.
 
     Attributes:
-        plan: what its samples share.
+        plan: What its samples share.
         clean: (B, 16, n, h, w), the target.
         reference: (B, 32, 1, h, w).
         pose, reference_pose: (B, 3, T or 1, H, W) in [-1, 1]; None where no pose is given.

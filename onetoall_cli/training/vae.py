@@ -156,7 +156,7 @@ def export_vae(settings: VaeSettings) -> Path:
     """Write `vae/` from the newest checkpoint of a run that may not be finished; returns its folder.
 
     Raises:
-        BadInput: there is no checkpoint.
+        BadInput: There is no checkpoint.
     """
     if latest_checkpoint(settings.output) is None:
         raise BadInput(f"{settings.output} has no checkpoint yet.", "Let the training run further.")

@@ -22,11 +22,11 @@ class Phase:
     """A stretch of steps with one kind of batch.
 
     Attributes:
-        steps: how many.
-        batch: samples a step.
-        crop: side of square crops in pixels; 0 = whole pictures.
+        steps: How many.
+        batch: Samples a step.
+        crop: Side of square crops in pixels; 0 = whole pictures.
         frames: 1 for stills, else 4k + 1.
-        moving: of several crops of a clip, take the one in which most moves, and no masks or black pictures: what
+        moving: Of several crops of a clip, take the one in which most moves, and no masks or black pictures: what
             lies between two latent frames is learnt from little else.
     """
 
@@ -46,24 +46,24 @@ class VaeSettings:
     """A VAE training.
 
     Attributes:
-        output: the run's folder.
-        phases: what the steps train on, one after the other.
-        short_side: of whole pictures, about, in pixels; moves grow with it. A multiple of 64.
-        model: constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
-        init_from: a VAE's folder to go on from instead of a fresh one; `model` then says nothing.
+        output: The run's folder.
+        phases: What the steps train on, one after the other.
+        short_side: Of whole pictures, about, in pixels; moves grow with it. A multiple of 64.
+        model: Constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
+        init_from: A VAE's folder to go on from instead of a fresh one; `model` then says nothing.
         trained: "decoder" leaves the encoder and the latents' statistics, so that networks trained on them still fit.
         latent_frame: "free" leaves it to the training what a latent frame holds of its four frames. "last" makes it
             what a still of the last of them would be: the decoder has to find the way from one to the next, and
             networks that know stills know clips.
-        lr, final_lr: learning rates at the two ends of a cosine.
-        warmup: steps at the start of every phase over which the rate rises from zero.
-        kl_weight, gradient_weight: of the loss terms beside L1.
-        ema: decay of the averaged weights, which are what is saved.
-        clip: largest gradient norm.
-        bf16: compute in bfloat16 (weights are kept in float32).
-        keep_checkpoints: how many of the newest stay; 0 keeps all.
-        sample_every: steps between sample pictures; 0 makes none.
-        statistics: how many puppets the latents' mean and deviation are measured on.
+        lr, final_lr: Learning rates at the two ends of a cosine.
+        warmup: Steps at the start of every phase over which the rate rises from zero.
+        kl_weight, gradient_weight: Of the loss terms beside L1.
+        ema: Decay of the averaged weights, which are what is saved.
+        clip: Largest gradient norm.
+        bf16: Compute in bfloat16 (weights are kept in float32).
+        keep_checkpoints: How many of the newest stay; 0 keeps all.
+        sample_every: Steps between sample pictures; 0 makes none.
+        statistics: How many puppets the latents' mean and deviation are measured on.
     """
 
     output: Path
@@ -146,7 +146,7 @@ def sample_pictures(
 
     Args:
         size: (width, height) of the whole picture.
-        crop: side of the square cut out of it, 0 for all.
+        crop: Side of the square cut out of it, 0 for all.
     """
     width, height = size
     kind = rng.random()

@@ -55,12 +55,12 @@ class VideoSource:
         """Detect the poses of videos that have not been seen before, then list the usable windows.
 
         Args:
-            lengths: of the windows that will be asked for, frames.
-            cache: folder for the detected poses.
-            progress: called with (videos done, videos).
+            lengths: Of the windows that will be asked for, frames.
+            cache: Folder for the detected poses.
+            progress: Called with (videos done, videos).
 
         Raises:
-            BadInput: no video, or none that shows a person.
+            BadInput: No video, or none that shows a person.
         """
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
         if not files:

@@ -25,7 +25,7 @@ def network_config(location: ModelLocation) -> dict[str, Any] | None:
     """Constructor arguments for the network of `location`; None where its own `config.json` has them.
 
     Raises:
-        ModelMissing: the weights are damaged, of something else, or not of the size the catalogue says.
+        ModelMissing: The weights are damaged, of something else, or not of the size the catalogue says.
     """
     if not location.published:
         return None
@@ -48,7 +48,7 @@ def architecture_of(tensors: Mapping[str, TensorInfo], source: Path) -> dict[str
         source: The weights' folder, for the message.
 
     Raises:
-        ModelMissing: these are the weights of something else.
+        ModelMissing: These are the weights of something else.
     """
     try:
         width = tensors["patch_embedding.weight"].shape[0]

@@ -37,8 +37,8 @@ def load_network(
             already; a copy made by `onetoall fetch --quantize` gives the same, sooner.
 
     Raises:
-        ModelMissing: a file is missing, truncated or foreign, or tensors are missing or left over.
-        BadInput: the files are quantised otherwise.
+        ModelMissing: A file is missing, truncated or foreign, or tensors are missing or left over.
+        BadInput: The files are quantised otherwise.
     """
     from onetoall_cli.model import CheckpointError, OneToAllTransformer3DModel
     from onetoall_cli.weights.quantise import load_quantised, load_quantising, stored_precision
@@ -65,7 +65,7 @@ def load_vae(folder: Path, dtype: "torch.dtype") -> "AutoencoderKLWan":
     """Load the VAE in a folder of diffusers' layout on the CPU.
 
     Raises:
-        ModelMissing: as `load_network`.
+        ModelMissing: As `load_network`.
     """
     import torch
     from diffusers import AutoencoderKLWan

@@ -18,7 +18,7 @@ def empty_network(folder: Path, config: Mapping[str, Any] | None) -> "OneToAllTr
         config: Constructor arguments.
 
     Raises:
-        ModelMissing: the folder's `config.json` is damaged or not this network's.
+        ModelMissing: The folder's `config.json` is damaged or not this network's.
     """
     import torch
 

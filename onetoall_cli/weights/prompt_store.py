@@ -53,7 +53,7 @@ class PromptStore:
         """The rows of `prompt`, (L, C) with L its true length in tokens, or None if it is not stored.
 
         Raises:
-            BadInput: the file is damaged or is not a prompt store.
+            BadInput: The file is damaged or is not a prompt store.
         """
         if not self.path.exists():
             return None
@@ -70,7 +70,7 @@ class PromptStore:
             rows: (L, C) float, without padding, 1 <= L.
 
         Raises:
-            BadInput: the rows' width differs from the stored ones, or the file cannot be written.
+            BadInput: The rows' width differs from the stored ones, or the file cannot be written.
         """
         self.put_all({prompt: rows})
 
@@ -84,7 +84,7 @@ class PromptStore:
         """Write exactly these prompts, whatever the file held.
 
         Raises:
-            BadInput: as `put`.
+            BadInput: As `put`.
         """
         from safetensors.torch import save_file  # torch loads here, not with the module
 

@@ -65,8 +65,8 @@ def quantise_network(
         progress: Called with (tensors done, tensors in all).
 
     Raises:
-        ModelMissing: the original is not whole, or not this network.
-        BadInput: an unknown precision.
+        ModelMissing: The original is not whole, or not this network.
+        BadInput: An unknown precision.
     """
     if precision not in QUANTISED:
         raise BadInput(f"'{precision}' is not a precision.", f"Choose one of {', '.join(QUANTISED)}.")
@@ -100,8 +100,8 @@ def quantise_entry(
     """Make the quantised copy of an installed network that `--model NAME-PRECISION` loads.
 
     Raises:
-        ModelMissing: the network is not installed, or not whole.
-        OutOfResources: no room for the copy.
+        ModelMissing: The network is not installed, or not whole.
+        OutOfResources: No room for the copy.
     """
     known = require(name, installed().get(name))
     location = locate_model(name, catalogue=catalogue)
@@ -269,7 +269,7 @@ def load_quantised(folder: Path, dtype: "torch.dtype") -> "OneToAllTransformer3D
         dtype: The quantised layers compute in it, and the rest of the weights have it.
 
     Raises:
-        ModelMissing: a tensor is missing or left over.
+        ModelMissing: A tensor is missing or left over.
     """
     network = empty_network(folder, None)
     precision = _precision_in(folder)
@@ -288,7 +288,7 @@ def load_quantising(
         precision: "int8" or "nf4".
 
     Raises:
-        ModelMissing: the network is not whole, or not this one.
+        ModelMissing: The network is not whole, or not this one.
     """
     network = empty_network(folder, config)
     names = _stored_names(network, published=config is not None)

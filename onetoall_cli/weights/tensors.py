@@ -27,7 +27,7 @@ def read_tensors(files: Iterable[Path]) -> dict[str, TensorInfo]:
     """Names, dtypes and shapes of all tensors in `files`, from their headers alone (fast at any size).
 
     Raises:
-        ModelMissing: a file is truncated or not safetensors, or two files hold the same tensor; the file is named.
+        ModelMissing: A file is truncated or not safetensors, or two files hold the same tensor; the file is named.
     """
     tensors: dict[str, TensorInfo] = {}
     for file in files:
@@ -67,7 +67,7 @@ class StoredTensors:
         """One tensor.
 
         Raises:
-            ModelMissing: it is not there, or has not the given shape.
+            ModelMissing: It is not there, or has not the given shape.
         """
         info = self._where.pop(name, None)
         if info is None:

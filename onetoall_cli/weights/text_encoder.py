@@ -69,9 +69,9 @@ def prompt_rows(
     Args: as `prompt_embeddings`.
 
     Raises:
-        ModelMissing: a prompt is in no store and the text encoder is not installed.
-        OutOfResources: this machine has not the memory to run it.
-        BadInput: a store is damaged.
+        ModelMissing: A prompt is in no store and the text encoder is not installed.
+        OutOfResources: This machine has not the memory to run it.
+        BadInput: A store is damaged.
     """
     prompts = list(dict.fromkeys(prompts))
     found = {prompt: rows for prompt in prompts if (rows := _stored(location, prompt)) is not None}
@@ -131,7 +131,7 @@ def place_encoder(text_encoder: Path, system: Memory, gpu: Memory | None) -> Pla
     bfloat16 on the GPU, else bfloat16 on the CPU (slower, but it is done once), else 8-bit.
 
     Raises:
-        OutOfResources: it fits nowhere.
+        OutOfResources: It fits nowhere.
     """
     parameters = sum(math.prod(info.shape) for info in read_tensors(weight_files(text_encoder)).values())
     exact = 2 * parameters + HEADROOM
@@ -167,7 +167,7 @@ def encode_prompts(
         Per prompt its rows, (L, C) bfloat16 on the CPU, L <= max_tokens.
 
     Raises:
-        ModelMissing: a file of either folder is missing, damaged or foreign.
+        ModelMissing: A file of either folder is missing, damaged or foreign.
     """
     import torch
 
