@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --cache --cache-strength --clip-pose --count --crf --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --joins --lora --markdown --memory --model --negative-prompt --offload --only --openpose --output --person --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --model --negative-prompt --offload --only --openpose --output --person --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -360,7 +360,7 @@ complete -c onetoall -n '_shtab_onetoall_using evaluate' -l json -d 'One JSON li
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l progress -xka "auto json none" -d 'Progress on stderr: bars on a terminal; json: one line of JSON a step, for programs; none.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l count -x -d 'Puppets a task.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l task -xka "all aligned misaligned transfer" -d 'What is measured.'
-complete -c onetoall -n '_shtab_onetoall_using evaluate' -l joins -x -d 'Puppets for the segment borders; default: a quarter of them; 0: none.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l borders -x -d 'Puppets for the segment borders; default: a quarter of them; 0: none.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l split -xka "test validation" -d 'validation: to choose settings by, so that test stays unseen.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l frames -x -d 'Frames of an animation, 4k+1.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l seed -x -d 'Of the noise.'

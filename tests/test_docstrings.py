@@ -33,7 +33,7 @@ def docstrings(node: ast.AST, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def entries(docstring: str) -> Iterator[tuple[str, str]]:
-    """The entries of a docstring's sections as (name, text); the text is empty if an entry is not of the form wanted."""
+    """The entries of a docstring's sections as (name, text); the text is empty if an entry has another form."""
     for title, beside, body in SECTION.findall(f"{docstring}\n"):
         if beside:
             yield title, ""
