@@ -70,7 +70,7 @@ class HeadView:
         """Outline of hair or a hat that covers the skull above a line on its front.
 
         Args:
-            line: Points (n, 2): azimuth in radians (0 = middle of the face, positive to the puppet's left) and height y.
+            line: Azimuth in radians (0 = middle of the face, positive to the puppet's left) and height y, (n, 2).
             grow: Size relative to the skull.
         """
         radius = np.sqrt(np.clip(1 - (line[:, 1] / (geometry.HALF_HEIGHT * grow)) ** 2, 0.05, 1)) * grow

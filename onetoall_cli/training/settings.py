@@ -13,20 +13,27 @@ from onetoall_cli.errors import BadInput
 T = TypeVar("T")
 
 
-def load_settings(kind: type[T], path: Path | str) -> T:
-    """Read a YAML file as a settings dataclass.
+def read_yaml(path: Path) -> Any:
+    """The contents of a YAML file.
 
     Raises:
-        BadInput: The file cannot be read, is no YAML mapping, or has an unknown, missing or mistyped key.
+        BadInput: The file cannot be read or is not YAML.
     """
-    path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.", "Check the path of the training config.") from error
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is not valid YAML: {error}.", "Correct the file at the line named.") from error
-    return read_settings(kind, data, str(path))
+
+
+def load_settings(kind: type[T], path: Path | str) -> T:
+    """Read a YAML file as a settings dataclass.
+
+    Raises:
+        BadInput: The file cannot be read, is not a YAML mapping, or has an unknown, missing or mistyped key.
+    """
+    return read_settings(kind, read_yaml(Path(path)), str(path))
 
 
 def read_settings(kind: type[T], data: Any, where: str) -> T:
