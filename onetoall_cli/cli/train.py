@@ -18,7 +18,8 @@ from onetoall_cli.files import check_output
 def train(
     report: Report,
     config: Annotated[
-        Path | None, Argument(help="YAML: a VAE (`phases`), a stage (`stage`), a sequence (`runs`) or an ablation (`arms`).")
+        Path | None,
+        Argument(help="YAML: a VAE (`phases`), a stage (`stage`), a sequence (`runs`) or an ablation (`arms`)."),
     ] = None,
     export: Annotated[
         Path | None, Option(metavar="DIR", help="When it is trained, also write it as a model for --model.")

@@ -1,6 +1,6 @@
-"""From clips to what the network trains on: masked reference, drawn poses, region weights; one micro-batch per number.
+"""Training samples from clips: masked reference, drawn poses, region weights.
 
-A micro-batch is a function of (seed, number) alone, whichever process makes it, so that a run continues exactly.
+A micro-batch depends on (seed, number) alone, whichever process makes it, so that a run continues exactly.
 """
 
 from dataclasses import dataclass, replace
@@ -21,20 +21,20 @@ from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, draw_frame
 from onetoall_cli.training.sources import ClipSource, TrainingClip
 from onetoall_cli.training.stages import Stage
 
-ZOOM = (1.0, 1.5)  # how much nearer a zoomed clip is seen
+ZOOM = (1.0, 1.5)  # range of the enlargement of a zoomed clip
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One sample, still as pixels.
+    """One sample, in pixels.
 
     Attributes:
-        clip: Where it comes from; its frames or latents are the target.
-        reference: Uint8 (H, W, 3), black where unknown.
-        mask: Bool (H, W), True = unknown.
-        pose: Uint8 (T, H, W, 3), the driving pose, drawn; None where no pose is given.
-        reference_pose: Uint8 (H, W, 3), drawn without the face, black where unknown; None likewise.
-        weights: Float32 (n, h, w), what an error counts.
+        clip: The clip it was made of, whose frames or latents are the target.
+        reference: The reference picture, uint8 (H, W, 3), black where unknown.
+        mask: The unknown pixels, bool (H, W), True where unknown.
+        pose: The drawn driving pose, uint8 (T, H, W, 3); None where no pose is given.
+        reference_pose: The reference's pose without the face, drawn, uint8 (H, W, 3), black where unknown; None likewise.
+        weights: Weights of the loss, float32 (n, h, w).
     """
 
     clip: TrainingClip
@@ -47,18 +47,18 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A micro-batch. Pictures are uint8 tensors, made floats on the device.
+    """A micro-batch. Pictures are uint8 tensors; they become floats on the device.
 
     Attributes:
-        plan: What its samples share.
-        frames: Per sample uint8 (T, H, W, 3), or None where `latents` has it.
-        latents: Per sample float16 (16, n, h, w), or None.
-        keys, keypoints: Per sample, for the latent cache.
-        reference: Uint8 (B, 1, H, W, 3).
-        mask: Bool (B, 1, 1, H, W).
-        pose: Uint8 (B, T, H, W, 3) or None.
-        reference_pose: Uint8 (B, 1, H, W, 3) or None.
-        weights: Float32 (B, 1, n, h, w).
+        plan: The settings that its samples share.
+        frames: Pictures of each sample, uint8 (T, H, W, 3); None where `latents` holds it.
+        latents: Cached latents of each sample, float16 (16, n, h, w); None where there are none.
+        keys, keypoints: Key and keypoints of each sample for the latent cache.
+        reference: Reference pictures, uint8 (B, 1, H, W, 3).
+        mask: Unknown pixels, bool (B, 1, 1, H, W).
+        pose: Drawn driving poses, uint8 (B, T, H, W, 3), or None.
+        reference_pose: Drawn reference poses, uint8 (B, 1, H, W, 3), or None.
+        weights: Weights of the loss, float32 (B, 1, n, h, w).
     """
 
     plan: BatchPlan
@@ -74,7 +74,7 @@ class Batch:
 
 
 class Batches(Dataset):
-    """Micro-batch number k of a run; processes of a distributed run take different numbers."""
+    """The micro-batches of a run by number; processes of a distributed run take different numbers."""
 
     def __init__(self, settings: TrainingSettings, source: ClipSource) -> None:
         self.settings, self.source = settings, source
@@ -90,7 +90,7 @@ class Batches(Dataset):
 
     def _example(self, number: int, plan: BatchPlan, stage: Stage, rng: np.random.Generator) -> Example:
         first_frame, zoom = bool(rng.random() < stage.first_frame), bool(rng.random() < stage.zoom)
-        # What is drawn must not depend on what is cached, or a continued run would draw otherwise than the first.
+        # The cache must not change the random draws, or a continued run would differ from an uninterrupted one.
         clip = self.source.clip(
             number,
             width=plan.width,
@@ -113,7 +113,7 @@ def make_example(
     source: ClipSource,
     rng: np.random.Generator,
 ) -> Example:
-    """Draw a sample's own conditions: mask, changed face, and the pictures of the poses."""
+    """Make a sample of a clip: draw its mask and its changed face at random, and draw the poses as pictures."""
     own = clip.reference_pose.keypoints[0, 0]
     face_centred = bool(rng.random() < stage.mask)
     mask = reference_mask(own, plan.width, plan.height, rng, face_centred=face_centred, room=settings.face_room)
@@ -132,7 +132,7 @@ def make_example(
 
 
 def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
-    """The clip seen from nearer: a part of all its pictures that holds the reference's face, enlarged to their size."""
+    """Enlarge a part of all pictures of a clip, the same in each, that includes the reference's face."""
     assert clip.frames is not None
     height, width = clip.reference.shape[:2]
     factor = rng.uniform(*ZOOM)
@@ -142,7 +142,7 @@ def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
     left = float(np.clip(x - wide * rng.uniform(0.25, 0.75), 0, width - wide))
     top = float(np.clip(y - high * rng.uniform(0.25, 0.75), 0, height - high))
     shift = (-left * factor, -top * factor)
-    # OpenCV counts from pixel centres, keypoints from pixel edges: the same map, half a pixel apart.
+    # OpenCV puts the origin at a pixel's centre, keypoints at its corner: the same map, half a pixel apart.
     centre = (factor - 1) / 2
     matrix = np.array([[factor, 0, shift[0] + centre], [0, factor, shift[1] + centre]])
 
@@ -161,7 +161,7 @@ def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
 
 
 def moved(poses: PoseSequence, factor: float, shift: tuple[float, float]) -> PoseSequence:
-    """Keypoints scaled and shifted on the same canvas; those that leave it are no longer seen."""
+    """Keypoints scaled and shifted on the same canvas; those that leave it get score 0."""
     points = poses.keypoints * np.array([factor, factor, 1.0]) + np.array([*shift, 0.0])
     inside = (points[..., 0] >= 0) & (points[..., 0] < poses.width)
     inside &= (points[..., 1] >= 0) & (points[..., 1] < poses.height)

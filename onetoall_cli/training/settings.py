@@ -1,4 +1,4 @@
-"""Training settings: YAML files to frozen dataclasses and back, strict about names and types."""
+"""Training settings: YAML files to frozen dataclasses and back, with checks of names and types."""
 
 import dataclasses
 import types
@@ -37,7 +37,7 @@ def load_settings(kind: type[T], path: Path | str) -> T:
 
 
 def read_settings(kind: type[T], data: Any, where: str) -> T:
-    """Build a settings dataclass from parsed YAML; `where` names the place in error messages."""
+    """Build a settings dataclass from parsed YAML; error messages begin with `where`."""
     if not isinstance(data, dict):
         raise BadInput(f"{where} is not a mapping of settings.", "Write `name: value` lines; see the examples.")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def read_settings(kind: type[T], data: Any, where: str) -> T:
 
 
 def dump_settings(settings: Any) -> str:
-    """Settings as YAML that `load_settings` reads back to an equal value."""
+    """Settings as YAML; `load_settings` reads them back to an equal value."""
     return yaml.safe_dump(_plain(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True)
 
 
@@ -74,7 +74,7 @@ def _plain(value: Any) -> Any:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    """`value` as the type `hint` says."""
+    """`value` converted to the type `hint`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
