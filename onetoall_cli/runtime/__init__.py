@@ -1,4 +1,4 @@
-"""The machine: which device and number format a run uses, and how the model fits its memory."""
+"""The machine: the device and number format of a run, and how a model fits its memory."""
 
 from onetoall_cli.runtime.device import pick_device, pick_dtype
 from onetoall_cli.runtime.freed_memory import return_freed_memory
