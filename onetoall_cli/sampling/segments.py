@@ -62,7 +62,7 @@ def plan_segments(
             f"Segments of {max_frames} frames leave no room beside {CONTEXT_FRAMES} carried frames.",
             f"Use at least {CONTEXT_FRAMES + TEMPORAL_STRIDE} frames a segment.",
         )
-    # each join costs one latent step that is generated twice
+    # each border costs one latent step that is generated twice
     count = -(-(steps_needed - context_steps) // (longest - context_steps))
     total = steps_needed + (count - 1) * context_steps
     segments: list[Segment] = []
