@@ -14,7 +14,7 @@ def continue_motion(tail: PoseSequence, motion: PoseSequence, *, frames: int, fp
     """The last poses of a clip, followed by `motion`, scaled and shifted so that it begins at the last of them.
 
     Args:
-        tail: One person's last poses in the clip, in its pixels. If they are fewer than `frames`, the first is repeated.
+        tail: One person's last poses in the clip, in its pixels. If fewer than `frames`, the first is repeated.
         motion: One person's motion, in pixels of its own frame.
         frames: Number of poses of the clip in front.
         fps: The clip's frame rate, which the result gets.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import face as geometry
 from onetoall_cli.puppets.canvas import CIRCLE_POINTS, Canvas, ellipse, hull, mix, rounded, shade
-from onetoall_cli.puppets.identity import Colour, Face, Identity, Look
+from onetoall_cli.puppets.identity import Colour, FaceShape, Identity, Look
 from onetoall_cli.puppets.skeleton import EAR_Y, EAR_Z
 from onetoall_cli.puppets.view import View
 
@@ -26,7 +26,7 @@ class HeadView:
     size: float  # px per head height
     landmarks: Array  # (68, 2) px
     facing: Array  # (68,) each landmark's depth before the head's centre, head heights
-    face: Face
+    face: FaceShape
     look: Look
 
     @classmethod

@@ -91,7 +91,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceShape:
     """Face geometry in units of the head's height (chin to crown = 1)."""
 
     half_width: float
@@ -144,7 +144,7 @@ class Identity:
     """One puppet. `code` is the wardrobe code whose hash decides the split."""
 
     body: Body
-    face: Face
+    face: FaceShape
     look: Look
     code: str
 
@@ -184,10 +184,10 @@ def wardrobe_code(look: Look) -> str:
     return "/".join(parts)
 
 
-def sample_face(rng: np.random.Generator) -> Face:
+def sample_face(rng: np.random.Generator) -> FaceShape:
     """Sample face proportions. A driving puppet gets a face of its own by this too."""
     u = rng.uniform
-    return Face(
+    return FaceShape(
         half_width=u(0.36, 0.47),
         jaw_square=u(0, 1),
         chin_taper=u(0, 1),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets.face import landmarks
-from onetoall_cli.puppets.identity import Body, Face, Split, split_of
+from onetoall_cli.puppets.identity import Body, FaceShape, Split, split_of
 
 Array = NDArray[np.float64]
 
@@ -97,7 +97,7 @@ class Joints:
         return len(self.keypoints)
 
 
-def pose_body(motion: Motion, body: Body, face: Face) -> Joints:
+def pose_body(motion: Motion, body: Body, face: FaceShape) -> Joints:
     """Let a body with a face perform a motion."""
     bones = motion.directions
     frames = len(bones)
@@ -185,7 +185,7 @@ def _hand(wrist: Array, along: Array, front: Array, fingers: Array, length: floa
     return np.stack(points, axis=1)
 
 
-def _place_face(points: Array, expression: Array, face: Face, head: float, centre: Array, rotation: Array) -> None:
+def _place_face(points: Array, expression: Array, face: FaceShape, head: float, centre: Array, rotation: Array) -> None:
     """Write the 68 face landmarks, nose, eyes and ears into `points`."""
     local = landmarks(face, expression)
     points[:, kp.FACE] = centre[:, None] + head * local @ rotation.transpose(0, 2, 1)

@@ -12,7 +12,7 @@ import numpy as np
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.puppets.backdrop import Backdrop, sample_backdrop
 from onetoall_cli.puppets.dance import sample_motion
-from onetoall_cli.puppets.identity import Face, Identity, Split, sample_face, sample_identity, seeded
+from onetoall_cli.puppets.identity import FaceShape, Identity, Split, sample_face, sample_identity, seeded
 from onetoall_cli.puppets.motion_from_poses import motion_from_poses
 from onetoall_cli.puppets.render import Clip, observe, render_clip
 from onetoall_cli.puppets.skeleton import Joints, Motion, pose_body
@@ -41,7 +41,7 @@ class Scene:
     def __len__(self) -> int:
         return len(self.motion)
 
-    def joints(self, face: Face | None = None) -> Joints:
+    def joints(self, face: FaceShape | None = None) -> Joints:
         """The puppet in space, with its own face or another's."""
         return pose_body(self.motion, self.identity.body, face or self.identity.face)
 
@@ -79,7 +79,7 @@ class Pair:
     kind: PairKind
     reference: Scene
     target: Scene
-    driver_face: Face
+    driver_face: FaceShape
 
     def driver(self) -> PoseSequence:
         """The driving keypoints on the target's canvas."""

@@ -19,7 +19,7 @@ from onetoall_cli.training.losses import region_weights
 from onetoall_cli.training.masks import face_box, reference_mask
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, draw_frames, plan_batch
 from onetoall_cli.training.sources import ClipSource, TrainingClip
-from onetoall_cli.training.stages import Stage
+from onetoall_cli.training.stages import TrainingStage
 
 ZOOM = (1.0, 1.5)  # range of the enlargement of a zoomed clip
 
@@ -33,7 +33,7 @@ class Example:
         reference: The reference picture, uint8 (H, W, 3), black where unknown.
         mask: The unknown pixels, bool (H, W), True where unknown.
         pose: The drawn driving pose, uint8 (T, H, W, 3); None where no pose is given.
-        reference_pose: The reference's pose without the face, drawn, uint8 (H, W, 3), black where unknown; None likewise.
+        reference_pose: The drawn reference pose without the face, uint8 (H, W, 3), black where unknown; None likewise.
         weights: Weights of the loss, float32 (n, h, w).
     """
 
@@ -88,7 +88,7 @@ class Batches(Dataset):
         stage = settings.conditions_of_stage
         return collate(plan, [self._example(clip, plan, stage, rng) for clip in clips])
 
-    def _example(self, number: int, plan: BatchPlan, stage: Stage, rng: np.random.Generator) -> Example:
+    def _example(self, number: int, plan: BatchPlan, stage: TrainingStage, rng: np.random.Generator) -> Example:
         first_frame, zoom = bool(rng.random() < stage.first_frame), bool(rng.random() < stage.zoom)
         # The cache must not change the random draws, or a continued run would differ from an uninterrupted one.
         clip = self.source.clip(
@@ -108,7 +108,7 @@ class Batches(Dataset):
 def make_example(
     clip: TrainingClip,
     plan: BatchPlan,
-    stage: Stage,
+    stage: TrainingStage,
     settings: TrainingSettings,
     source: ClipSource,
     rng: np.random.Generator,

@@ -74,9 +74,9 @@ def load_model_or_run(
         settings: How to load it.
         listener: Receives notes on what was chosen.
 
-        Raises:
-            BadInput: There is no such model, or the run has no checkpoint yet.
-            ModelMissing: A part of the model is missing.
+    Raises:
+        BadInput: There is no such model, or the run has no checkpoint yet.
+        ModelMissing: A part of the model is missing.
     """
     folder = Path(name)
     checkpoint = folder if _CHECKPOINT.match(folder.name) else None

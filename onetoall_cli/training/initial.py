@@ -23,8 +23,8 @@ def build_network(model: dict | None, init_from: Path | None, seed: int) -> OneT
             transformer weights in diffusers' layout; None for random weights.
         seed: Seed of the random weights.
 
-        Raises:
-            BadInput: `init_from` is neither, or does not fit `model`.
+    Raises:
+        BadInput: `init_from` is neither, or does not fit `model`.
     """
     if init_from is None:
         return _fresh(model or {}, seed)

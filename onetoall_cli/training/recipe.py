@@ -9,7 +9,7 @@ import numpy as np
 
 from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length, latent_shape, rounded
 from onetoall_cli.training.settings import read_settings
-from onetoall_cli.training.stages import STAGES, Stage
+from onetoall_cli.training.stages import STAGES, TrainingStage
 
 Dropped = Literal["nothing", "both", "reference", "pose"]
 
@@ -157,10 +157,10 @@ class TrainingSettings:
             raise ValueError("token replace needs at least 13 frames (two latent frames of context and more)")
 
     @cached_property
-    def conditions_of_stage(self) -> Stage:
+    def conditions_of_stage(self) -> TrainingStage:
         """The stage's table with this run's `conditions`."""
-        base = {name: getattr(STAGES[self.stage], name) for name in Stage.__dataclass_fields__}
-        return read_settings(Stage, {**base, **self.conditions}, "conditions")
+        base = {name: getattr(STAGES[self.stage], name) for name in TrainingStage.__dataclass_fields__}
+        return read_settings(TrainingStage, {**base, **self.conditions}, "conditions")
 
     def samples(self, frames: int) -> int:
         """Number of samples in a micro-batch of `frames` frames."""

@@ -13,7 +13,7 @@ from onetoall_cli.errors import BadInput
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """One stage. Dropping and token replace are drawn for a batch, everything else for a sample.
 
     Attributes:
@@ -63,8 +63,8 @@ _POSE_CONTROL = (
     r"prefix_encoder\.",
 )
 
-STAGES: dict[int, Stage] = {
-    1: Stage(
+STAGES: dict[int, TrainingStage] = {
+    1: TrainingStage(
         "reference extractor",
         (r"reference_extractor\.", _HRFA_ADDITIONS),
         drop_both=0.2,
@@ -78,7 +78,7 @@ STAGES: dict[int, Stage] = {
         token_replace=0.0,
         region_weight=3.0,
     ),
-    2: Stage(
+    2: TrainingStage(
         "pose control",
         _POSE_CONTROL,
         drop_both=0.1,
@@ -92,7 +92,7 @@ STAGES: dict[int, Stage] = {
         token_replace=0.0,
         region_weight=3.0,
     ),
-    3: Stage(
+    3: TrainingStage(
         "token replace",
         _POSE_CONTROL,
         drop_both=0.1,
@@ -109,7 +109,7 @@ STAGES: dict[int, Stage] = {
 }
 
 
-def trained_names(network: nn.Module, stage: Stage) -> list[str]:
+def trained_names(network: nn.Module, stage: TrainingStage) -> list[str]:
     """The names of the parameters a stage trains.
 
     Raises:

@@ -121,7 +121,7 @@ def test_phases_follow_each_other(tmp_path) -> None:
     run = settings(tmp_path)
     assert run.steps == 4
     assert [run.phase_at(step).frames for step in range(4)] == [1, 1, 5, 5]
-    with pytest.raises(ValueError, match="behind"):
+    with pytest.raises(ValueError, match="after the last phase"):
         run.phase_at(4)
 
 
