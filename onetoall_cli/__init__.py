@@ -21,11 +21,15 @@ printed: a `Listener` hears of choices and progress. These names are the public 
     OnetoallError, BadInput, ModelMissing, OutOfResources
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from onetoall_cli.lazy_names import lazy_names
 
 __version__ = "0.1.0"
+
+# diffusers imports bitsandbytes, which warns on stderr of an optional kernel
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 if TYPE_CHECKING:
     from onetoall_cli.alignment import Conditioning

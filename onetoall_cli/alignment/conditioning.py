@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
+from onetoall_cli.files.contents import check_whole
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose.drawing import Face, Head, draw_motion
 
@@ -77,14 +78,14 @@ class Conditioning:
         )
 
     def save(self, folder: Path | str, progress: Progress | None = None) -> None:
-        """Write the folder, whole or not at all; an existing one is replaced.
+        """Write the folder, whole or not at all; one that onetoall wrote before is replaced.
 
         Args:
             folder: The folder.
             progress: Called with (frames drawn, all frames) while the pose video is written.
 
         Raises:
-            BadInput: The folder cannot be written.
+            BadInput: The folder cannot be written, or holds files that onetoall did not write.
         """
         from onetoall_cli.media import write_picture
 
@@ -108,6 +109,7 @@ class Conditioning:
         from onetoall_cli.media import read_picture
 
         folder = Path(folder)
+        check_whole(folder)
         meta = _read_meta(folder)
         for name in (REFERENCE, MASK, REFERENCE_POSE, MOTION):
             if not (folder / name).is_file():

@@ -1,17 +1,16 @@
 """`Animator`: a model that is found once, loaded when it is first needed, and animates as often as asked."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning, continue_motion
 from onetoall_cli.animator.aligning import align_inputs, bring_together, sound_of
+from onetoall_cli.animator.engine import Engine
 from onetoall_cli.animator.ensure import ensure_model
 from onetoall_cli.animator.inputs import (
     LazyDetector,
@@ -24,21 +23,17 @@ from onetoall_cli.animator.inputs import (
     read_driving,
     read_reference,
 )
-from onetoall_cli.animator.plans import RunPlan, make_plan, output_size
-from onetoall_cli.animator.progress import DENOISING, FETCHING, WRITING, Listener
-from onetoall_cli.animator.resolving import Resolved, find_loras, resolve
+from onetoall_cli.animator.plans import RunPlan, output_size
+from onetoall_cli.animator.progress import FETCHING, Listener
+from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.results import Result
 from onetoall_cli.animator.settings import AlignSettings, ModelSettings, Settings, SizeSettings, as_arguments
-from onetoall_cli.errors import BadInput, OutOfResources
+from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults, ModelLocation
 from onetoall_cli.lattice import CONTEXT_FRAMES, SIZE_MULTIPLE
 from onetoall_cli.media import Audio, Video, open_video, video_of_frames
 from onetoall_cli.pose import PoseSequence, select_person
 from onetoall_cli.pose.cropping import on_canvas
-from onetoall_cli.runtime import MemoryPlan, pick_device, pick_dtype, return_freed_memory
-from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refit
-from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
-from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
 
 
 def load(
@@ -74,22 +69,13 @@ class Animator:
     Its weights are loaded by the first run, in the way that fits the memory then, and stay for the next ones.
 
     Attributes:
-        location: Where the model is.
-        settings: How it is loaded.
-        device: Where it runs.
-        listener: Told of choices and progress.
+        engine: The model itself.
     """
 
     def __init__(
         self, location: ModelLocation, settings: ModelSettings = ModelSettings(), listener: Listener = Listener()
     ) -> None:
-        self.location, self.settings, self.listener = location, settings, listener
-        network_config(location)  # other weights than a One-to-All network's are named at once
-        self.device = pick_device(settings.device)
-        self._loras = find_loras(settings, listener)
-        self._embeds: dict[str, torch.Tensor] = {}
-        self._pipeline: OneToAllPipeline | None = None
-        self._loaded: MemoryPlan | None = None  # what `_pipeline` follows
+        self.engine = Engine(location, settings, listener)
 
     @classmethod
     def load(cls, settings: ModelSettings, listener: Listener = Listener()) -> "Animator":
@@ -101,18 +87,18 @@ class Animator:
             progress=listener.counter(FETCHING),
         )
         animator = cls(location, settings, listener)
-        listener.note(f"Model {location.name} on {animator.device}.")
+        listener.note(f"Model {location.name} on {animator.engine.device}.")
         return animator
 
     @property
     def name(self) -> str:
         """Of the model, as the user would name it."""
-        return self.location.name
+        return self.engine.location.name
 
     @property
     def defaults(self) -> GenerationDefaults:
         """The model's generation defaults."""
-        return self.location.defaults
+        return self.engine.location.defaults
 
     # -- runs ---------------------------------------------------------------------------------------------------
 
@@ -139,15 +125,17 @@ class Animator:
             OutOfResources: the run would not fit the memory.
         """
         settings = settings.changed(**changes)
-        resolved = self._ready(settings)
+        resolved = self.engine.ready(settings)
         if driving is None:
             conditioning = as_aligned(reference)
             arguments: tuple[str, ...] = ("animate", "--from", name_of(reference))
-            audio = sound_of(conditioning, self.listener)
+            audio = sound_of(conditioning, self.engine.listener)
         else:
             if isinstance(reference, Conditioning):
                 raise BadInput("An aligned input takes the place of reference and motion.", "Give one or the other.")
-            aligned = align_inputs(reference, driving, settings, self.defaults, self.listener, self.settings.device)
+            aligned = align_inputs(
+                reference, driving, settings, self.defaults, self.engine.listener, self.engine.settings.device
+            )
             conditioning, audio, settings = aligned.conditioning, aligned.driving.audio, aligned.settings
             said = as_arguments(settings.motion, settings.alignment, settings.size)
             arguments = ("animate", name_of(reference), name_of(driving), *said)
@@ -174,12 +162,12 @@ class Animator:
             BadInput, ModelMissing, OutOfResources: as `animate`.
         """
         settings = settings.changed(**changes)
-        resolved = self._ready(settings)
-        with LazyDetector(settings.motion.detector, self.settings.device, self.listener) as detector:
+        resolved = self.engine.ready(settings)
+        with LazyDetector(settings.motion.detector, self.engine.settings.device, self.engine.listener) as detector:
             image, reference_pose = read_reference(reference, settings.alignment.ref_pose, detector)
             wanted = _wanted_pose(pose, pose_frame, detector)
         conditioning, decided = bring_together(
-            image, reference_pose, wanted, settings.alignment, settings.size, self.defaults, self.listener
+            image, reference_pose, wanted, settings.alignment, settings.size, self.defaults, self.engine.listener
         )
         said = ["--pose", name_of(pose), "--pose-frame", str(pose_frame), "--detector", settings.motion.detector]
         arguments = ("transfer", name_of(reference), *said, *as_arguments(decided, settings.size))
@@ -210,17 +198,19 @@ class Animator:
             BadInput, ModelMissing, OutOfResources: as `animate`.
         """
         settings = settings.changed(**changes)
-        resolved = self._ready(settings)
+        resolved = self.engine.ready(settings)
         existing = open_clip(clip)
         tail, given = _last_frames(existing), settings.alignment
-        with LazyDetector(settings.motion.detector, self.settings.device, self.listener) as detector:
+        with LazyDetector(settings.motion.detector, self.engine.settings.device, self.engine.listener) as detector:
             image, reference_pose = read_reference(reference, given.ref_pose, detector)
-            source = read_driving(driving, settings.motion, self.listener, detector)
+            source = read_driving(driving, settings.motion, self.engine.listener, detector)
             tail_pose = _tail_pose(tail, existing, clip_pose, detector)
         joined = continue_motion(tail_pose, source.motion, frames=CONTEXT_FRAMES, fps=float(existing.fps))
         size = SizeSettings(width=existing.width, height=existing.height)
         alignment = AlignSettings(align="pose", face=given.face, head=given.head)
-        conditioning, _ = bring_together(image, reference_pose, joined, alignment, size, self.defaults, self.listener)
+        conditioning, _ = bring_together(
+            image, reference_pose, joined, alignment, size, self.defaults, self.engine.listener
+        )
         named = {"reference": reference, "ref-pose": given.ref_pose, "clip-pose": clip_pose}
         said = [part for name, value in named.items() if value is not None for part in (f"--{name}", name_of(value))]
         arguments = ("extend", name_of(clip), name_of(driving), *said, "--face", given.face, "--head", given.head)
@@ -239,7 +229,7 @@ class Animator:
         Raises:
             BadInput: a setting that cannot be.
         """
-        return resolve(settings.generation, self.settings, self.defaults)
+        return self.engine.resolved(settings)
 
     # -- plans --------------------------------------------------------------------------------------------------
 
@@ -251,11 +241,11 @@ class Animator:
         Raises:
             BadInput, OutOfResources: as `animate`.
         """
-        resolved = self.resolved(settings)
+        resolved = self.engine.resolved(settings)
         if driving is None:
             aligned = as_aligned(reference)
-            return self._plan(resolved, aligned.width, aligned.height, len(aligned.motion))
-        return self._plan(resolved, *self._size(reference, settings), count_frames(driving, settings.motion))
+            return self.engine.plan(resolved, aligned.width, aligned.height, len(aligned.motion))
+        return self.engine.plan(resolved, *self._size(reference, settings), count_frames(driving, settings.motion))
 
     def plan_transfer(self, reference: Picture, *, settings: Settings = Settings()) -> RunPlan:
         """What `transfer` would do.
@@ -263,8 +253,8 @@ class Animator:
         Raises:
             BadInput, OutOfResources: as `transfer`.
         """
-        resolved = self.resolved(settings)
-        return self._plan(resolved, *self._size(reference, settings), 1)
+        resolved = self.engine.resolved(settings)
+        return self.engine.plan(resolved, *self._size(reference, settings), 1)
 
     def _size(self, reference: Picture | Conditioning, settings: Settings) -> tuple[int, int]:
         assert not isinstance(reference, Conditioning)
@@ -277,40 +267,11 @@ class Animator:
         Raises:
             BadInput, OutOfResources: as `extend`.
         """
-        resolved = self.resolved(settings)
+        resolved = self.engine.resolved(settings)
         existing = open_clip(clip)
         at_clip_rate = replace(settings.motion, fps=float(existing.fps))
         frames = CONTEXT_FRAMES + count_frames(driving, at_clip_rate)
-        return self._plan(resolved, existing.width, existing.height, frames, has_context=True)
-
-    def _plan(self, resolved: Resolved, width: int, height: int, frames: int, *, has_context: bool = False) -> RunPlan:
-        return make_plan(
-            self.location,
-            self.device,
-            self.settings,
-            resolved,
-            self.listener,
-            held=self._loaded.estimate.weights if self._loaded else 0,
-            width=width,
-            height=height,
-            frames=frames,
-            has_context=has_context,
-        )
-
-    def _ready(self, settings: Settings) -> Resolved:
-        """The settings made whole, and the prompts' embeddings at hand: what is wrong shows before any detection."""
-        resolved = self.resolved(settings)
-        self._prompt_embeds(resolved)
-        return resolved
-
-    def _prompt_embeds(self, resolved: Resolved) -> list[torch.Tensor]:
-        """Of the prompt and the negative one, (1, L, C) each."""
-        texts = [resolved.generation.prompt, str(resolved.generation.negative_prompt)]
-        absent = [text for text in dict.fromkeys(texts) if text not in self._embeds]
-        if absent:
-            made = prompt_embeddings(self.location, absent, device=self.device, note=self.listener.note)
-            self._embeds.update(zip(absent, made, strict=True))
-        return [self._embeds[text] for text in texts]
+        return self.engine.plan(resolved, existing.width, existing.height, frames, has_context=True)
 
     def _result(
         self,
@@ -323,108 +284,8 @@ class Animator:
         context: tuple[NDArray[np.uint8], ...] | None = None,
     ) -> Result:
         size = (conditioning.width, conditioning.height)
-        plan = self._plan(resolved, *size, len(conditioning.motion), has_context=clip is not None)
-        return Result(self, arguments, resolved, conditioning, plan, audio, clip, context)
-
-    # -- generation ---------------------------------------------------------------------------------------------
-
-    def generate(
-        self,
-        conditioning: Conditioning,
-        resolved: Resolved,
-        plan: RunPlan,
-        context: Sequence[NDArray[np.uint8]] | None = None,
-    ) -> Iterator[NDArray[np.uint8]]:
-        """The frames of a run, uint8 (H, W, 3), as they are decoded; `Result` calls it.
-
-        Args:
-            conditioning: Aligned input.
-            resolved: How to sample.
-            plan: From `plan`.
-            context: The last frames of a clip that is continued; they are not yielded again.
-        """
-        pipeline = self.pipeline_for(plan.memory)
-        resolved.approximation.set_up(pipeline, resolved.shift)
-        if not self.defaults.reference_pose:
-            conditioning = replace(conditioning, reference_pose=np.zeros_like(conditioning.reference_pose))
-        steps, frames = plan.steps * len(plan.segments), plan.frames - len(context or ())
-        self.listener.progress(DENOISING, 0, steps)
-
-        def on_step(segment: int, step: int) -> None:
-            self.listener.progress(DENOISING, segment * plan.steps + step, steps)
-
-        made = animate(
-            pipeline,
-            conditioning,
-            resolved.sampling,
-            *self._prompt_embeds(resolved),
-            context_frames=context,
-            on_step=on_step,
-            make_room=self._room_maker(resolved),
-        )
-        for number, frame in enumerate(made, start=1):
-            yield frame
-            self.listener.progress(WRITING, number, frames)
-
-    def pipeline_for(self, plan: MemoryPlan) -> OneToAllPipeline:
-        """The loaded model, placed as `plan` says; loaded now unless it follows that plan already."""
-        if self._pipeline is not None and self._loaded is not None and self._loaded.same_place(plan):
-            return self._pipeline
-        self._pipeline = None  # before the new weights come
-        if self.device.type == "cpu":
-            return_freed_memory()
-        self._pipeline = load_pipeline(
-            self.location,
-            self.device,
-            getattr(torch, plan.dtype),
-            loras=self._loras,
-            quantisation=plan.quantisation,
-            offload=plan.offload,
-            tiling=plan.tiling,
-        )
-        self._pipeline.set_progress_bar_config(disable=True)
-        self._loaded = plan
-        self._set_up_network()
-        return self._pipeline
-
-    def _set_up_network(self) -> None:
-        assert self._pipeline is not None
-        choose_attention(self._pipeline.transformer, self.settings.attention)
-        if self.settings.compile:
-            compile_blocks(self._pipeline.transformer)
-
-    @property
-    def pipeline(self) -> OneToAllPipeline:
-        """The loaded model; there is none before the first run."""
-        assert self._pipeline is not None
-        return self._pipeline
-
-    @property
-    def vae(self) -> AutoencoderKLWan:
-        """The model's VAE: the loaded one's, or one of its own."""
-        if self._pipeline is not None:
-            return self._pipeline.vae
-        return load_vae(self.location.vae, pick_dtype(self.settings.dtype, self.device)).to(self.device)
-
-    def _room_maker(self, resolved: Resolved) -> Callable[[int], None]:
-        """For `sampling.animate`: has the pipeline follow the next smaller plan when memory runs out, and says so."""
-
-        def make_room(segment: int) -> None:
-            plan = self._loaded
-            assert plan is not None and self._pipeline is not None
-            if plan.smaller is None:
-                raise OutOfResources(
-                    "Memory ran out, and there is no smaller plan.",
-                    "Try a smaller --short-side or --segment-frames, or close other programs.",
-                )
-            smaller = plan.smaller
-            self.listener.note(f"Memory ran out. Segment {segment + 1} is tried again with {smaller.prose()}.")
-            self._loaded = smaller
-            if refit(self._pipeline, self.location, self.device, plan, smaller, self._loras):
-                self._set_up_network()
-                resolved.approximation.set_up(self._pipeline, resolved.shift)
-
-        return make_room
+        plan = self.engine.plan(resolved, *size, len(conditioning.motion), has_context=clip is not None)
+        return Result(self.engine, arguments, resolved, conditioning, plan, audio, clip, context)
 
 
 def as_aligned(source: object) -> Conditioning:

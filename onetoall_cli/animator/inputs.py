@@ -17,13 +17,13 @@ from onetoall_cli.pose import (
     PoseSequence,
     fill_gaps,
     find_people,
-    is_pose_file,
     missing_frames,
     select_person,
     smooth,
 )
 from onetoall_cli.pose.cropping import cut, on_canvas
 from onetoall_cli.pose.detectors.interface import Detector
+from onetoall_cli.pose.frame_folders import is_pose_file
 
 Picture: TypeAlias = Path | str | NDArray[np.uint8] | Image.Image
 """A picture: a file, uint8 (H, W, 3) RGB, or a Pillow picture."""

@@ -13,6 +13,7 @@ from onetoall_cli.hub.repository_file import repository_file
 from onetoall_cli.sampling import SamplingSettings
 from onetoall_cli.sampling.guidance import Guidance, guidance_weights
 from onetoall_cli.sampling.lora import Lora
+from onetoall_cli.sampling.lora_files import read_lora
 from onetoall_cli.sampling.presets import FAST, Approximation
 from onetoall_cli.sampling.solvers import even_sigmas
 
@@ -120,10 +121,10 @@ def parse_interval(text: str) -> tuple[float, float]:
 
 
 def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
-    """The LoRA files, fetched where they are on the hub.
+    """The LoRA files, fetched where they are on the hub, and read once, so that a bad one shows before any work.
 
     Raises:
-        BadInput: there is no such file.
+        BadInput: there is no such file, or it is no LoRA.
         ModelMissing: the hub does not give it.
     """
     loras = []
@@ -136,4 +137,6 @@ def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
             loras.append(Lora(Path(place), weight))
         else:
             raise BadInput(f"There is no LoRA file {place}.", "Give a safetensors file or hf:OWNER/REPO/FILE.")
+    for lora in loras:
+        read_lora(lora.path)
     return loras

@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
+from onetoall_cli.animator.engine import Engine
 from onetoall_cli.animator.plans import RunPlan
 from onetoall_cli.animator.records import make_record
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import VideoSettings, as_arguments
+from onetoall_cli.files import together
+from onetoall_cli.files.streams import ending_of
 from onetoall_cli.media import (
     Audio,
     FrameFolderWriter,
@@ -26,11 +29,8 @@ from onetoall_cli.media import (
     side_by_side,
     write_picture,
 )
-from onetoall_cli.media.containers import WRITTEN
+from onetoall_cli.media.containers import PICTURE_ENDINGS, PICTURE_STREAMED_AS
 from onetoall_cli.pose import PoseSequence
-
-if TYPE_CHECKING:
-    from onetoall_cli.animator.animator import Animator
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Result:
     Every iteration generates anew, and gives the same frames; `save` is one iteration.
 
     Attributes:
-        animator: What makes it.
+        engine: The model that makes it.
         arguments: The command and its inputs, as the record says them.
         resolved: How it is sampled.
         conditioning: The aligned input.
@@ -50,7 +50,7 @@ class Result:
         context: Its last frames, uint8 (H, W, 3) each.
     """
 
-    animator: Animator
+    engine: Engine
     arguments: tuple[str, ...]
     resolved: Resolved
     conditioning: Conditioning
@@ -65,7 +65,7 @@ class Result:
 
     def timed(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The frames, uint8 (H, W, 3), with the second at which each is shown."""
-        made = self.animator.generate(self.conditioning, self.resolved, self.plan, self.context)
+        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context)
         if self.clip is None:
             yield from zip(made, map(float, self.conditioning.motion.clock()), strict=True)
             return
@@ -100,12 +100,12 @@ class Result:
     @property
     def record(self) -> dict[str, Any]:
         """How it is made, as every output carries it; see `records`."""
-        memory, model = self.plan.memory, self.animator.settings
+        memory, model = self.plan.memory, self.engine.settings
         # what of the memory plan changes the result; where weights wait does not
         model = replace(model, model=self.plan.model, quantize=memory.quantisation, tiling=memory.tiling)
         arguments = [*self.arguments, *as_arguments(self.resolved.generation, model)]
         result = {**self.plan.fields(), "fps": self.conditioning.motion.fps}
-        return make_record(arguments, model=self.animator.location, result=result)
+        return make_record(arguments, model=self.engine.location, result=result)
 
     def save(
         self,
@@ -131,8 +131,7 @@ class Result:
             OutOfResources: memory or disk do not suffice.
         """
         path = Path(path)
-        row = WRITTEN.get(path.suffix.lower())
-        if self.plan.frames == 1 and row is not None and row.picture is not None:
+        if self.plan.frames == 1 and ending_of(path, PICTURE_STREAMED_AS) in PICTURE_ENDINGS:
             (picture,) = self
             write_picture(path, picture, metadata=self.record)
             return 1
@@ -147,6 +146,7 @@ class Result:
         common["fps"] = frame_rate(motion.fps)
         count = 0
         with ExitStack() as stack:
+            stack.enter_context(together())
             main = stack.enter_context(VideoWriter(path, width, height, **common))
             folder = stack.enter_context(FrameFolderWriter(frames, metadata=record)) if frames else None
             beside = stack.enter_context(VideoWriter(compare, 3 * width, height, **common)) if compare else None

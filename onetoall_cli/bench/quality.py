@@ -125,14 +125,14 @@ def compare(
     common = settings.changed(seed=SEED)
     # The first call loads the model and warms up.
     _sampled(subject, inputs[:1], common.changed(**{**ways[EXACT], "steps": 1}))
-    timer = DenoisingTimer(subject.pipeline)
+    timer = DenoisingTimer(subject.engine.pipeline)
     runs: dict[str, _Run] = {}
     for name, way in {EXACT: ways[EXACT], **ways}.items():
         progress(name)
         runs[name] = _timed(subject, inputs, common.changed(**way), timer)
     if compiled:
         progress(COMPILED)
-        compile_blocks(subject.pipeline.transformer)
+        compile_blocks(subject.engine.pipeline.transformer)
         # This compiles for every size and kind of pass.
         _sampled(subject, inputs, common.changed(**{**ways[EXACT], "steps": 1}))
         runs[COMPILED] = _timed(subject, inputs, common.changed(**ways[EXACT]), timer)

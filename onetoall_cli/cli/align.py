@@ -11,8 +11,9 @@ from typer import Argument, Option
 from onetoall_cli.animator.progress import DRAWING
 from onetoall_cli.animator.settings import AlignSettings, MotionSettings, Settings, SizeSettings
 from onetoall_cli.cli.options import OutputOptions, subcommand
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
-from onetoall_cli.files import check_output
+from onetoall_cli.files import Output, default_name, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,22 +52,31 @@ def align(
     Then: onetoall animate --from aligned/ -o out.mp4
     """
     from onetoall_cli.animator import align_inputs, defaults_of
+    from onetoall_cli.media import PICTURE_ENDINGS, VIDEO_ENDINGS
 
-    folder = target.output or Path(f"{reference.stem}-{driving.stem}-aligned")
-    for path in filter(None, (folder, preview, preview_video)):
-        check_output(path, overwrite=target.overwrite)
+    folder = target.output or default_name(reference, driving, ending="-aligned")
+    check_targets(
+        [
+            Output(folder, is_folder=True),
+            Output(preview, PICTURE_ENDINGS, option="--preview") if preview else None,
+            Output(preview_video, VIDEO_ENDINGS, option="--preview-video") if preview_video else None,
+        ],
+        inputs=[reference, driving, alignment.ref_pose],
+        overwrite=target.overwrite,
+    )
     defaults = defaults_of(model)
     settings = Settings(motion, alignment, size)
     if target.dry_run:
         _report_plan(reference, driving, settings, defaults.short_side, folder, report)
         return
     aligned = align_inputs(reference, driving, settings, defaults, report.listener)
-    if preview is not None:
-        _write_preview(preview, aligned, _driving_pictures(driving, motion))
-    if preview_video is not None:
-        _write_preview_video(preview_video, aligned, _driving_pictures(driving, motion))
     made = aligned.conditioning
-    made.save(folder, progress=report.listener.counter(DRAWING))
+    with together():
+        if preview is not None:
+            _write_preview(preview, aligned, _driving_pictures(driving, motion))
+        if preview_video is not None:
+            _write_preview_video(preview_video, aligned, _driving_pictures(driving, motion))
+        made.save(folder, progress=report.listener.counter(DRAWING))
     report.result(
         f"{folder}  {len(made.motion)} frames, {made.width} x {made.height}",
         output=folder,

@@ -1,5 +1,6 @@
 """`onetoall animate`: the main job, from a reference picture and a driving video to a video."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +15,12 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import planned_outputs, report_plan, save_all
+from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
 from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files import default_name
+from onetoall_cli.files.streams import as_file
 
 
 @subcommand
@@ -45,11 +48,11 @@ def animate(
     Example: onetoall animate ref.png dance.mp4 -o out.mp4
     """
     from onetoall_cli.animator import load
-    from onetoall_cli.media import video_format
+    from onetoall_cli.media import VIDEO_ENDINGS
 
     inputs = _inputs(reference, driving, from_)
-    default = Path(f"{'-'.join(path.stem for path in inputs)}.mp4")
-    outputs = planned_outputs(default, target, seeds, video_format, sides)
+    taken = [*inputs, alignment.ref_pose, *files_of(model)]
+    outputs = planned_outputs(default_name(*inputs, ending=".mp4"), target, seeds, VIDEO_ENDINGS, sides, inputs=taken)
     animator = load(settings=model, listener=report.listener)
     settings = Settings(motion, alignment, size, generation)
     if target.dry_run:
@@ -74,6 +77,6 @@ def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) 
             "For example: onetoall animate ref.png dance.mp4 (or --from a folder of `onetoall align`).",
         )
     for path in (reference, driving):
-        if not path.exists():
+        if not os.path.exists(as_file(path)):
             raise BadInput(f"{path} does not exist.", "Check the name.")
     return [reference, driving]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Option
 
 from onetoall_cli.cli.options import Device, NumberFormat, subcommand
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output, whole_file
+from onetoall_cli.files import whole_file
+from onetoall_cli.files.outputs import Output
 from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def bench(
     Example: onetoall bench --random 1.3b --width 384 --height 256 --frames 29
     """
     if output is not None:
-        check_output(output, overwrite=overwrite)
+        check_targets([Output(output, (".json",))], overwrite=overwrite)
     if quality:
         result, text = _quality(report, model, frames, count, steps, compiled, device, dtype)
     else:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from onetoall_cli.cli.options import Device, Seed, subcommand
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
-from onetoall_cli.files import check_output, whole_folder
+from onetoall_cli.files import Output, whole_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,7 @@ def demo(
     from onetoall_cli.media import read_picture
     from onetoall_cli.pose.drawing import draw_motion
 
-    check_output(output, overwrite=overwrite)
+    check_targets([Output(output, is_folder=True)], inputs=[Path(model)], overwrite=overwrite)
     animator = load(model, device=device, listener=report.listener)
     result = animator.animate(
         EXAMPLE / REFERENCE, EXAMPLE / MOTION, ref_pose=EXAMPLE / REFERENCE_POSE, seed=seed

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from onetoall_cli.cli.options import Device, NumberFormat, subcommand
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output
+from onetoall_cli.files import Output
 from onetoall_cli.lattice import floored, is_clip_length, rounded
 
 if TYPE_CHECKING:
@@ -81,9 +82,15 @@ def measure(
     """Evaluate and report; what `evaluate` and `train --evaluate` share."""
     if not is_clip_length(options.frames):
         raise BadInput(f"--frames is {options.frames}, not 4k+1.", "Take 9, 13, 17, 21 ...")
-    for path in (markdown, sheet):
-        if path:
-            check_output(path, overwrite=True)
+    from onetoall_cli.media import PICTURE_ENDINGS
+
+    check_targets(
+        [
+            Output(markdown, option="--markdown") if markdown else None,
+            Output(sheet, PICTURE_ENDINGS, option="--sheet") if sheet else None,
+        ],
+        overwrite=True,
+    )
     from onetoall_cli.evaluation import as_markdown, as_text, evaluate, targets, write_examples, write_markdown
     from onetoall_cli.evaluation.tables import check_marks
 

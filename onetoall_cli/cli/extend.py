@@ -15,9 +15,10 @@ from onetoall_cli.animator.settings import (
     Settings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import planned_outputs, report_plan, save_all
+from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
 from onetoall_cli.cli.options import OutputOptions, Seeds, subcommand
 from onetoall_cli.cli.report import Report
+from onetoall_cli.files import default_name
 
 
 @subcommand
@@ -46,9 +47,10 @@ def extend(
     Example: onetoall extend out.mp4 dance2.mp4 --reference ref.png -o longer.mp4
     """
     from onetoall_cli.animator import load
-    from onetoall_cli.media import video_format
+    from onetoall_cli.media import VIDEO_ENDINGS
 
-    outputs = planned_outputs(Path(f"{clip.stem}-extended.mp4"), target, seeds, video_format)
+    default, taken = default_name(clip, ending="-extended.mp4"), [clip, driving, reference, ref_pose, clip_pose]
+    outputs = planned_outputs(default, target, seeds, VIDEO_ENDINGS, inputs=[*taken, *files_of(model)])
     animator = load(settings=model, listener=report.listener)
     alignment = AlignSettings(face=face, head=head, ref_pose=ref_pose)
     settings = Settings(motion, alignment, generation=generation)

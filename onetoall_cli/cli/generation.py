@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onetoall_cli.animator.settings import VideoSettings
+from onetoall_cli.animator.settings import ModelSettings, VideoSettings
 from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
-from onetoall_cli.files import check_output
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files import Output
+from onetoall_cli.files.streams import is_output_stream
 
 if TYPE_CHECKING:
     from onetoall_cli.animator import Result, RunPlan
@@ -27,38 +30,48 @@ class SeedOutput:
     compare: Path | None = None
     frames: Path | None = None
 
-    def __iter__(self) -> Any:
-        return (each for each in (self.main, self.compare, self.frames) if each is not None)
-
 
 def planned_outputs(
     default: Path,
     target: OutputOptions,
     seeds: Seeds,
-    format_of: Callable[[Path], object],
+    endings: tuple[str, ...],
     sides: SideOptions = SideOptions(),
+    *,
+    inputs: Iterable[Path | None],
 ) -> list[SeedOutput]:
     """Name the outputs, `NAME-SEED` where there are several seeds, and check before any work that each can be written.
 
     Raises:
-        BadInput: an ending that `format_of` does not know, an existing output without --overwrite, or a folder that
-            cannot be written.
+        BadInput: an ending that is not one of `endings`, and all else of `check_outputs`.
+        OutOfResources: the disk is full.
     """
     main = target.output or default
-    format_of(main)
     numbers = seeds.numbers()
+    if (is_output_stream(main) or not main.name) and (sides.compare or len(numbers) > 1):
+        raise BadInput(
+            f"--compare and several seeds name their files after the output, and {main} has no name.",
+            "Write to a file.",
+        )
     outputs = []
     for seed in numbers:
         tag = f"-{seed}" if len(numbers) > 1 else ""
-        named = main.with_name(f"{main.stem}{tag}{main.suffix}")
+        named = main.with_name(f"{main.stem}{tag}{main.suffix}") if tag else main
         compare = named.with_name(f"{named.stem}-compare{named.suffix}") if sides.compare else None
-        frames = sides.frames.with_name(sides.frames.name + tag) if sides.frames else None
+        frames = sides.frames.with_name(sides.frames.name + tag) if sides.frames and tag else sides.frames
         outputs.append(SeedOutput(seed, named, compare, frames))
-    for path in (path for output in outputs for path in output):
-        check_output(path, overwrite=target.overwrite)
+    wanted = [Output(path, endings) for each in outputs for path in (each.main, each.compare) if path is not None]
+    wanted += [Output(each.frames, is_folder=True, option="--frames") for each in outputs if each.frames is not None]
     if len(outputs) > 1:
-        check_output(sheet_path(outputs), overwrite=target.overwrite)
+        wanted.append(Output(sheet_path(outputs)))
+    check_targets(wanted, inputs=inputs, overwrite=target.overwrite)
     return outputs
+
+
+def files_of(model: ModelSettings) -> list[Path]:
+    """What a command reads of its model, where that is the user's own: its folder, LoRA files."""
+    named = [Path(model.model)] if model.model else []
+    return [path for path in [*named, *(Path(lora) for lora in model.lora)] if path.exists()]
 
 
 def sheet_path(outputs: list[SeedOutput]) -> Path:

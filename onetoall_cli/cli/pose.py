@@ -10,9 +10,10 @@ from typer import Argument, Option
 from onetoall_cli.animator.progress import DRAWING
 from onetoall_cli.animator.settings import MotionSettings
 from onetoall_cli.cli.options import OutputOptions, subcommand
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output
+from onetoall_cli.files import Output, default_name, together
 
 if TYPE_CHECKING:
     from onetoall_cli.pose import PoseSequence
@@ -40,26 +41,26 @@ def pose(
     Example: onetoall pose dance.mp4 -o dance.json --preview dance-pose.mp4
     """
     from onetoall_cli.animator import detect_poses
-    from onetoall_cli.animator.inputs import count_frames
-    from onetoall_cli.pose import export_openpose, is_pose_file
+    from onetoall_cli.animator.inputs import count_frames, holds_poses
+    from onetoall_cli.pose import export_openpose
 
-    output = target.output or Path(f"{source.stem}.pose.json")
-    for path in filter(None, (output, preview, openpose)):
-        check_output(path, overwrite=target.overwrite)
-    if preview is not None and is_pose_file(source):
+    output = target.output or default_name(source, ending=".pose.json")
+    check_targets(_outputs(output, preview, openpose), inputs=[source], overwrite=target.overwrite)
+    if preview is not None and holds_poses(source):
         raise BadInput(f"{source} holds poses and no pictures to draw them on.", "Leave --preview out.")
     if target.dry_run:
         frames = count_frames(source, motion)
         report.result(f"{frames} frames of {source} to {output}.", frames=frames, output=output)
         return
     people = detect_poses(source, settings=motion, device=device, listener=report.listener)
-    if preview is not None:
-        _write_preview(preview, source, people, motion, report)
-    if motion.fps:
-        people = people.resampled(motion.fps)
-    if openpose is not None:
-        export_openpose(people, openpose)
-    people.save(output)
+    with together():
+        if preview is not None:
+            _write_preview(preview, source, people, motion, report)
+        if motion.fps:
+            people = people.resampled(motion.fps)
+        if openpose is not None:
+            export_openpose(people, openpose)
+        people.save(output)
     report.result(
         f"{output}  {len(people)} frames, {people.people} person(s), {people.width} x {people.height}",
         output=output,
@@ -71,6 +72,17 @@ def pose(
         height=people.height,
         fps=people.fps,
     )
+
+
+def _outputs(output: Path, preview: Path | None, openpose: Path | None) -> list[Output | None]:
+    from onetoall_cli.media import VIDEO_ENDINGS
+
+    is_folder = openpose is not None and openpose.suffix.lower() != ".json"
+    return [
+        Output(output, (".json",)),
+        Output(preview, VIDEO_ENDINGS, option="--preview") if preview else None,
+        Output(openpose, is_folder=is_folder, option="--openpose") if openpose else None,
+    ]
 
 
 def _write_preview(path: Path, source: Path, people: PoseSequence, motion: MotionSettings, report: Report) -> None:

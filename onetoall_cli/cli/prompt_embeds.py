@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output
+from onetoall_cli.files.outputs import Output
 
 if TYPE_CHECKING:
     from onetoall_cli.hub import ModelLocation
@@ -56,7 +57,7 @@ def prompt_embeds(
         _list(location, report)
     else:
         assert file is not None
-        check_output(file, overwrite=overwrite)
+        check_targets([Output(file, (".safetensors",), option="FILE")], overwrite=overwrite)
         _export(file, location, prompt or [], report)
 
 

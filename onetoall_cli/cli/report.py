@@ -53,6 +53,11 @@ def code_of_signal() -> int | None:
     return None if _stop_signal is None else 128 + _stop_signal
 
 
+def leave_stdout() -> None:
+    """Print results and errors on stderr from now on: standard output carries the output itself."""
+    sys.stdout = sys.stderr
+
+
 class Report:
     """The voice of one command run.
 

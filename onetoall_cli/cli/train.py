@@ -9,9 +9,10 @@ from typer import Argument, Option
 
 from onetoall_cli.cli.evaluate import EvaluationOptions, measure
 from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import check_output
+from onetoall_cli.files import Output
 
 
 @subcommand
@@ -48,7 +49,7 @@ def train(
     from onetoall_cli.training.runs import run_config
 
     if export is not None:
-        check_output(export, overwrite=overwrite)
+        check_targets([Output(export, is_folder=True, option="--export")], inputs=[config], overwrite=overwrite)
     result = run_config(
         config,
         progress=report.counter("Training", "steps"),

@@ -14,9 +14,10 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import planned_outputs, report_plan, save_all
+from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
 from onetoall_cli.cli.options import DetectorName, OutputOptions, Seeds, subcommand
 from onetoall_cli.cli.report import Report
+from onetoall_cli.files import default_name
 
 
 @subcommand
@@ -38,9 +39,10 @@ def transfer(
     Example: onetoall transfer ref.jpg --pose pose.json -o out.png
     """
     from onetoall_cli.animator import load
-    from onetoall_cli.media import picture_format
+    from onetoall_cli.media import PICTURE_ENDINGS
 
-    outputs = planned_outputs(Path(f"{reference.stem}-{pose.stem}.png"), target, seeds, picture_format)
+    default, taken = default_name(reference, pose, ending=".png"), [reference, pose, alignment.ref_pose]
+    outputs = planned_outputs(default, target, seeds, PICTURE_ENDINGS, inputs=[*taken, *files_of(model)])
     animator = load(settings=model, listener=report.listener)
     settings = Settings(MotionSettings(detector=detector), alignment, size, generation)
     if target.dry_run:

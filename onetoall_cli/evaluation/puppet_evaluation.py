@@ -126,7 +126,7 @@ def evaluate(
     tick = _ResultCounter(plan.steps(len(subjects)), progress)
     evaluation = Evaluation(plan, {name: _sampling(each, settings) for name, each in subjects.items()})
     first = next(iter(subjects.values()))
-    vae = first.vae
+    vae = first.engine.vae
     pool = TrainingPictures(plan.width, plan.height, plan.pool)
     for task in plan.tasks:
         scores: dict[str, list[Scores]] = {name: [] for name in (*subjects, *BASELINES)}

@@ -63,7 +63,7 @@ def measure_borders(subject: Animator, case: Case, settings: Settings, *, seed: 
     films = {
         "replace": (carried, one_piece),
         "without": (np.concatenate(alone), starts),
-        "vae": (through_vae(truth, subject.vae), one_piece),
+        "vae": (through_vae(truth, subject.engine.vae), one_piece),
         "truth": (truth, one_piece),
     }
     over_all = {name: border_ratio(film, borders) for name, (film, _) in films.items()}

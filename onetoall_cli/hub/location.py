@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from onetoall_cli.errors import BadInput, ModelMissing
+from onetoall_cli.files.contents import check_whole
 from onetoall_cli.hub import places
 from onetoall_cli.hub.catalogue import Catalogue, Entry, load_catalogue
 from onetoall_cli.hub.defaults import GENERATION_CONFIG, GenerationDefaults
@@ -92,6 +93,7 @@ def locate_folder(folder: Path, *, catalogue: Catalogue | None = None) -> ModelL
     Raises:
         ModelMissing, BadInput: As `locate_model`.
     """
+    check_whole(folder)
     if (folder / "model_index.json").is_file():
         return _locate_diffusers(folder, name=str(folder))
     if any(folder.glob("*.safetensors")):
@@ -132,6 +134,7 @@ def _locate_installed(name: str, catalogue: Catalogue) -> ModelLocation:
     known = installed().get(entry.name)
     if precision and has_copy(entry.name, precision):
         copy = places.copy_folder(name)
+        check_whole(copy)
         revision = manifest_of(copy)["commit"]
         location = _with_shared_parts(name, _network_folder(copy), revision, catalogue, entry, published=False)
     elif precision:

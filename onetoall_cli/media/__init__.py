@@ -1,7 +1,7 @@
 """Video and picture files in and out: frames, clock, sound, orientation, colour (PyAV and Pillow)."""
 
 from onetoall_cli.media.audio import Audio
-from onetoall_cli.media.containers import picture_format, video_format
+from onetoall_cli.media.containers import PICTURE_ENDINGS, VIDEO_ENDINGS, picture_format, video_format
 from onetoall_cli.media.folders import FrameFolderWriter
 from onetoall_cli.media.pictures import read_picture, side_by_side, write_picture
 from onetoall_cli.media.probe import MediaInfo, probe, read_metadata
@@ -12,6 +12,8 @@ from onetoall_cli.media.video import Frame, Video
 from onetoall_cli.media.writer import VideoWriter
 
 __all__ = [
+    "PICTURE_ENDINGS",
+    "VIDEO_ENDINGS",
     "Audio",
     "Frame",
     "FrameFolderWriter",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import av
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.streams import as_file, ending_of
 from onetoall_cli.media.animated import AnimatedFile, ApngFile, GifFile, WebpFile
 
 _TEXT_FORMATS = {"tty"}  # ffmpeg shows a text file as a video of its letters
@@ -20,12 +21,13 @@ def open_container(path: Path) -> av.container.InputContainer:
     Raises:
         av.FFmpegError, OSError: it cannot be opened, or is no media file.
     """
-    with open(path, "rb"):
+    file = as_file(path)
+    with open(file, "rb"):
         pass  # says FileNotFoundError and the like plainly, and keeps ffmpeg from reading the name as a URL
     try:
-        container = av.open(f"file:{path}")
+        container = av.open(f"file:{file}")
     except UnicodeDecodeError:  # PyAV before 19 wants tags in UTF-8, which not every program writes
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{file}", metadata_errors="replace")
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise av.InvalidDataError(1, "it is a text file", str(path))
@@ -48,7 +50,6 @@ class MovieFormat:
         copied: names of the sound codecs that are copied as they are.
         options: of the container.
         has_edit_lists: can say that playing begins behind the samples a codec puts before its first sound.
-        is_streamed: is written from beginning to end, without going back.
     """
 
     video: str
@@ -56,7 +57,6 @@ class MovieFormat:
     copied: frozenset[str]
     options: dict[str, str] = field(default_factory=dict)
     has_edit_lists: bool = False
-    is_streamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,12 @@ class AnimationFormat:
         pixels: pixel format the encoder takes.
         file: puts the frames together.
         tick: seconds that all times are multiples of; None: any time can be written.
-        is_streamed: is written from beginning to end, without going back.
     """
 
     encoder: str
     pixels: str
     file: type[AnimatedFile]
     tick: Fraction | None = None
-    is_streamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,9 @@ class PictureFormat:
 
     Attributes:
         options: of `Image.save`.
-        is_streamed: is written from beginning to end, without going back.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
-    is_streamed: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,9 +103,9 @@ _JPEG = PictureFormat({"quality": 95, "subsampling": "4:4:4"})
 WRITTEN = {
     ".mp4": Written(MovieFormat("libx264", "aac", _EVERYWHERE, _FASTSTART, has_edit_lists=True)),
     ".mov": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM, _FASTSTART, has_edit_lists=True)),
-    ".mkv": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM | _OPEN | {"flac"}, is_streamed=True)),
-    ".webm": Written(MovieFormat("libvpx-vp9", "libopus", _OPEN, is_streamed=True)),
-    ".gif": Written(AnimationFormat("gif", "pal8", GifFile, Fraction(1, 100), is_streamed=True)),
+    ".mkv": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM | _OPEN | {"flac"})),
+    ".webm": Written(MovieFormat("libvpx-vp9", "libopus", _OPEN)),
+    ".gif": Written(AnimationFormat("gif", "pal8", GifFile, Fraction(1, 100))),
     ".apng": Written(AnimationFormat("apng", "rgb24", ApngFile)),
     ".png": Written(picture=PictureFormat()),
     ".jpg": Written(picture=_JPEG),
@@ -118,6 +114,11 @@ WRITTEN = {
         AnimationFormat("libwebp", "bgra", WebpFile, Fraction(1, 1000)), PictureFormat({"quality": 95, "method": 4})
     ),
 }
+
+VIDEO_ENDINGS = tuple(suffix for suffix, row in WRITTEN.items() if row.video)
+PICTURE_ENDINGS = tuple(suffix for suffix, row in WRITTEN.items() if row.picture)
+# What is written to a stream whose name does not say.
+VIDEO_STREAMED_AS, PICTURE_STREAMED_AS = ".mp4", ".png"
 
 _Format = TypeVar("_Format", MovieFormat | AnimationFormat, PictureFormat)
 
@@ -128,7 +129,9 @@ def video_format(path: Path | str) -> MovieFormat | AnimationFormat:
     Raises:
         BadInput: the suffix is not one of a video in `WRITTEN`.
     """
-    return _look_up(path, "video", {suffix: row.video for suffix, row in WRITTEN.items() if row.video})
+    return _look_up(
+        path, "video", VIDEO_STREAMED_AS, {suffix: row.video for suffix, row in WRITTEN.items() if row.video}
+    )
 
 
 def picture_format(path: Path | str) -> PictureFormat:
@@ -137,11 +140,13 @@ def picture_format(path: Path | str) -> PictureFormat:
     Raises:
         BadInput: the suffix is not one of a picture in `WRITTEN`.
     """
-    return _look_up(path, "picture", {suffix: row.picture for suffix, row in WRITTEN.items() if row.picture})
+    return _look_up(
+        path, "picture", PICTURE_STREAMED_AS, {suffix: row.picture for suffix, row in WRITTEN.items() if row.picture}
+    )
 
 
-def _look_up(path: Path | str, kind: str, formats: Mapping[str, _Format]) -> _Format:
-    suffix = Path(path).suffix.lower()
+def _look_up(path: Path | str, kind: str, streamed_as: str, formats: Mapping[str, _Format]) -> _Format:
+    suffix = ending_of(Path(path), streamed_as)
     if suffix not in formats:
         problem = f"{path}: a {kind} cannot be written as {suffix or 'a name without a suffix'}."
         raise BadInput(problem, f"Use {', '.join(formats)}.")

@@ -40,6 +40,8 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what goes wrong while writing `path` into `OutOfResources` or `BadInput`."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # who read our output has seen enough
     except (av.FFmpegError, OSError) as error:
         if error.errno in _DISK_FULL:
             raise OutOfResources(

@@ -17,15 +17,15 @@ from onetoall_cli.media.pictures import write_picture
 class FrameFolderWriter:
     """Write frames as `000000.png`, `000001.png`, ...: `with FrameFolderWriter(path) as folder: folder.write(image)`.
 
-    The folder appears when the block ends without an exception, in place of one that was there; otherwise nothing
-    is left and the old one stays. `open_video(path, fps=...)` reads it back.
+    The folder appears when the block ends without an exception, in place of one that was written so before;
+    otherwise nothing is left and the old one stays. `open_video(path, fps=...)` reads it back.
 
     Args:
         path: the folder.
         metadata: settings to keep inside every frame; `read_metadata` gives them back.
 
     Raises:
-        BadInput: the place cannot be written.
+        BadInput: the place cannot be written, or is a folder that holds anything else.
         OutOfResources: the disk is full.
     """
 

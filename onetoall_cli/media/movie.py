@@ -13,6 +13,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.media.audio import Audio, sound_stream
 from onetoall_cli.media.colour import to_rgb
 from onetoall_cli.media.containers import open_container
+from onetoall_cli.media.deinterlace import deinterlaced
 from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.geometry import Display, display_of
 from onetoall_cli.media.timeline import Part, Timeline, read_timeline
@@ -70,7 +71,10 @@ def _display(path: Path, timeline: Timeline, aspect: Fraction | None) -> Display
 def _frames(path: Path, timeline: Timeline, display: Display, part: Part) -> Iterator[Frame]:
     count, expected = 0, part.stop - part.first
     with reading(path, "video"):
-        for index, frame in _decoded(path, timeline, part.first):
+        # from one frame earlier on, as an interlaced frame is completed from both its neighbours
+        for index, frame in deinterlaced(_decoded(path, timeline, max(0, part.first - 1))):
+            if index < part.first:
+                continue
             if index >= part.stop:
                 break
             count += 1

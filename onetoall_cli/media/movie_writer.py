@@ -19,6 +19,10 @@ from onetoall_cli.media.soundtrack import Soundtrack
 from onetoall_cli.media.timeline import fine_tick
 
 _THREADS = "4"  # fixed, since x264's and VP9's bytes depend on it: one input, one output on every machine
+# x264's AVX-512 code for the macroblock tree works on 8 macroblocks at a time and reads past the last of a row, into
+# memory that nobody wrote, unless the width is a multiple of 128: one input gave several streams (core 165). With this
+# option it takes the plain code there, and the stream is the same on every processor.
+_SAME_ON_EVERY_PROCESSOR = "cpu-independent=1"
 _SOUND_LAG = Fraction(1, 2)  # seconds the sound stays behind the pictures, so that it can still be cut at their end
 
 
@@ -102,7 +106,7 @@ class MovieWriter:
     def _encoder_options(self) -> dict[str, str]:
         if self._output.video == "libx264":
             # No B-frames: with them MP4 cannot say how long the last frame of a variable rate is shown.
-            return {"crf": str(self._crf), "bf": "0", "threads": _THREADS}
+            return {"crf": str(self._crf), "bf": "0", "threads": _THREADS, "x264-params": _SAME_ON_EVERY_PROCESSOR}
         return {"crf": str(round(self._crf * 63 / 51)), "b": "0", "cpu-used": "4", "threads": _THREADS}  # VP9's scale
 
     def _add_sound(self, stack: ExitStack) -> Soundtrack | None:

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
+from onetoall_cli.files.names import HEIF_SUFFIXES
+from onetoall_cli.files.streams import as_file, ending_of, input_ending
 from onetoall_cli.media.colour import on_white
-from onetoall_cli.media.containers import picture_format
+from onetoall_cli.media.containers import PICTURE_STREAMED_AS, picture_format
 from onetoall_cli.media.file_errors import reading, writing
 from onetoall_cli.media.metadata import PNG_KEYWORD, exif_with, metadata_text
 
@@ -32,12 +34,12 @@ _PARSER_ERRORS = (
     TypeError,
     ArithmeticError,
     struct.error,
+    ImageCms.PyCMSError,
 )
-_HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-PICTURE_SUFFIXES = _HEIF_SUFFIXES | {
-    *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg"),
-    *(".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
-}
+_LYING = (5, 6, 7, 8)  # EXIF orientations that turn by a quarter
+# Beyond any picture that helps here (a 64-megapixel photo is within); reading one so large takes 0.5 GB.
+MAX_PIXELS = 1 << 26
+_STRIP_PIXELS = 1 << 20  # converted at a time, so that in-between results stay small beside the picture
 
 
 def read_picture(path: Path | str) -> NDArray[np.uint8]:
@@ -47,38 +49,64 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
     transparent; 16-bit depth is rounded to 8. An animated picture gives its first frame.
 
     Raises:
-        BadInput: the file is missing, not a picture, broken off, or in a format that needs another package.
+        BadInput: the file is missing, not a picture, broken off, larger than `MAX_PIXELS`, or in a format that needs
+            another package.
     """
     path = Path(path)
     with open_picture(path) as image:
-        return to_rgb(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return to_rgb(image)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture as `read_picture` turns it, from its header alone.
+
+    Raises:
+        BadInput: as `read_picture`, but for damage behind the header.
+    """
+    with _header(path) as image, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exif = Image.Image.getexif(image)  # a PNG's own decodes the picture, as the data may stand behind it
+        width, height = image.size
+        return (height, width) if exif.get(ExifTags.Base.Orientation) in _LYING else (width, height)
 
 
 @contextmanager
 def open_picture(path: Path) -> Iterator[Image.Image]:
     """A Pillow picture of any supported format; reading errors inside the block become `BadInput` too."""
-    if path.suffix.lower() in _HEIF_SUFFIXES:
+    with _header(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.getexif()  # read and kept now, while its warnings are off: odd EXIF data does no harm
+        yield image
+
+
+@contextmanager
+def _header(path: Path) -> Iterator[Image.Image]:
+    """A picture of which only the header was read, no larger than can be held."""
+    if input_ending(path) in HEIF_SUFFIXES:
         _enable_heif(path)
     with reading(path, "picture"):
         try:
-            with _opened(path) as image:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's own limit is a warning, and lies above ours
+                opened = Image.open(as_file(path))
+            with opened as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise _too_large(path, f": {image.width} x {image.height}")
                 yield image
         except UnidentifiedImageError as error:
             advice = "Pass a picture such as a .png or .jpg; to use a frame of a video, save it as one."
             raise BadInput(f"{path} is not a picture.", advice) from error
         except Image.DecompressionBombError as error:
-            raise BadInput(f"{path} has too many pixels.", "Scale it down below 170 megapixels.") from error
+            raise _too_large(path) from error
         except _PARSER_ERRORS as error:
             raise BadInput(f"{path} is damaged ({error}).", "Open it in an editor and save it again.") from error
 
 
-def _opened(path: Path) -> Image.Image:
-    """Open a picture without Pillow's warnings: a large photo is no attack, and odd EXIF data does no harm."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = Image.open(path)
-        image.getexif()  # read and kept now, while its warnings are off
-        return image
+def _too_large(path: Path, size: str = "") -> BadInput:
+    limit = MAX_PIXELS // 1_000_000
+    return BadInput(f"{path} has too many pixels{size}.", f"Scale it down to {limit} megapixels at most.")
 
 
 def _enable_heif(path: Path) -> None:
@@ -92,36 +120,54 @@ def _enable_heif(path: Path) -> None:
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Convert a Pillow picture of any mode to uint8 (height, width, 3) sRGB on white."""
-    if image.mode.startswith(("I", "F")):
-        image = _to_8_bit(image)
-    profile = image.info.get("icc_profile")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        rgb = on_white(np.asarray(rgba))
-        return _from_profile(Image.fromarray(rgb), profile)
-    return _from_profile(image if image.mode in ("RGB", "L", "CMYK") else image.convert("RGB"), profile)
+    is_deep = image.mode.startswith(("I", "F"))
+    divisor = _grey_divisor(image) if is_deep else 1.0
+    transparent = image.has_transparency_data and not is_deep
+    mode = "L" if is_deep else image.mode if image.mode in ("RGB", "L", "CMYK") and not transparent else "RGB"
+    to_srgb = _srgb_transform(image, mode)
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    for top, strip in _strips(image):
+        if is_deep:
+            strip = _to_8_bit(strip, divisor)
+        elif transparent:
+            strip = Image.fromarray(on_white(np.asarray(strip.convert("RGBA"))))
+        strip = strip.convert(mode)
+        rgb[top : top + strip.height] = ImageCms.applyTransform(strip, to_srgb) if to_srgb else strip.convert("RGB")
+    return rgb
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """A 16-bit, 32-bit or floating-point grey picture as 8-bit grey; floats are taken as 0..1."""
-    values = np.asarray(image).astype(np.float64)
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """A picture from top to bottom in strips of some rows, each with its first row."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _grey_divisor(image: Image.Image) -> float:
+    """What brings the values of a deep grey picture to 0..255: floats are taken as 0..1. Whole numbers that all lie
+    below 256 are 8-bit ones that a tool stored in 16 or 32 bits: as true 16-bit ones they would show nothing."""
     if image.mode == "F":
-        values = values * 255
-    elif image.mode != "I" or values.max(initial=0) > 255:
-        values = values / 257
+        return 1 / 255
+    return 1.0 if max(np.asarray(strip).max() for _, strip in _strips(image)) < 256 else 257.0
+
+
+def _to_8_bit(strip: Image.Image, divisor: float) -> Image.Image:
+    with np.errstate(invalid="ignore"):  # a NaN becomes black
+        values = np.nan_to_num(np.asarray(strip).astype(np.float64)) / divisor
     return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
 
 
-def _from_profile(image: Image.Image, profile: bytes | None) -> NDArray[np.uint8]:
-    """Bring a picture to sRGB through its own colour profile, where it has a usable one."""
-    if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            return np.array(converted)
-        except (ImageCms.PyCMSError, OSError) as error:
-            _log.info("colour profile not used: %s", error)
-    return np.array(image.convert("RGB"))
+def _srgb_transform(image: Image.Image, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From the picture's own colour profile to sRGB, for pixels of `mode`; None where it has no usable one."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        _log.info("colour profile not used: %s", error)
+        return None
 
 
 def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[str, Any] | None = None) -> None:
@@ -136,8 +182,9 @@ def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[
     """
     path = Path(path)
     options = picture_format(path).options
-    with writing(path), whole_file(path) as temporary:
-        Image.fromarray(image).save(temporary, **options, **_stored(metadata, path.suffix.lower()))
+    suffix = ending_of(path, PICTURE_STREAMED_AS)
+    with writing(path), whole_file(path, ending=PICTURE_STREAMED_AS) as temporary:
+        Image.fromarray(image).save(temporary, **options, **_stored(metadata, suffix))
 
 
 def _stored(metadata: Mapping[str, Any] | None, suffix: str) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onetoall_cli.files.names import PICTURE_SUFFIXES
+from onetoall_cli.files.streams import input_ending
 from onetoall_cli.media.audio import sound_stream
 from onetoall_cli.media.containers import open_container
 from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.metadata import EXIF_IMAGE_DESCRIPTION, PNG_KEYWORD, parse_metadata
 from onetoall_cli.media.movie import picture_stream
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture
+from onetoall_cli.media.pictures import open_picture
 from onetoall_cli.media.reader import open_video
 
 
@@ -45,7 +47,7 @@ def read_metadata(path: Path | str) -> dict[str, Any] | None:
         BadInput: the file is missing or is neither a video nor a picture.
     """
     path = Path(path)
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if input_ending(path) in PICTURE_SUFFIXES:
         with open_picture(path) as image:
             comment = image.info.get(PNG_KEYWORD) or image.info.get("comment")  # PNG; GIF
             return parse_metadata(comment or image.getexif().get(EXIF_IMAGE_DESCRIPTION))
@@ -65,7 +67,7 @@ def probe(path: Path | str) -> MediaInfo:
     kind, video_codec, audio_codec = "video", None, None
     if path.is_dir():
         kind = "folder"
-    elif path.suffix.lower() in PICTURE_SUFFIXES:
+    elif input_ending(path) in PICTURE_SUFFIXES:
         kind = "picture"
     else:
         with reading(path, "video"), open_container(path) as container:

@@ -4,8 +4,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.names import PICTURE_SUFFIXES
+from onetoall_cli.files.streams import input_ending
 from onetoall_cli.media.movie import open_movie
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES
 from onetoall_cli.media.stills import open_animation, open_folder
 from onetoall_cli.media.video import Video
 
@@ -19,7 +20,8 @@ def open_video(
     tone-mapped; transparency becomes white), each with its true time. A still picture is a video of one frame.
 
     Args:
-        path: a file, or a folder whose pictures are taken in natural order (frame2 before frame10).
+        path: a file, a pipe (`-`: standard input), or a folder whose pictures are taken in natural order (frame2
+            before frame10).
         start: seconds from the first frame. At a constant rate the part begins with the whole frame on screen then;
             at a variable rate at `start` itself.
         duration: seconds; None or too much: to the end.
@@ -37,6 +39,6 @@ def open_video(
         raise BadInput(f"The frame rate {float(fps):g} is not positive.", "Give frames a second, such as 25.")
     if path.is_dir():
         return open_folder(path, start, duration, fps)
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if input_ending(path) in PICTURE_SUFFIXES:
         return open_animation(path, start, duration)
     return open_movie(path, start, duration)

@@ -1,7 +1,7 @@
 """Moving pictures that are not video files: animated and still pictures, and folders of numbered ones."""
 
 import math
-import re
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.contents import check_whole
+from onetoall_cli.files.names import PICTURE_SUFFIXES, natural_order
 from onetoall_cli.media.animated import TOO_SHORT
 from onetoall_cli.media.file_errors import reading
-from onetoall_cli.media.pictures import PICTURE_SUFFIXES, open_picture, read_picture, to_rgb
+from onetoall_cli.media.pictures import open_picture, picture_size, read_picture, to_rgb
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video
 
@@ -61,15 +63,35 @@ def _animation_frames(path: Path, timeline: Timeline, part: Part) -> Iterator[Fr
 
 def open_folder(path: Path, start: float, duration: float | None, fps: Fraction | float | None) -> Video:
     """Open a part of a folder of pictures, in natural order, `fps` (else 25) of them a second. See `open_video`."""
+    check_whole(path)
     with reading(path, "folder of pictures"):
         names = [entry for entry in path.iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES]
-    pictures = sorted((name for name in names if not name.name.startswith(".")), key=_natural_order)
+    pictures = sorted((name for name in names if not name.name.startswith(".")), key=natural_order)
     if not pictures:
         raise BadInput(f"The folder {path} has no pictures.", "Pass a video, or a folder of .png or .jpg files.")
-    height, width = read_picture(pictures[0]).shape[:2]
+    size = _common_size(path, pictures)
     timeline = counted(len(pictures), tidy_rate(fps) if fps else DEFAULT_FPS)
-    frames = partial(_folder_frames, pictures, (width, height), timeline)
-    return part_of_video(path, (width, height), timeline, start, duration, frames)
+    return part_of_video(path, size, timeline, start, duration, partial(_folder_frames, pictures, size, timeline))
+
+
+def _common_size(folder: Path, pictures: list[Path]) -> tuple[int, int]:
+    """(width, height) of all pictures, from their headers: one of another size is rather no frame than to be scaled.
+
+    Raises:
+        BadInput: they differ; it names a picture of the rarer size.
+    """
+    sizes = {picture: picture_size(picture) for picture in pictures}
+    (usual, count), *others = Counter(sizes.values()).most_common()
+    if others:
+        odd = next(picture for picture, size in sizes.items() if size != usual)
+        problem = f"{len(pictures) - count} of the {len(pictures)} pictures in {folder} are not {_times(usual)}: "
+        advice = "Remove what is no frame, or scale all pictures to one size."
+        raise BadInput(f"{problem}{odd.name} is {_times(sizes[odd])}.", advice)
+    return usual
+
+
+def _times(size: tuple[int, ...]) -> str:
+    return f"{size[0]}x{size[1]}"
 
 
 def video_of_frames(
@@ -93,14 +115,7 @@ def video_of_frames(
 def _folder_frames(pictures: list[Path], size: tuple[int, int], timeline: Timeline, part: Part) -> Iterator[Frame]:
     for index in range(part.first, part.stop):
         image = read_picture(pictures[index])
-        if image.shape[1::-1] != size:
-            found, expected = "x".join(map(str, image.shape[1::-1])), "x".join(map(str, size))
-            problem = f"{pictures[index]} is {found}, but {pictures[0].name} is {expected}."
-            raise BadInput(problem, "Give all pictures of the folder one size.")
+        if image.shape[1::-1] != size:  # EXIF data that turns it may stand behind a PNG's pixels
+            problem = f"{pictures[index]} is {_times(image.shape[1::-1])}, and the others are {_times(size)}."
+            raise BadInput(problem, "Scale all pictures of the folder to one size.")
         yield Frame(image, timeline.seconds_into(part, index))
-
-
-def _natural_order(path: Path) -> list[tuple[int, str]]:
-    """Sorts `frame2` before `frame10`."""
-    pieces = re.split(r"(\d+)", path.name.lower())
-    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]

@@ -17,7 +17,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
 from onetoall_cli.media.animation_writer import AnimationWriter
 from onetoall_cli.media.audio import Audio
-from onetoall_cli.media.containers import MovieFormat, video_format
+from onetoall_cli.media.containers import VIDEO_STREAMED_AS, MovieFormat, video_format
 from onetoall_cli.media.file_errors import writing
 from onetoall_cli.media.movie_writer import MovieWriter
 from onetoall_cli.media.timeline import tidy_rate
@@ -36,7 +36,7 @@ class VideoWriter:
     an exception; otherwise nothing is left.
 
     Args:
-        path: output file.
+        path: output file; a stream whose name has no suffix gets an .mp4.
         width, height: pixels. Odd ones are made even by repeating the last column or row, but not in animated
             pictures.
         fps: frames a second, for frames written without a time.
@@ -78,7 +78,7 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         with ExitStack() as stack:
-            temporary = stack.enter_context(whole_file(self.path))
+            temporary = stack.enter_context(whole_file(self.path, ending=VIDEO_STREAMED_AS))
             self._file = self._writer(temporary)
             with writing(self.path):
                 stack.enter_context(self._file)

@@ -9,7 +9,7 @@ from onetoall_cli.pose.sequence import PoseSequence
 if TYPE_CHECKING:
     from onetoall_cli.pose.detect import find_people, open_detector
     from onetoall_cli.pose.drawing import draw_pose
-    from onetoall_cli.pose.formats import export_openpose, is_pose_file
+    from onetoall_cli.pose.formats import export_openpose
     from onetoall_cli.pose.gaps import fill_gaps, missing_frames
     from onetoall_cli.pose.overlay import overlay_pose
     from onetoall_cli.pose.smoothing import smooth
@@ -22,7 +22,6 @@ __all__ = [
     "export_openpose",
     "fill_gaps",
     "find_people",
-    "is_pose_file",
     "missing_frames",
     "open_detector",
     "overlay_pose",
@@ -39,7 +38,6 @@ __getattr__, __dir__ = lazy_names(
         "draw_pose": "pose.drawing",
         "export_openpose": "pose.formats",
         "fill_gaps": "pose.gaps",
-        "is_pose_file": "pose.formats",
         "missing_frames": "pose.gaps",
         "open_detector": "pose.detect",
         "overlay_pose": "pose.overlay",

@@ -7,13 +7,15 @@ unseen: the neck is the middle of two seen shoulders, the two pupils are 0, 0, 0
 not, the feet, travels in `foot_keypoints_2d` (6: left big toe, small toe, heel, then right), a key other tools use too.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.file_errors import MAX_CANVAS, MAX_COORDINATE, MAX_PERSON_FRAMES, fault
+
+Floating = TypeVar("Floating", np.float32, np.float64)
 
 _BODY_LAYOUTS = {len(layout) * 3: layout for layout in (kp.OPENPOSE_BODY, kp.OPENPOSE_BODY_25)}
 _PARTS = {
@@ -80,19 +82,19 @@ def _shortest(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return short.reshape(values.shape)
 
 
-def frames_from_json(frames: list[tuple[str, Any]], slots: int | None = None) -> NDArray[np.float32]:
-    """Parse OpenPose frames into float32 (frames, people, 133, 3).
+def frames_from_json(frames: list[tuple[str, Any]], slots: int | None = None) -> tuple[NDArray[np.float32], bool]:
+    """Parse OpenPose frames into float32 (frames, people, 133, 3), and whether a person is one index throughout.
 
     Args:
         frames: (place, frame object) pairs; the place names the frame in errors.
         slots: Number of people, each at the index its `person_id` says. None: people are told apart by `person_id`
-            where all have one (in the order of the ids), else by their place in the list.
+            where all have one (in the order of the ids), else they are in the order of each frame's list.
 
     Raises:
         BadInput: naming the frame, person and field at fault.
     """
     parsed = [_people_of(place, frame) for place, frame in frames]
-    indices, count = _identities(frames, parsed, slots)
+    indices, count, told_apart = _identities(frames, parsed, slots)
     if len(frames) * count > MAX_PERSON_FRAMES:
         fault(
             frames[0][0], f"there are {len(frames)} frames of {count} people, more than can be held", "Split the file."
@@ -101,6 +103,25 @@ def frames_from_json(frames: list[tuple[str, Any]], slots: int | None = None) ->
     for i, people in enumerate(parsed):
         for index, (_, person) in zip(indices[i], people, strict=True):
             keypoints[i, index] = person
+    return keypoints, told_apart
+
+
+def editor_keypoints(points: NDArray[np.float64]) -> NDArray[np.float32] | None:
+    """The people of one picture as openpose-editor stores them, 18 body points (x, y) each, as (1, people, 133, 3).
+
+    Args:
+        points: (people, 18, 2) or, person after person, (18 * people, 2); NaN where one is missing. Any other shape is
+            not the editor's: None.
+    """
+    body_points = len(kp.OPENPOSE_BODY)
+    flat = points.ndim == 2 and len(points) % body_points == 0
+    if not points.size or points.shape[-1] != 2 or not (flat or (points.ndim == 3 and points.shape[1] == body_points)):
+        return None
+    bodies = points.reshape(-1, body_points, 2)
+    keypoints = np.zeros((1, len(bodies), kp.COUNT, 3), np.float32)
+    rows, columns = _BODY_ROWS[3 * body_points].T
+    seen = np.isfinite(bodies).all(axis=-1, keepdims=True)
+    keypoints[0][:, rows] = np.concatenate([np.where(seen, bodies, 0), seen], axis=-1)[:, columns]
     return keypoints
 
 
@@ -136,7 +157,9 @@ def _people_of(place: str, frame: Any) -> list[tuple[int | None, NDArray[np.floa
         fault(place, f"a frame must be an object with `people`, not {_shown(frame)}")
     if "animals" in frame and "people" not in frame:
         fault(place, "it holds animals", "Only human poses can drive a character.")
-    people = frame.get("people")
+    people = frame.get("people", "nothing")
+    if people is None:  # how some writers say that nobody was found
+        return []
     if not isinstance(people, list):
         fault(f"{place}, people", f"must be a list, not {_shown(people)}")
     return [_person(f"{place}, person {i}", person) for i, person in enumerate(people)]
@@ -173,13 +196,15 @@ def _points(place: str, person: dict[str, Any], key: str, lengths: tuple[int, ..
 
 
 def checked_numbers(place: str, values: list[Any]) -> NDArray[np.float64]:
-    """Nested lists of JSON numbers as an array.
+    """Nested lists of JSON numbers as an array; null, which JSON has in place of NaN, becomes NaN.
 
     Raises:
         BadInput: something in it is not a number, or the nesting is uneven.
     """
     try:
         array = np.asarray(values)
+        if array.dtype == object and array.ndim:
+            array = np.asarray(np.where(array == None, np.nan, array).tolist())  # noqa: E711 (of each element)
     except ValueError:
         fault(place, "the lists in it differ in length")
     if array.dtype.kind not in "iuf":
@@ -187,12 +212,16 @@ def checked_numbers(place: str, values: list[Any]) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def check_points(place: str, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`points` (..., 3) if every one is finite and within reach.
+def check_points(place: str, points: NDArray[Floating]) -> NDArray[Floating]:
+    """`points` (..., 3) if every one is finite and within reach; missing ones (score 0, or all NaN) become 0, 0, 0.
 
     Raises:
         BadInput: naming the first point at fault by its indices.
     """
+    unknown = ~np.isfinite(points)
+    missing = unknown.any(axis=-1) & ((points[..., 2] == 0) | np.isnan(points).all(axis=-1))
+    if missing.any():
+        points = np.where(missing[..., None], 0, points)
     bad = ~np.isfinite(points).all(axis=-1)
     wild = (np.abs(points) > MAX_COORDINATE).any(axis=-1) & ~bad
     for wrong, what in ((bad, "NaN or infinite"), (wild, f"more than {MAX_COORDINATE:.0f} px away")):
@@ -213,19 +242,21 @@ def _person_id(person: dict[str, Any]) -> int | None:
 
 def _identities(
     frames: list[tuple[str, Any]], parsed: list[list[tuple[int | None, Any]]], slots: int | None
-) -> tuple[list[list[int]], int]:
-    """For each person of each frame their index in the sequence, and the number of people."""
+) -> tuple[list[list[int]], int, bool]:
+    """For each person of each frame their index in the sequence; the number of people; whether it is theirs."""
     ids = [[identity for identity, _ in people] for people in parsed]
     told_apart = all(None not in row and len(set(row)) == len(row) for row in ids)
     if slots is not None:
         for (place, _), row in zip(frames, ids, strict=True):
             if not told_apart or any(identity is not None and identity >= slots for identity in row):
                 fault(place, f"its people need a `person_id` each, all different and below {slots} (`person_count`)")
-        return [[identity for identity in row if identity is not None] for row in ids], slots
+        return [[identity for identity in row if identity is not None] for row in ids], slots, True
     if told_apart:
         order = {identity: i for i, identity in enumerate(sorted({i for row in ids for i in row if i is not None}))}
-        return [[order[identity] for identity in row if identity is not None] for row in ids], max(1, len(order))
-    return [list(range(len(row))) for row in ids], max(1, *(len(row) for row in ids))
+        rows = [[order[identity] for identity in row if identity is not None] for row in ids]
+        return rows, max(1, len(order)), True
+    people = max(1, *(len(row) for row in ids))
+    return [list(range(len(row))) for row in ids], people, people == 1 or len(frames) == 1
 
 
 def _shown(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onetoall_cli.pose import formats
 from onetoall_cli.pose import keypoints as kp
 
 Keypoints = NDArray[np.float32]
@@ -74,7 +75,7 @@ class PoseSequence:
 
     def present(self) -> NDArray[np.bool_]:
         """Whether any keypoint of a person is seen, (frames, people)."""
-        return (self.keypoints[..., 2] > 0).any(axis=-1)
+        return np.asarray((self.keypoints[..., 2] > 0).any(axis=-1))
 
     def person(self, index: int) -> "PoseSequence":
         """The motion of one person, as a sequence of one person."""
@@ -113,9 +114,7 @@ class PoseSequence:
 
     def to_json(self) -> dict[str, Any]:
         """The sequence as JSON-ready data, format `onetoall-pose` (see `onetoall_cli.pose.formats`)."""
-        from onetoall_cli.pose.formats import to_json
-
-        return to_json(self)
+        return formats.to_json(self)
 
     @staticmethod
     def from_json(data: Any, source: str = "The pose data", **known: Any) -> "PoseSequence":
@@ -124,9 +123,7 @@ class PoseSequence:
         Raises:
             BadInput: it is none of them, naming `source`, frame and field.
         """
-        from onetoall_cli.pose.formats import from_json
-
-        return from_json(data, source, **known)
+        return PoseSequence(*formats.from_json(data, source, **known))
 
     @staticmethod
     def load(path: Path | str, **known: Any) -> "PoseSequence":
@@ -135,15 +132,11 @@ class PoseSequence:
         Raises:
             BadInput: it cannot be read, naming file, frame and field.
         """
-        from onetoall_cli.pose.formats import load_poses
-
-        return load_poses(Path(path), **known)
+        return PoseSequence(*formats.load_poses(Path(path), **known))
 
     def save(self, path: Path | str) -> None:
         """Write the sequence as `onetoall-pose` JSON. The same sequence always gives the same bytes."""
-        from onetoall_cli.pose.formats import save_poses
-
-        save_poses(self, Path(path))
+        formats.save_poses(self, Path(path))
 
 
 def _checked_keypoints(values: Any) -> Keypoints:
@@ -171,7 +164,9 @@ def _checked_times(values: Any, frames: int) -> NDArray[np.float64]:
     return times
 
 
-def _blend(keypoints: Keypoints, before: NDArray, after: NDArray, weight: NDArray) -> Keypoints:
+def _blend(
+    keypoints: Keypoints, before: NDArray[np.int64], after: NDArray[np.int64], weight: NDArray[np.float64]
+) -> Keypoints:
     """Keypoints between frames `before` and `after` at `weight` 0..1, (n, people, 133, 3)."""
     a, b = keypoints[before], keypoints[after]
     w = weight.astype(np.float32)[:, None, None, None]

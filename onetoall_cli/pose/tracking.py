@@ -6,6 +6,7 @@ expected (constant speed), best overall (Hungarian method); who was lost, or is 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.appearance import Look, difference
-from onetoall_cli.pose.sequence import PoseSequence
+
+if TYPE_CHECKING:
+    from onetoall_cli.pose.sequence import PoseSequence
 
 _SEEN = 0.3
 """Score from which a joint counts for matching and for a person's extent, as for drawing hands and face."""
@@ -148,6 +151,22 @@ class Tracker:
         return [index for index in left if index not in taken]
 
 
+def tracked(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """People told apart who are in another order in every frame, by where they are.
+
+    Args:
+        keypoints: (frames, people, 133, 3) px; a person with no point seen is absent.
+
+    Returns:
+        As `Tracker.keypoints`.
+    """
+    tracker = Tracker()
+    for people in keypoints:
+        there = people[(people[..., 2] > 0).any(axis=-1)]
+        tracker.add(there, [None] * len(there))
+    return tracker.keypoints()
+
+
 def _near_cost(track: _Track, frame: int, person: NDArray[np.float32], look: Look | None) -> float:
     """How far from where they were expected; a little of how different they look. Infinite: not the same."""
     away = _distance(track.expected(frame), person)
@@ -199,7 +218,7 @@ def _middle(person: NDArray[np.float32]) -> NDArray[np.float32]:
     return (points.min(axis=0) + points.max(axis=0)) / 2
 
 
-def select_person(sequence: PoseSequence, which: str | int = "auto") -> PoseSequence:
+def select_person(sequence: "PoseSequence", which: str | int = "auto") -> "PoseSequence":
     """One person of a sequence, the same one in every frame; frames without them have score 0 throughout.
 
     Args:
@@ -228,7 +247,7 @@ def select_person(sequence: PoseSequence, which: str | int = "auto") -> PoseSequ
 _CHOICES = ("auto", "largest", "left", "center", "right")
 
 
-def _chosen(sequence: PoseSequence, which: str) -> int:
+def _chosen(sequence: "PoseSequence", which: str) -> int:
     """The index of the person meant by one of `_CHOICES`."""
     area, middle = _extents(sequence)
     off_centre = np.abs(middle - 0.5) * 2  # 0 in the middle, 1 at the border
@@ -245,7 +264,7 @@ def _chosen(sequence: PoseSequence, which: str) -> int:
     return int(np.where(eligible, key, np.inf).argmin())
 
 
-def _extents(sequence: PoseSequence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _extents(sequence: "PoseSequence") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each frame and person the part of the canvas their box covers, and x of its middle, 0..1; (frames, people)."""
     points, seen = sequence.keypoints[..., :2], sequence.keypoints[..., 2] >= _SEEN
     canvas = np.array([sequence.width, sequence.height])

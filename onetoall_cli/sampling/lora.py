@@ -1,4 +1,4 @@
-"""LoRA files on the network: the key formats of the Wan2.1 family, mapped to this network's names and merged.
+"""LoRA files on the network: the names of the Wan2.1 family mapped to this network's, and the changes merged.
 
 Weights that are floating point are changed once, at load, so that a LoRA costs no time afterwards. Quantised layers
 cannot be changed: there it becomes an adapter layer (peft) beside them.
@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.published import published_name
+from onetoall_cli.sampling.lora_files import Change, LowRank, read_lora
 
 ADAPTER = "lora"  # name of the adapter in which the parts for quantised layers are joined
 
@@ -39,15 +38,6 @@ _NATIVE_NAMES: tuple[tuple[str, str], ...] = (
     (r"^scale_shift_table\b", "head.modulation"),
     (r"\.scale_shift_table\b", ".modulation"),
 )
-_PREFIX = re.compile(r"^(?:model\.diffusion_model\.|diffusion_model\.|transformer\.|base_model\.model\.|lora_unet_)")
-_PARTS = (
-    (re.compile(r"\.lora_(?:down|A)(?:\.\w+)?\.weight$"), "down"),
-    (re.compile(r"\.lora_(?:up|B)(?:\.\w+)?\.weight$"), "up"),
-    (re.compile(r"\.lora_(?:up|B)(?:\.\w+)?\.bias$"), "up_bias"),
-    (re.compile(r"\.alpha$"), "alpha"),
-    (re.compile(r"\.diff$"), "diff"),
-    (re.compile(r"\.diff_b$"), "diff_b"),
-)
 
 
 class Lora(NamedTuple):
@@ -55,35 +45,6 @@ class Lora(NamedTuple):
 
     path: Path
     weight: float = 1.0
-
-
-class LowRank(NamedTuple):
-    """A change of a weight matrix: scale * up @ down."""
-
-    down: torch.Tensor  # (rank, in, ...)
-    up: torch.Tensor  # (out, rank, ...)
-    scale: float
-
-    def full(self, shape: torch.Size) -> torch.Tensor:
-        """As float32 of the weight's `shape`."""
-        return (self.scale * (self.up.float().flatten(1) @ self.down.float().flatten(1))).reshape(shape)
-
-    def fits(self, shape: torch.Size) -> bool:
-        return self.up.shape[0] == shape[0] and self.down.shape[1:] == shape[1:]
-
-
-class Full(NamedTuple):
-    """A change of a whole tensor."""
-
-    change: torch.Tensor
-    scale: float
-
-    def full(self, shape: torch.Size) -> torch.Tensor:
-        """As float32 of the tensor's `shape`."""
-        return self.scale * self.change.float().reshape(shape)
-
-    def fits(self, shape: torch.Size) -> bool:
-        return self.change.numel() == shape.numel()
 
 
 @dataclass
@@ -111,18 +72,17 @@ def apply_loras(network: OneToAllTransformer3DModel, loras: Sequence[Lora]) -> l
 
     Args:
         network: With its weights.
-        loras: safetensors files in diffusers' format (`transformer.…lora_A`), ComfyUI's (`diffusion_model.…lora_down`,
-            with `alpha`, `diff`, `diff_b`) or kohya's (`lora_unet_…`).
+        loras: Files of any form that `read_lora` reads.
 
     Returns:
         One outcome per file.
 
     Raises:
-        BadInput: a file cannot be read, or nothing in it fits this network.
+        BadInput: a file cannot be read, nothing in it fits this network, or it makes a weight infinite.
     """
     targets = _targets(network)
     outcomes = []
-    changes: dict[str, list[LowRank | Full]] = defaultdict(list)
+    changes: dict[str, list[Change]] = defaultdict(list)
     for lora in loras:
         outcome = Outcome(lora)
         for name, change in _changes(lora, targets, network, outcome):
@@ -132,17 +92,14 @@ def apply_loras(network: OneToAllTransformer3DModel, loras: Sequence[Lora]) -> l
         outcomes.append(outcome)
     beside = {name: each for name, each in changes.items() if not network.get_parameter(name).is_floating_point()}
     for name in changes.keys() - beside.keys():
-        _merge(network.get_parameter(name), changes[name])
+        _merge(name, network.get_parameter(name), changes[name])
     if beside:
         _add_adapter(network, beside)
     return outcomes
 
 
 def _targets(network: torch.nn.Module) -> dict[str, str]:
-    """Every name under which a LoRA may know a module or parameter of the network -> its own name.
-
-    A name with dots replaced by underscores is kohya's.
-    """
+    """Every name under which a LoRA may know a module or parameter, with underscores for dots -> the network's own."""
     targets = {}
     for parameter, _ in network.named_parameters():
         own, published = parameter, published_name(parameter)
@@ -152,65 +109,29 @@ def _targets(network: torch.nn.Module) -> dict[str, str]:
         for pattern, replacement in _NATIVE_NAMES:
             native = re.sub(pattern, replacement, native)
         for name in (published, native):
-            targets[name] = targets[name.replace(".", "_")] = own
+            targets[name.replace(".", "_")] = own
     return targets
 
 
 def _changes(
     lora: Lora, targets: Mapping[str, str], network: torch.nn.Module, outcome: Outcome
-) -> Iterator[tuple[str, LowRank | Full]]:
+) -> Iterator[tuple[str, Change]]:
     """The file's changes by the name of the parameter; what cannot be placed is noted in `outcome`."""
     parameters = dict(network.named_parameters())
-    for module, parts in _grouped(_read(lora.path), outcome).items():
+    content = read_lora(lora.path)
+    outcome.unmatched += content.unknown
+    for module, suffix, keys, change in content.changes:
         own = targets.get(module)
-        for suffix, keys, change in _assembled(parts, lora.weight):
-            name = own if own in parameters else f"{own}.{suffix}"
-            if own is None or change is None or name not in parameters:
-                outcome.unmatched += keys
-            elif _can_take(parameters[name], network.get_submodule(name.rpartition(".")[0]), change):
-                yield name, change
-            else:
-                outcome.misfits += keys
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path} cannot be read as a LoRA: {error}.", "A LoRA is one safetensors file.") from error
-
-
-def _grouped(tensors: Mapping[str, torch.Tensor], outcome: Outcome) -> dict[str, dict[str, tuple[str, torch.Tensor]]]:
-    """A file's tensors by module, then by part ("down", "up", ...): the key and the tensor."""
-    groups: dict[str, dict[str, tuple[str, torch.Tensor]]] = defaultdict(dict)
-    for key, tensor in tensors.items():
-        for pattern, part in _PARTS:
-            match = pattern.search(key)
-            if match:
-                groups[_PREFIX.sub("", key[: match.start()])][part] = (key, tensor)
-                break
+        name = own if own in parameters else f"{own}.{suffix}"
+        if own is None or change is None or name not in parameters:
+            outcome.unmatched += keys
+        elif _can_take(parameters[name], network.get_submodule(name.rpartition(".")[0]), change):
+            yield name, change._replace(scale=change.scale * lora.weight)
         else:
-            outcome.unmatched.append(key)
-    return groups
+            outcome.misfits += keys
 
 
-def _assembled(
-    parts: Mapping[str, tuple[str, torch.Tensor]], weight: float
-) -> Iterator[tuple[str, list[str], LowRank | Full | None]]:
-    """One module's parts put together: which of its parameters, from which keys, what change (None: half a one)."""
-    scale = weight
-    if "alpha" in parts and "down" in parts:
-        scale *= parts["alpha"][1].item() / parts["down"][1].shape[0]
-    keys = [parts[part][0] for part in ("down", "up", "alpha") if part in parts]
-    if keys:
-        whole = "down" in parts and "up" in parts
-        yield "weight", keys, LowRank(parts["down"][1], parts["up"][1], scale) if whole else None
-    for part, suffix, strength in (("up_bias", "bias", scale), ("diff", "weight", weight), ("diff_b", "bias", weight)):
-        if part in parts:
-            yield suffix, [parts[part][0]], Full(parts[part][1], strength)
-
-
-def _can_take(parameter: torch.nn.Parameter, module: torch.nn.Module, change: LowRank | Full) -> bool:
+def _can_take(parameter: torch.nn.Parameter, module: torch.nn.Module, change: Change) -> bool:
     """Whether a change has the parameter's size; a quantised weight takes only low-rank ones."""
     if parameter.is_floating_point():
         return change.fits(parameter.shape)
@@ -223,22 +144,28 @@ def _check(outcome: Outcome) -> None:
     path = outcome.lora.path
     if outcome.misfits:
         raise BadInput(
-            f"{path} was made for a network of another size (first: {outcome.misfits[0]}).",
-            "A LoRA of the 14B does not fit the 1.3B, nor the other way round.",
+            f"{path} was made for a network of another size, or for one that is not quantised ({outcome.misfits[0]}).",
+            "A LoRA of the 14B does not fit the 1.3B, and whole changes (diff, LoKr) no quantised network.",
         )
     first = f" (first: {outcome.unmatched[0]})" if outcome.unmatched else ""
     raise BadInput(f"Nothing in {path} names a part of this network{first}.", "Use a LoRA made for Wan2.1 T2V.")
 
 
-def _merge(parameter: torch.nn.Parameter, changes: Sequence[LowRank | Full]) -> None:
+def _merge(name: str, parameter: torch.nn.Parameter, changes: Sequence[Change]) -> None:
     """Add all changes at once, in float32, rounded once."""
     merged = parameter.data.float()
     for change in changes:
         merged = merged + change.full(parameter.shape).to(parameter.device)
-    parameter.data = merged.to(parameter.dtype)  # not in place: the weights may be a file's, mapped
+    rounded = merged.to(parameter.dtype)
+    if not torch.isfinite(rounded).all():
+        raise BadInput(
+            f"With the LoRA {name} is too large for {str(parameter.dtype).removeprefix('torch.')}.",
+            "Give the LoRA a lower weight, or choose another --dtype.",
+        )
+    parameter.data = rounded  # not in place: the weights may be a file's, mapped
 
 
-def _add_adapter(network: OneToAllTransformer3DModel, changes: Mapping[str, Sequence[LowRank | Full]]) -> None:
+def _add_adapter(network: OneToAllTransformer3DModel, changes: Mapping[str, Sequence[Change]]) -> None:
     """Put low-rank layers beside quantised ones; several changes of one layer are one of higher rank."""
     from peft import LoraConfig, set_peft_model_state_dict
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from onetoall_cli.alignment import Conditioning
+from onetoall_cli.errors import OnetoallError
 from onetoall_cli.lattice import CONTEXT_FRAMES, latent_shape
 from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
@@ -76,16 +77,20 @@ def animate(
 
     Yields:
         uint8 (H, W, 3), one frame of the motion after the other.
+
+    Raises:
+        OnetoallError: the network's or the VAE's numbers are no picture any more (NaN, or one colour all over).
     """
     total = len(conditioning.motion)
     carried: Sequence[Picture] | None = None if context_frames is None else list(context_frames)
     noise_source = torch.Generator("cpu").manual_seed(settings.seed)
     plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
     for index, segment in enumerate(plan):
+        pose_video = _pose_video(conditioning, segment).to(pipeline.transformer.dtype)
         call = {
             "image": conditioning.reference,
             "image_mask": conditioning.mask,
-            "pose_video": _pose_video(conditioning, segment).to(pipeline.transformer.dtype),
+            "pose_video": pose_video,
             "reference_pose": to_tensor(conditioning.reference_pose[None, None]),
             "num_inference_steps": settings.num_inference_steps,
             "image_guidance_scale": settings.image_guidance_scale,
@@ -97,14 +102,15 @@ def animate(
             "latents": _noise(conditioning, segment, noise_source),
             "prompt_embeds": prompt_embeds,
             "negative_prompt_embeds": negative_prompt_embeds,
-            "callback_on_step_end": None if on_step is None else _step_counter(on_step, index),
+            "callback_on_step_end": _step_end(on_step, index),
         }
+        shows_somebody = (pose_video[0].amax(dim=(0, 2, 3)) > -1).tolist()  # poses are drawn on black
         # the carried frames stay unrounded: rounding them to bytes at every join would add up
         last: deque[torch.Tensor] = deque(maxlen=CONTEXT_FRAMES)
         for number, frame in enumerate(_segment_frames(pipeline, call, index, make_room)):
             last.append(frame)
             if segment.context <= number < total - segment.start:
-                yield to_uint8(frame[None])[0]
+                yield _picture(frame, segment.start + number, shows_somebody[number])
         carried = list(last)
 
 
@@ -148,9 +154,36 @@ def _noise(conditioning: Conditioning, segment: Segment, generator: torch.Genera
     return torch.randn(1, 16, *latent_shape(segment.length, height, width), generator=generator)
 
 
-def _step_counter(on_step: Callable[[int, int], None], segment: int) -> Callable[..., dict]:
-    def count(pipeline: OneToAllPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
-        on_step(segment, step + 1)
+def _step_end(on_step: Callable[[int, int], None] | None, segment: int) -> Callable[..., dict]:
+    def after_step(pipeline: OneToAllPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
+        if not torch.isfinite(tensors["latents"]).all():  # no step brings them back
+            raise _no_picture(f"After step {step + 1} of segment {segment + 1} the picture is NaN.")
+        if on_step is not None:
+            on_step(segment, step + 1)
         return {}
 
-    return count
+    return after_step
+
+
+def _picture(frame: torch.Tensor, number: int, shows_somebody: bool) -> np.ndarray:
+    """A decoded frame, float32 (3, H, W), as uint8 (H, W, 3).
+
+    One colour all over is right only where nobody is to be seen, as when the person leaves a plain background.
+
+    Raises:
+        OnetoallError: it is NaN, or one colour though the pose drawn for it shows somebody.
+    """
+    if not torch.isfinite(frame).all():
+        raise _no_picture(f"Frame {number} is NaN.")
+    picture = to_uint8(frame[None])[0]
+    if shows_somebody and (picture == picture[0, 0]).all():
+        raise _no_picture(f"Frame {number} has one colour all over.")
+    return picture
+
+
+def _no_picture(problem: str) -> OnetoallError:
+    advice = (
+        "Try without --lora or with a lower weight, and with --dtype bfloat16 or float32 in place of float16; if that "
+        "changes nothing, the model's files are damaged: fetch them again."
+    )
+    return OnetoallError(problem, advice)

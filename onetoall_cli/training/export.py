@@ -29,7 +29,7 @@ _CHECKPOINT = re.compile(r"step-\d+$")
 
 
 def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:
-    """Write a run of the network as a model folder, whole or not at all; an existing folder is replaced.
+    """Write a run of the network as a model folder, whole or not at all; one that onetoall wrote before is replaced.
 
     The prompt is always empty in training, so the empty and the negative prompt get the same embedding. The run's
     settings are kept in the folder as `training.yaml`.
@@ -88,7 +88,7 @@ def load_model_or_run(
     animator = load(Path(exported.name) / "model", settings=settings, listener=listener)
     weakref.finalize(animator, exported.cleanup)  # the weights are read when they are first needed
     title = f"{run.name} @ {int(checkpoint.name[5:])}" if checkpoint else run.name
-    animator.location = replace(animator.location, name=title)
+    animator.engine.location = replace(animator.engine.location, name=title)
     return animator
 
 

@@ -31,8 +31,8 @@ def run_config(
     Args:
         path: The YAML file.
         progress: Called with (steps done, steps of all runs) after each step.
-        data_progress: Called with (videos done, videos) while the poses of a folder are detected.
-        export: Folder to write the last run's network to as a model; replaced if it exists.
+        data_progress: Called with (videos done, all videos) while the poses of a folder are detected.
+        export: Folder to write the last run's network to as a model; one that onetoall wrote before is replaced.
 
     Returns:
         The folder of the finished VAE or network, of the last run; for an ablation the folder of its arms.

@@ -7,7 +7,6 @@ diffusers' `quantization_config`.
 import json
 import logging
 import math
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import safe_open
 
 from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.files import whole_folder
+from onetoall_cli.files.unfinished import sweep
 from onetoall_cli.hub import digest, places
 from onetoall_cli.hub.catalogue import Catalogue
 from onetoall_cli.hub.disk import check_disk
@@ -59,7 +59,7 @@ def quantise_network(
     Args:
         source: The network's folder.
         config: Constructor arguments if `source` holds published weights; None for diffusers' layout.
-        target: The copy's folder; replaced if it exists.
+        target: The copy's folder; one that onetoall wrote before is replaced.
         precision: "int8" or "nf4".
         origin: `name`, `repository` and `commit` of the original, recorded in the copy.
         progress: Called with (tensors done, all tensors).
@@ -106,8 +106,7 @@ def quantise_entry(
     known = require(name, installed().get(name))
     location = locate_model(name, catalogue=catalogue)
     target = places.copy_folder(f"{name}-{precision}")
-    for unfinished in target.parent.glob(f".{target.name}-*"):  # left by a killed run; callers hold the fetch lock
-        shutil.rmtree(unfinished)
+    sweep(target.parent)  # of folders left by killed runs, before the free space is measured
     parameters = sum(math.prod(info.shape) for info in read_tensors(weight_files(location.transformer)).values())
     check_disk(int(parameters * bytes_per_parameter(precision) * DISK_MARGIN), target, f"the {precision} copy")
     origin = {"name": name, "repository": known.repository, "commit": known.commit}

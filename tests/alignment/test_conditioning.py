@@ -51,7 +51,7 @@ def test_saving_reports_progress_and_writes_every_file(tmp_path):
     steps = []
     conditioning().save(tmp_path / "aligned", progress=lambda done, total: steps.append((done, total)))
     assert steps == [(i, 5) for i in range(1, 6)]
-    assert {each.name for each in (tmp_path / "aligned").iterdir()} == {
+    assert {each.name for each in (tmp_path / "aligned").glob("[!.]*")} == {
         "reference.png",
         "mask.png",
         "reference_pose.png",

@@ -1,5 +1,7 @@
 """The main act as a library: values and files in, frames out, everything saved whole; nothing is printed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +128,7 @@ def test_an_exception_of_the_listener_ends_the_run_with_nothing_half_written(
 
 
 def test_a_second_run_does_not_load_the_model_again(model, reference, dance_poses, common, monkeypatch) -> None:
-    from onetoall_cli.animator import animator as module
+    from onetoall_cli.animator import engine as module
 
     loaded = []
     original = module.load_pipeline
@@ -163,3 +165,15 @@ def test_help_of_the_package_reads_like_a_manual() -> None:
     text = onetoall.__doc__
     assert all(name in text for name in ("load", "align", "detect_poses", "Settings", "OnetoallError"))
     assert Path(onetoall.__file__).with_name("py.typed").exists()
+
+
+def test_a_program_that_uses_the_library_prints_nothing_but_its_own(model, reference, dance_poses, ref_pose) -> None:
+    script = (
+        "import sys, onetoall_cli as onetoall\n"
+        "model, reference, dance, pose = sys.argv[1:]\n"
+        "result = onetoall.load(model).animate(reference, dance, ref_pose=pose, duration=0.1)\n"
+        "print(sum(1 for _ in result))\n"
+    )
+    command = [sys.executable, "-c", script, *map(str, (model, reference, dance_poses, ref_pose))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")

@@ -10,7 +10,7 @@ def test_the_demo_writes_inputs_result_comparison_and_sheet(onetoall, model, tmp
     result = onetoall("demo", "--model", model, "--json")
     folder = tmp_path / "onetoall-demo"
     names = {"reference.png", "reference.json", "dance.json", "dance.mp4", "result.mp4", "compare.mp4", "sheet.png"}
-    assert {path.name for path in folder.iterdir()} == names
+    assert {path.name for path in folder.glob("[!.]*")} == names
     motion = PoseSequence.load(folder / "dance.json")
     for name in ("dance.mp4", "result.mp4", "compare.mp4"):
         video = open_video(folder / name)

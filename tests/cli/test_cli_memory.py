@@ -42,7 +42,7 @@ def test_options_override_the_plan_and_the_record_has_what_was_decided(
 
 def test_a_job_that_cannot_fit_ends_before_anything_is_loaded(onetoall, model, reference, dance, free, monkeypatch):
     free(1000)
-    monkeypatch.setattr("onetoall_cli.animator.animator.load_pipeline", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("onetoall_cli.animator.engine.load_pipeline", lambda *_, **__: pytest.fail("loaded"))
     result = onetoall("animate", reference, dance, "--model", model, "--device", "cpu", "--dry-run")
     assert result.exit_code == 4
     assert "does not fit the 0.0 GB that are free (CPU)" in result.err

@@ -48,7 +48,7 @@ def test_a_fast_run_with_a_lora_is_recorded_so_that_it_can_be_made_again(
         assert part in said
     again = onetoall(*arguments, "--frames", "again", "-o", "again.mp4")
     assert again.exit_code == 0, again.err
-    pictures = {name: read_picture(sorted((tmp_path / name).iterdir())[-1]) for name in ("plain", "fast", "again")}
+    pictures = {name: read_picture(sorted((tmp_path / name).glob("*.png"))[-1]) for name in ("plain", "fast", "again")}
     assert (pictures["fast"] == pictures["again"]).all()
     assert (pictures["fast"] != pictures["plain"]).any()
 
@@ -81,3 +81,11 @@ def test_what_is_not_here_is_said(onetoall, model, reference, ref_pose, dance_po
     assert result.exit_code == 2
     assert problem in result.err
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_dry_run_opens_the_loras(onetoall, model, reference, dance_poses, tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"<html>")
+    command = ("animate", reference, dance_poses, "--model", model, "--dry-run")
+    for name in ("broken.safetensors", "missing.safetensors"):
+        result = onetoall(*command, "--lora", name)
+        assert (result.exit_code, name in result.err) == (2, True)

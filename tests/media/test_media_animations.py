@@ -15,7 +15,7 @@ from PIL import Image
 from onetoall_cli.errors import BadInput, OutOfResources
 from onetoall_cli.media import VideoWriter, open_video, read_picture, write_picture
 from onetoall_cli.media.animated import ApngFile
-from onetoall_cli.media.containers import WRITTEN, AnimationFormat, MovieFormat
+from onetoall_cli.media.containers import WRITTEN, AnimationFormat
 
 SUFFIXES = [suffix for suffix, row in WRITTEN.items() if isinstance(row.video, AnimationFormat)]
 
@@ -172,7 +172,7 @@ def test_sound_is_left_out_with_a_warning(tmp_path, caplog, suffix):
     assert f"v{suffix} has no sound: an animated picture cannot carry any" in caplog.text
 
 
-# The disk, memory and pipes
+# The disk and memory
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -184,7 +184,7 @@ def test_frames_go_to_the_disk_and_not_into_memory(tmp_path, suffix):
                 before = process.memory_info().rss
             video.write(images[index % 4])
         grown = process.memory_info().rss - before
-        (unfinished,) = tmp_path.iterdir()
+        (unfinished,) = tmp_path.rglob(f"*{suffix}")
         size = unfinished.stat().st_size
     assert size > 0.9 * (tmp_path / f"v{suffix}").stat().st_size
     assert grown < size / 4
@@ -209,66 +209,6 @@ def test_a_webp_too_large_for_its_format_is_refused(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match="cannot be larger than 4 GiB"):
         write(tmp_path / "v.webp", noise(20))
     assert not list(tmp_path.iterdir())
-
-
-class Pipe:
-    """Takes bytes and cannot go back."""
-
-    def __init__(self):
-        self.data = bytearray()
-
-    def write(self, data):
-        self.data += data
-        return len(data)
-
-    def flush(self):
-        pass
-
-
-def stream_video(output, suffix, pipe):
-    if isinstance(output, MovieFormat):
-        name = "matroska" if suffix == ".mkv" else suffix[1:]
-        with av.open(pipe, "w", format=name, options=output.options) as container:
-            stream = container.add_stream(output.video, rate=25)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            for number in range(3):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number))))
-            container.mux(stream.encode(None))
-        return
-    file = output.file(pipe, (WIDTH, HEIGHT), '{"seed": 1}')
-    encoder = av.CodecContext.create(output.encoder, "w")
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = WIDTH, HEIGHT, "rgb8", Fraction(1, 25)
-    for number in range(3):
-        frame = av.VideoFrame.from_ndarray(picture(number)).reformat(format="rgb8")
-        frame.pts = number
-        for packet in encoder.encode(frame):
-            file.add(bytes(packet), Fraction(1, 25))
-    file.finish()
-
-
-@pytest.mark.parametrize("suffix", [suffix for suffix, row in WRITTEN.items() if row.video])
-def test_the_table_says_which_videos_can_be_written_to_a_pipe(tmp_path, suffix):
-    output, pipe = WRITTEN[suffix].video, Pipe()
-    if output.is_streamed:
-        stream_video(output, suffix, pipe)
-        (tmp_path / f"v{suffix}").write_bytes(pipe.data)
-        assert played(tmp_path / f"v{suffix}") == ([0, 1, 2], pytest.approx([0, 0.04, 0.08], abs=1e-3))
-    elif isinstance(output, MovieFormat):
-        with pytest.raises(av.FFmpegError):
-            stream_video(output, suffix, pipe)
-    else:
-        with pytest.raises(AttributeError, match=r"seek|tell"):
-            output.file(pipe, (WIDTH, HEIGHT), None).finish()
-
-
-@pytest.mark.parametrize("suffix", [suffix for suffix, row in WRITTEN.items() if row.picture])
-def test_every_picture_can_be_written_to_a_pipe(suffix):
-    output, pipe = WRITTEN[suffix].picture, Pipe()
-    assert output.is_streamed
-    name = Image.registered_extensions()[suffix]
-    Image.fromarray(picture(3)).save(pipe, name, **output.options)
-    with Image.open(io.BytesIO(pipe.data)) as image:
-        assert number_of(np.asarray(image.convert("RGB"))) == 3
 
 
 def test_a_delay_that_no_fraction_of_16_bits_is_becomes_the_nearest_one():

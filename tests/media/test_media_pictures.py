@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from made_media import GREEN, RED, assert_refused, make_video, picture
 from PIL import Image, ImageCms, features
 
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.media import pictures, read_picture, side_by_side, write_picture
+from onetoall_cli.media import open_video, pictures, read_picture, side_by_side, write_picture
 
+CASES = Path(__file__).parents[1] / "data" / "cases"
 PICTURE = picture(13)
 
 
@@ -84,6 +86,17 @@ def test_16_bit_grey_is_rounded_to_8(tmp_path):
     ramp = np.linspace(0, 65535, 256).round().astype(np.uint16)[None].repeat(4, 0)
     Image.fromarray(ramp).save(tmp_path / "a.png")
     assert np.array_equal(read_picture(tmp_path / "a.png")[0, :, 1], np.arange(256))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_8_bit_values_in_a_16_bit_file_are_not_black(tmp_path, suffix):
+    ramp = np.arange(256, dtype=np.uint16)[None].repeat(4, 0)
+    Image.fromarray(ramp).save(tmp_path / f"a{suffix}")
+    assert np.array_equal(read_picture(tmp_path / f"a{suffix}")[0, :, 1], np.arange(256))
+
+
+def test_the_dark_grey_picture_that_went_wrong_is_not_black():
+    assert read_picture(CASES / "pictures" / "grey16_dark.png").max() == 127
 
 
 def test_16_bit_colour_png_keeps_its_8_upper_bits(tmp_path):
@@ -189,6 +202,31 @@ def test_a_large_photo_is_read_without_a_warning(tmp_path, monkeypatch, recwarn)
     Image.fromarray(PICTURE).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 96 * 64 - 1)
     assert read_picture(tmp_path / "a.png").shape == PICTURE.shape and not recwarn.list
+
+
+def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    Image.fromarray(PICTURE).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: content.index(b"IDAT") + 4])  # nothing is left to decode
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 96 * 64 - 1)
+    for read in (read_picture, open_video, pictures.picture_size):
+        assert_refused(read, tmp_path / "a.png", "too many pixels: 96 x 64")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 96 * 64)
+    assert_refused(read_picture, tmp_path / "a.png", "cannot be read|damaged")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16", "I", "F", "CMYK", "1"])
+def test_a_picture_read_in_strips_is_the_one_read_whole(tmp_path, monkeypatch, mode):
+    noise = np.random.default_rng(3).integers(0, 256, (61, 37, 4), np.uint8)
+    deep = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+    if mode in deep:
+        image = Image.fromarray((noise[..., 0] * (1 / 255 if mode == "F" else 200)).astype(deep[mode]))
+    else:
+        image = Image.fromarray(noise if mode in ("RGBA", "CMYK") else noise[..., :3]).convert(mode)
+    image.save(tmp_path / "a.tif", icc_profile=linear_profile() if mode == "RGB" else None)
+    whole = read_picture(tmp_path / "a.tif")
+    monkeypatch.setattr(pictures, "_STRIP_PIXELS", 100)
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), whole) and len(np.unique(whole)) > 1
 
 
 @pytest.mark.parametrize("name", ["a.png", "A.PNG"])

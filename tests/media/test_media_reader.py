@@ -2,6 +2,7 @@
 
 import io
 import os
+import zlib
 from fractions import Fraction
 
 import av
@@ -223,11 +224,42 @@ def test_a_folder_of_pictures_is_a_video_in_natural_order(tmp_path):
     assert (video.fps, video.duration) == (10, pytest.approx(1))
 
 
-def test_a_folder_whose_pictures_differ_in_size_names_the_one(tmp_path):
-    Image.fromarray(picture(0)).save(tmp_path / "0.png")
-    Image.fromarray(picture(1, 40, 40)).save(tmp_path / "1.png")
-    with pytest.raises(BadInput, match=r"1\.png is 40x40, but 0\.png is 96x64"):
+def test_a_folder_whose_pictures_differ_in_size_is_refused_at_once_and_names_the_odd_one(tmp_path):
+    for number, size in enumerate([(96, 64), (96, 64), (40, 40), (96, 64)]):
+        Image.fromarray(picture(number, *size)).save(tmp_path / f"{number}.png")
+    with pytest.raises(BadInput, match=r"1 of the 4 pictures in .* are not 96x64: 2\.png is 40x40"):
+        open_video(tmp_path)
+
+
+def test_pictures_of_a_folder_that_are_turned_alike_have_one_size(tmp_path):
+    """The size is the one seen, whatever the file stores."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(picture(0))).save(tmp_path / "0.jpg", exif=exif, quality=95)
+    Image.fromarray(picture(1)).save(tmp_path / "1.jpg", quality=95)
+    video = open_video(tmp_path)
+    assert (video.width, video.height) == (96, 64) and [number_of(frame.image) for frame in video] == [0, 1]
+
+
+def test_a_png_that_is_turned_by_data_behind_its_pixels_is_refused_among_others_that_are_not(tmp_path):
+    for number in (0, 1):
+        Image.fromarray(picture(number)).save(tmp_path / f"{number}.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes().removeprefix(b"Exif\x00\x00")
+    chunk = len(data).to_bytes(4, "big") + b"eXIf" + data + zlib.crc32(b"eXIf" + data).to_bytes(4, "big")
+    content = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(content[:-12] + chunk + content[-12:])  # before IEND
+    with pytest.raises(BadInput, match=r"1\.png is 64x96, and the others are 96x64"):
         list(open_video(tmp_path))
+
+
+def test_hidden_files_and_other_kinds_in_a_folder_are_no_frames(tmp_path):
+    for name in ("1.png", "2.png"):
+        Image.fromarray(picture(int(name[0]))).save(tmp_path / name)
+    for name in ("._1.png", "metadata.json", "readme.txt"):
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07")
+    assert [number_of(frame.image) for frame in open_video(tmp_path)] == [1, 2]
 
 
 def test_transparency_is_laid_on_white(tmp_path):

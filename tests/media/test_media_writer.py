@@ -3,6 +3,10 @@
 import errno
 import hashlib
 import os
+import platform
+import subprocess
+import sys
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +17,7 @@ from made_media import HEIGHT, WIDTH, beep, make_video, number_of, picture
 from PIL import Image
 
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.media import FrameFolderWriter, VideoWriter, movie_writer, open_video, video_format
+from onetoall_cli.media import FrameFolderWriter, VideoWriter, movie_writer, open_video, read_picture, video_format
 from onetoall_cli.media.animated import GifFile
 from onetoall_cli.media.containers import WRITTEN
 
@@ -118,6 +122,33 @@ def test_the_same_frames_give_the_same_bytes(tmp_path, suffix):
             for frame in source:
                 video.write(frame.image, frame.time)
         digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+# Writes a video of a still picture with a moving square, 12 macroblocks wide, and prints what its file hashes to.
+MOVING_SQUARE = """
+import hashlib, pathlib, sys
+import numpy as np
+from onetoall_cli.media import VideoWriter
+picture = np.random.default_rng(0).integers(0, 256, (46, 24, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+with VideoWriter(sys.argv[1], 192, 368, fps=24) as video:
+    for left in range(0, 64, 8):
+        frame = picture.copy()
+        frame[184:216, left : left + 32] = 255
+        video.write(frame)
+print(hashlib.sha256(pathlib.Path(sys.argv[1]).read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc fills fresh memory on demand")
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_the_bytes_do_not_depend_on_what_the_memory_held_before(tmp_path, suffix):
+    """An encoder that reads what nobody wrote finds 0xFE in one process and 0x7F in the other."""
+    digests = set()
+    for fill in (0x01, 0x80):  # glibc writes the complement
+        environment = os.environ | {"GLIBC_TUNABLES": f"glibc.malloc.perturb={fill}"}
+        command = [sys.executable, "-c", MOVING_SQUARE, str(tmp_path / f"{fill}{suffix}")]
+        digests.add(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
     assert len(digests) == 1
 
 
@@ -287,12 +318,13 @@ def test_a_folder_of_frames_reads_back_exactly(tmp_path):
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_a_folder_of_frames_is_whole_or_not_at_all(tmp_path, failure):
     older = tmp_path / "frames"
-    older.mkdir()
-    Image.fromarray(picture(9)).save(older / "old.png")
+    with FrameFolderWriter(older) as folder:
+        folder.write(picture(9))
     with pytest.raises(failure), FrameFolderWriter(older) as folder:
         folder.write(picture(0))
         raise failure
-    assert [entry.name for entry in tmp_path.rglob("*")] == ["frames", "old.png"]
+    assert [entry.name for entry in tmp_path.rglob("[!.]*")] == ["frames", "000000.png"]
+    assert np.array_equal(read_picture(older / "000000.png"), picture(9))
 
 
 def test_a_new_folder_of_frames_takes_the_place_of_the_old(tmp_path):
@@ -300,7 +332,25 @@ def test_a_new_folder_of_frames_takes_the_place_of_the_old(tmp_path):
         with FrameFolderWriter(tmp_path / "frames") as folder:
             for number in range(count):
                 folder.write(picture(number))
-    assert len(list((tmp_path / "frames").iterdir())) == 2 and len(list(tmp_path.iterdir())) == 1
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 2 and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.mov", "pipe.mkv", "pipe.webm", "pipe.gif"])
+def test_a_pipe_gets_the_bytes_that_a_file_gets(tmp_path, name):
+    def write(path):
+        with VideoWriter(path, 32, 32, fps=12, metadata={"seed": 1}) as video:
+            for number in range(3):
+                video.write(np.full((32, 32, 3), 80 * number, np.uint8))
+
+    file = tmp_path / f"file{os.path.splitext(name)[1] or '.mp4'}"
+    write(file)
+    os.mkfifo(tmp_path / name)
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / name).read_bytes()))
+    reader.start()
+    write(tmp_path / name)
+    reader.join()
+    assert got == [file.read_bytes()]
 
 
 def test_a_full_disk_while_writing_frames_is_said(tmp_path, monkeypatch):

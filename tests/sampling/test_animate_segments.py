@@ -1,6 +1,7 @@
 """Long motions: the segments join, the job streams, and nothing depends on anything but the seed."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from untrained_model import build_untrained_model
 
 from onetoall_cli.alignment import Conditioning
+from onetoall_cli.errors import OnetoallError
 from onetoall_cli.hub import locate_model
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.runtime import pick_dtype
@@ -137,3 +139,41 @@ def test_the_pass_without_pose_does_not_run_the_pose_branch(pipeline, embeds, mo
     # 2 steps of 3 passes: two of them with pose; the black reference serves two passes; poses are encoded once
     assert {name: runs.count(name) for name in ("pass", "pose", "reference")} == {"pass": 6, "pose": 4, "reference": 4}
     assert 1 <= runs.count("encoder") <= 2  # the reference pose and the video
+
+
+@pytest.fixture
+def own_pipeline(location):
+    """One that a test may spoil."""
+    return load_pipeline(location, torch.device("cpu"), torch.bfloat16)
+
+
+def test_numbers_that_stop_being_numbers_end_the_job_after_the_step(own_pipeline, embeds):
+    own_pipeline.transformer.blocks[0].ffn.net[2].weight.data[0, 0] = float("nan")
+    steps = []
+    with pytest.raises(OnetoallError, match="After step 1 of segment 1 the picture is NaN") as error:
+        generate(own_pipeline, embeds, 5, on_step=lambda segment, step: steps.append(step))
+    assert "--lora" in error.value.advice and "float16" in error.value.advice and not steps
+
+
+@pytest.mark.parametrize(("value", "problem"), [(float("nan"), "Frame 0 is NaN"), (9.0, "Frame 0 has one colour")])
+def test_a_decoder_that_paints_nothing_ends_the_job(own_pipeline, embeds, value, problem):
+    last = own_pipeline.vae.decoder.conv_out
+    last.weight.data.zero_()
+    last.bias.data.fill_(value)
+    with pytest.raises(OnetoallError, match=problem):
+        generate(own_pipeline, embeds, 5)
+
+
+def test_one_colour_is_right_where_nobody_is_to_be_seen(own_pipeline, embeds):
+    """The person leaves a plain background after 3 frames."""
+    job = conditioning(7)
+    keypoints = job.motion.keypoints.copy()
+    keypoints[3:, ..., 2] = 0
+    job = replace(job, motion=replace(job.motion, keypoints=keypoints))
+    drawn = iter(animate(own_pipeline, job, SETTINGS, *embeds))
+    first = [next(drawn) for _ in range(3)]
+    last = own_pipeline.vae.decoder.conv_out  # the frames are decoded as they are asked for
+    last.weight.data.zero_()
+    last.bias.data.fill_(9.0)
+    frames = [*first, *drawn]
+    assert len(frames) == 7 and (frames[-1] == 255).all()

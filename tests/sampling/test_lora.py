@@ -1,6 +1,8 @@
 """LoRA files in each format change exactly the weights they name, by exactly what they say."""
 
+import json
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +13,11 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import locate_model
 from onetoall_cli.sampling import load_pipeline
 from onetoall_cli.sampling.lora import Lora, apply_loras
+from onetoall_cli.sampling.lora_files import read_lora
 from onetoall_cli.weights import load_network
 
 WIDTH, FFN, RANK = 64, 128, 4
+CASES = Path(__file__).parents[1] / "data" / "cases" / "loras"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +76,46 @@ def as_kohya(published, native, down, up):
     }, 1.0
 
 
-@pytest.mark.parametrize("style", [as_diffusers, as_comfy, as_kohya])
+def as_peft(published, native, down, up):
+    name = f"base_model.model.{published}"
+    return {f"{name}.lora_A.default.weight": down, f"{name}.lora_B.default.weight": up}, 1.0
+
+
+def as_diffsynth(published, native, down, up):
+    return {f"pipe.dit.{native}.lora_A.default.weight": down, f"pipe.dit.{native}.lora_B.default.weight": up}, 1.0
+
+
+def as_videox_fun(published, native, down, up):
+    name = f"lora_unet__{native.replace('.', '_')}"
+    return {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": torch.tensor(2)}, 0.5
+
+
+def as_half_dotted(published, native, down, up):
+    name = f"lora_unet_{native.replace('.', '_', 1)}"  # blocks_0.self_attn.q
+    return {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}, 1.0
+
+
+def as_lycoris(published, native, down, up):
+    name = f"lycoris_{published.replace('.', '_')}"
+    return {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up, f"{name}.alpha": torch.tensor(8.0)}, 2.0
+
+
+def as_old_diffusers(published, native, down, up):
+    name = f"transformer.base_model.model.{published}"
+    return {f"{name}.lora.down.weight": down, f"{name}.lora.up.weight": up}, 1.0
+
+
+def as_bare(published, native, down, up):
+    return {f"{native}.lora_A.weight": down, f"{native}.lora_B.weight": up}, 1.0
+
+
+STYLES = [
+    as_diffusers, as_comfy, as_kohya, as_peft, as_diffsynth, as_videox_fun, as_half_dotted, as_lycoris,
+    as_old_diffusers, as_bare,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("style", STYLES)
 def test_every_format_is_merged_exactly_and_touches_nothing_else(network, tmp_path, style):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     expected, tensors = {}, {}
@@ -108,6 +151,153 @@ def test_whole_differences_of_weights_biases_norms_and_tables_count(network, tmp
     assert outcome.applied == len(own) and not outcome.unmatched
     for name in own:
         torch.testing.assert_close(network.get_parameter(name).data, before[name] + 0.25)
+
+
+def header_of(**values) -> dict[str, str]:
+    return {"lora_adapter_metadata": json.dumps({f"transformer.{key}": value for key, value in values.items()})}
+
+
+@pytest.mark.parametrize(
+    ("header", "factor"),
+    [
+        (header_of(r=4, lora_alpha=8), 2.0),
+        (header_of(lora_alpha=8, alpha_pattern={"attn1.to_q": 1}), 0.25),
+        (header_of(lora_alpha=8, alpha_pattern={"attn1.to_k": 1, "o_q": 1, "^blocks\\.1\\.attn1.to_q": 1}), 2.0),
+        (header_of(lora_alpha=8, use_rslora=True), 4.0),
+        ({"lora_config": json.dumps({"r": 4, "lora_alpha": 2})}, 0.5),
+        (header_of(r=4), 1.0),
+        ({"lora_adapter_metadata": json.dumps({"text_encoder.lora_alpha": 8})}, 1.0),
+        ({"format": "pt"}, 1.0),
+    ],
+)
+def test_alpha_in_the_header_counts_where_no_key_says_it(tmp_path, header, factor):
+    keys, _ = as_diffusers("blocks.0.attn1.to_q", "", *low_rank(WIDTH, WIDTH, 0))
+    save_file(keys, tmp_path / "l.safetensors", header)
+    (change,) = read_lora(tmp_path / "l.safetensors").changes
+    assert change.change.scale == factor
+    comfy, own = as_comfy("", "blocks.0.self_attn.q", *low_rank(WIDTH, WIDTH, 0))
+    save_file(comfy, tmp_path / "l.safetensors", header)
+    (change,) = read_lora(tmp_path / "l.safetensors").changes
+    assert change.change.scale == own
+
+
+def test_alpha_in_the_configuration_beside_a_peft_file_counts(tmp_path):
+    keys, _ = as_peft("blocks.0.attn1.to_q", "", *low_rank(WIDTH, WIDTH, 0))
+    save_file(keys, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 16}))
+    (change,) = read_lora(tmp_path / "adapter_model.safetensors").changes
+    assert change.change.scale == 4.0
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "3", "[]", '{"lora_alpha": "much"}', '{"lora_alpha": NaN}', '{"alpha_pattern": [1]}', "[" * 100_000]
+)
+def test_a_header_that_says_nothing_sensible_of_alpha_is_refused(tmp_path, text):
+    keys, _ = as_diffusers("blocks.0.attn1.to_q", "", *low_rank(WIDTH, WIDTH, 0))
+    save_file(keys, tmp_path / "l.safetensors", {"lora_adapter_metadata": text})
+    with pytest.raises(BadInput, match=r"l\.safetensors: .* alpha"):
+        read_lora(tmp_path / "l.safetensors")
+
+
+def test_lokr_adds_the_kronecker_product(network, tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    left, a, b = (torch.randn(size, generator=generator) for size in [(4, 8), (16, 2), (2, 8)])
+    whole = torch.randn(32, 8, generator=generator)
+    keys = {
+        "lycoris_blocks_0_attn1_to_q.lokr_w1": left,
+        "lycoris_blocks_0_attn1_to_q.lokr_w2_a": a,
+        "lycoris_blocks_0_attn1_to_q.lokr_w2_b": b,
+        "lycoris_blocks_0_attn1_to_q.alpha": torch.tensor(1.0),
+        "lycoris_blocks_0_ffn_net_0_proj.lokr_w1": left.clone(),
+        "lycoris_blocks_0_ffn_net_0_proj.lokr_w2": whole,
+        "lycoris_blocks_0_ffn_net_0_proj.alpha": torch.tensor(1e10),  # as ai-toolkit writes it: it says nothing
+    }
+    save_file(keys, tmp_path / "l.safetensors")
+    query, into = network.blocks[0].self_attention.to_q.weight, network.blocks[0].ffn.net[0].proj.weight
+    before = query.detach().clone(), into.detach().clone()
+    (outcome,) = apply_loras(network, [Lora(tmp_path / "l.safetensors", 0.5)])
+    assert outcome.applied == 2 and not outcome.unmatched
+    torch.testing.assert_close(query.data, before[0] + 0.5 * 0.5 * torch.kron(left, a @ b))
+    torch.testing.assert_close(into.data, before[1] + 0.5 * torch.kron(left, whole))
+
+
+def test_modulation_is_added_to_the_tables(network, tmp_path):
+    tables = {"blocks.0.scale_shift_table": "blocks.0.diff_m", "output_head.scale_shift_table": "head.diff_m"}
+    before = {name: network.get_parameter(name).clone() for name in tables}
+    keys = {f"diffusion_model.{key}": torch.full_like(before[name], 2.0) for name, key in tables.items()}
+    save_file(keys, tmp_path / "l.safetensors")
+    (outcome,) = apply_loras(network, [Lora(tmp_path / "l.safetensors", 0.5)])
+    assert outcome.applied == 2 and not outcome.unmatched
+    for name, old in before.items():
+        torch.testing.assert_close(network.get_parameter(name).data, old + 1)
+
+
+def test_the_files_that_went_wrong_are_read_or_refused():
+    scales = {path.stem: [each.change.scale for each in read_lora(path).changes] for path in CASES.glob("*alpha*")}
+    assert scales == {"comfy_alpha": [2.0], "diffusers_metadata_alpha": [2.0]}
+    changed = {each.module for each in read_lora(CASES / "diff_m.safetensors").changes}
+    assert changed == {"blocks_0_modulation", "blocks_0_self_attn_q"}
+    with pytest.raises(BadInput, match=r"self_attn\.q\.lora_down\.weight holds NaN"):
+        read_lora(CASES / "nan.safetensors")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2])
+def test_a_tensor_that_is_not_finite_is_refused_by_name(tmp_path, bad, dtype):
+    down, up = low_rank(WIDTH, WIDTH, 0)
+    up[3, 2] = bad
+    save_file(as_diffusers("blocks.0.attn1.to_q", "", down.to(dtype), up.to(dtype))[0], tmp_path / "l.safetensors")
+    with pytest.raises(BadInput, match=r"transformer\.blocks\.0\.attn1\.to_q\.lora_B\.weight holds NaN"):
+        read_lora(tmp_path / "l.safetensors")
+
+
+def test_a_lora_that_makes_a_weight_infinite_is_refused(location, tmp_path):
+    network = load_network(location, torch.float16)
+    down, up = low_rank(WIDTH, WIDTH, 0)
+    save_file(as_diffusers("blocks.0.attn1.to_q", "", down * 1e3, up * 1e3)[0], tmp_path / "l.safetensors")
+    with pytest.raises(BadInput, match="too large for float16"):
+        apply_loras(network, [Lora(tmp_path / "l.safetensors")])
+
+
+def cut(path):
+    path.write_bytes((CASES / "comfy_alpha.safetensors").read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda path: None, "There is no LoRA file"),
+        (lambda path: path.mkdir(), "cannot be read"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (cut, "cannot be read"),
+        (lambda path: save_file({}, path), "holds no LoRA"),
+        (lambda path: save_file({"blocks.0.weight": torch.ones(2)}, path), "holds no LoRA .*blocks.0.weight"),
+        (lambda path: save_file({"a.alpha": torch.ones(3), **flat("a")}, path), "a.alpha is not one number"),
+    ],
+)
+def test_a_file_is_checked_without_a_network(tmp_path, make, problem):
+    make(tmp_path / "l.safetensors")
+    with pytest.raises(BadInput, match=problem) as error:
+        read_lora(tmp_path / "l.safetensors")
+    assert "l.safetensors" in error.value.problem
+
+
+def flat(name):
+    return {f"{name}.lora_A.weight": torch.ones(1, 2), f"{name}.lora_B.weight": torch.ones(2, 1)}
+
+
+@pytest.mark.parametrize(
+    ("down", "up"),
+    [((4, 64), (64, 3)), ((4,), (64, 4)), ((0, 64), (64, 0)), ((4, 64), ()), ((4, 63), (64, 4))],
+)
+def test_factors_that_do_not_fit_each_other_or_the_layer_change_nothing(network, tmp_path, down, up):
+    keys, _ = as_diffusers("blocks.0.attn1.to_q", "", torch.ones(down), torch.ones(up))
+    good, _ = as_diffusers("blocks.1.attn1.to_q", "", *low_rank(WIDTH, WIDTH, 0))
+    save_file(keys | good, tmp_path / "l.safetensors")
+    before = network.blocks[0].self_attention.to_q.weight.detach().clone()
+    (outcome,) = apply_loras(network, [Lora(tmp_path / "l.safetensors")])
+    assert outcome.applied == 1 and sorted(outcome.unmatched + outcome.misfits) == sorted(keys)
+    assert torch.equal(network.blocks[0].self_attention.to_q.weight, before)
 
 
 def test_several_files_add_up_and_are_rounded_once(location, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import platform
 
 import pytest
 import torch
@@ -255,8 +256,9 @@ def test_what_a_killed_conversion_left_is_cleared_by_the_next(hub, fetch):
     from onetoall_cli.weights.quantise import quantise_entry
 
     fetch("1.3b", without=["text-encoder"])
-    left = copy_folder(".1.3b-int8-killed")
+    left = copy_folder(".onetoall-killed00.part")
     left.mkdir(parents=True)
+    (left / "lock").write_text(platform.node())
     (left / "1.shard").write_bytes(b"part")
     quantise_entry("1.3b", "int8", load_catalogue())
     assert [path.name for path in left.parent.iterdir()] == ["1.3b-int8"]

@@ -1,0 +1,186 @@
+"""`Engine`: a model found once, loaded when it is first needed, and run as often as asked."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from numpy.typing import NDArray
+
+from onetoall_cli.alignment import Conditioning
+from onetoall_cli.animator.plans import RunPlan, make_plan
+from onetoall_cli.animator.progress import DENOISING, WRITING, Listener
+from onetoall_cli.animator.resolving import Resolved, find_loras, resolve
+from onetoall_cli.animator.settings import ModelSettings, Settings
+from onetoall_cli.errors import OutOfResources
+from onetoall_cli.hub import ModelLocation
+from onetoall_cli.runtime import MemoryPlan, pick_device, pick_dtype, return_freed_memory
+from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refit
+from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
+from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
+
+
+class Engine:
+    """A model on this machine.
+
+    Its weights are loaded by the first run, in the way that fits the memory then, and stay for the next ones.
+
+    Args:
+        location: Where the model is.
+        settings: How it is loaded.
+        listener: Told of choices and progress.
+
+    Raises:
+        ModelMissing: its files hold no One-to-All network.
+        BadInput: the device or a LoRA is not here.
+    """
+
+    def __init__(self, location: ModelLocation, settings: ModelSettings, listener: Listener) -> None:
+        self.location, self.settings, self.listener = location, settings, listener
+        network_config(location)  # weights of another network are named at once
+        self.device = pick_device(settings.device)
+        self._loras = find_loras(settings, listener)
+        self._embeds: dict[str, torch.Tensor] = {}
+        self._pipeline: OneToAllPipeline | None = None
+        self._loaded: MemoryPlan | None = None  # what `_pipeline` follows
+
+    def resolved(self, settings: Settings = Settings()) -> Resolved:
+        """How a run with these settings samples, nothing left open.
+
+        Raises:
+            BadInput: a setting that cannot be.
+        """
+        return resolve(settings.generation, self.settings, self.location.defaults)
+
+    def ready(self, settings: Settings) -> Resolved:
+        """The settings made whole, and the prompts' embeddings at hand: what is wrong shows before any detection."""
+        resolved = self.resolved(settings)
+        self._prompt_embeds(resolved)
+        return resolved
+
+    def _prompt_embeds(self, resolved: Resolved) -> list[torch.Tensor]:
+        """Of the prompt and the negative one, (1, L, C) each."""
+        texts = [resolved.generation.prompt, str(resolved.generation.negative_prompt)]
+        absent = [text for text in dict.fromkeys(texts) if text not in self._embeds]
+        if absent:
+            made = prompt_embeddings(self.location, absent, device=self.device, note=self.listener.note)
+            self._embeds.update(zip(absent, made, strict=True))
+        return [self._embeds[text] for text in texts]
+
+    def plan(self, resolved: Resolved, width: int, height: int, frames: int, *, has_context: bool = False) -> RunPlan:
+        """What a run of these sizes (pixels, frames) would do on this machine as it is now; see `make_plan`.
+
+        Raises:
+            OutOfResources, BadInput: as `make_plan`.
+        """
+        return make_plan(
+            self.location,
+            self.device,
+            self.settings,
+            resolved,
+            self.listener,
+            held=self._loaded.estimate.weights if self._loaded else 0,
+            width=width,
+            height=height,
+            frames=frames,
+            has_context=has_context,
+        )
+
+    def generate(
+        self,
+        conditioning: Conditioning,
+        resolved: Resolved,
+        plan: RunPlan,
+        context: Sequence[NDArray[np.uint8]] | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The frames of a run, uint8 (H, W, 3), as they are decoded; `Result` calls it.
+
+        Args:
+            conditioning: Aligned input.
+            resolved: How to sample.
+            plan: From `plan`.
+            context: The last frames of a clip that is continued; they are not yielded again.
+        """
+        pipeline = self.pipeline_for(plan.memory)
+        resolved.approximation.set_up(pipeline, resolved.shift)
+        if not self.location.defaults.reference_pose:
+            conditioning = replace(conditioning, reference_pose=np.zeros_like(conditioning.reference_pose))
+        steps, frames = plan.steps * len(plan.segments), plan.frames - len(context or ())
+        self.listener.progress(DENOISING, 0, steps)
+
+        def on_step(segment: int, step: int) -> None:
+            self.listener.progress(DENOISING, segment * plan.steps + step, steps)
+
+        made = animate(
+            pipeline,
+            conditioning,
+            resolved.sampling,
+            *self._prompt_embeds(resolved),
+            context_frames=context,
+            on_step=on_step,
+            make_room=self._room_maker(resolved),
+        )
+        for number, frame in enumerate(made, start=1):
+            yield frame
+            self.listener.progress(WRITING, number, frames)
+
+    def pipeline_for(self, plan: MemoryPlan) -> OneToAllPipeline:
+        """The loaded model, placed as `plan` says; loaded now unless it follows that plan already."""
+        if self._pipeline is not None and self._loaded is not None and self._loaded.same_place(plan):
+            return self._pipeline
+        self._pipeline = None  # before the new weights come
+        if self.device.type == "cpu":
+            return_freed_memory()
+        self._pipeline = load_pipeline(
+            self.location,
+            self.device,
+            getattr(torch, plan.dtype),
+            loras=self._loras,
+            quantisation=plan.quantisation,
+            offload=plan.offload,
+            tiling=plan.tiling,
+        )
+        self._pipeline.set_progress_bar_config(disable=True)
+        self._loaded = plan
+        self._set_up_network()
+        return self._pipeline
+
+    def _set_up_network(self) -> None:
+        assert self._pipeline is not None
+        choose_attention(self._pipeline.transformer, self.settings.attention)
+        if self.settings.compile:
+            compile_blocks(self._pipeline.transformer)
+
+    @property
+    def pipeline(self) -> OneToAllPipeline:
+        """The loaded model; there is none before the first run."""
+        assert self._pipeline is not None
+        return self._pipeline
+
+    @property
+    def vae(self) -> AutoencoderKLWan:
+        """The model's VAE: the loaded one's, or one of its own."""
+        if self._pipeline is not None:
+            return self._pipeline.vae
+        return load_vae(self.location.vae, pick_dtype(self.settings.dtype, self.device)).to(self.device)
+
+    def _room_maker(self, resolved: Resolved) -> Callable[[int], None]:
+        """For `sampling.animate`: has the pipeline follow the next smaller plan when memory runs out, and says so."""
+
+        def make_room(segment: int) -> None:
+            plan = self._loaded
+            assert plan is not None and self._pipeline is not None
+            if plan.smaller is None:
+                raise OutOfResources(
+                    "Memory ran out, and there is no smaller plan.",
+                    "Try a smaller --short-side or --segment-frames, or close other programs.",
+                )
+            smaller = plan.smaller
+            self.listener.note(f"Memory ran out. Segment {segment + 1} is tried again with {smaller.prose()}.")
+            self._loaded = smaller
+            if refit(self._pipeline, self.location, self.device, plan, smaller, self._loras):
+                self._set_up_network()
+                resolved.approximation.set_up(self._pipeline, resolved.shift)
+
+        return make_room

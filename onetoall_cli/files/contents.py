@@ -1,0 +1,86 @@
+"""Which files of a folder are ours: a list in every folder we write, so that nothing else in it is ever replaced."""
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files.unfinished import is_working_folder
+
+CONTENTS = ".onetoall-files"  # in each folder we write: the names of everything in it that is ours
+_MAX_CONTENTS = 64 * 10**6  # bytes of it that are read: a million frames
+# What file managers put anywhere by themselves: it belongs to nobody, and stays.
+_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+_RESOURCE_FORK = "._"  # how macOS begins the names of its own files on foreign disks
+
+
+def check_ours(path: Path) -> None:
+    """Refuse to replace a folder that holds anything we did not write; one that is empty or not there is fine.
+
+    Raises:
+        BadInput: it does, or is no folder.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise BadInput(f"{path} is not a folder.", "Choose another name for the folder.")
+    foreign = sorted(entries(path) - listed(path))
+    if foreign:
+        raise BadInput(
+            f"{path} holds {foreign[0]}, which onetoall did not write.",
+            "Choose another folder, or move yours out of it first.",
+        )
+
+
+def entries(folder: Path) -> set[str]:
+    """Names of everything in a folder and below, relative, without its list of contents and without clutter."""
+    found = set()
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_working_folder(name)]
+        for name in (*folders, *files):
+            if name not in _CLUTTER and not name.startswith(_RESOURCE_FORK):
+                found.add(Path(place, name).relative_to(folder).as_posix())
+    return found - {CONTENTS}
+
+
+def write_list(folder: Path, names: set[str], *, is_whole: bool = True) -> None:
+    """Say in `folder` that `names` are ours, and whether all of them come from one run."""
+    text = json.dumps({"onetoall": "what onetoall wrote here", "whole": is_whole, "files": sorted(names)}, indent=0)
+    (folder / CONTENTS).write_text(text + "\n", encoding="ascii")
+
+
+def listed(folder: Path) -> set[str]:
+    """The names in `folder` that are ours: its list, of which nothing else is believed."""
+    names = _read_list(folder).get("files")
+    if not isinstance(names, list):
+        return set()
+    # Some file systems store names in another normal form than they were given in.
+    known = {_normal(name) for name in names if isinstance(name, str)}
+    return {entry for entry in entries(folder) if _normal(entry) in known}
+
+
+def check_whole(folder: Path) -> None:
+    """Refuse to read a folder of ours in which a killed run left old files among its new ones.
+
+    Raises:
+        BadInput: it is one.
+    """
+    if _read_list(folder).get("whole") is False:
+        raise BadInput(f"{folder} is half replaced: what wrote it was killed.", "Write the folder again.")
+
+
+def _read_list(folder: Path) -> dict[str, Any]:
+    file = folder / CONTENTS
+    try:
+        if file.is_symlink() or file.stat().st_size > _MAX_CONTENTS:
+            return {}
+        stored = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
