@@ -26,8 +26,8 @@ Mode = Literal["auto", "none", "pose", "ref"]
 
 
 @dataclass(frozen=True)
-class _Meeting:
-    """The anchor of reference and driver, and the decisions based on it."""
+class _Match:
+    """Reference and driver matched at the anchor: the decisions that follow from it."""
 
     anchor: Anchor
     mode: Literal["pose", "ref"]  # as asked, or as decided
@@ -95,13 +95,13 @@ def align(
     width, height = int(width), int(height)  # numpy integers cannot be written as JSON
     pose = on_canvas(reference_pose.frame(0), reference.shape[1], reference.shape[0], "The reference pose")
     check_people(pose.keypoints[0, 0], motion.keypoints[:, 0])
-    meeting = None if mode == "none" else _meet(pose, motion, mode, anchor)
-    if meeting is None:
+    matched = None if mode == "none" else _matched(pose, motion, mode, anchor)
+    if matched is None:
         plane = _untouched(pose, motion)
-    elif meeting.mode == "pose":
-        plane = _on_the_motion(motion, meeting)
+    elif matched.mode == "pose":
+        plane = _on_the_motion(motion, matched)
     else:
-        plane = _on_the_reference(pose, motion, meeting)
+        plane = _on_the_reference(pose, motion, matched)
     to_canvas = view(fit, plane.frame, plane.movement, plane.content, width, height)
     where = plane.reference.then(to_canvas)
     placed = place(reference, pose.keypoints[0, 0], where, width, height, canvas_short_side)
@@ -110,8 +110,8 @@ def align(
             "The reference lies outside the output frame, as the person does at the anchor frame.",
             "Choose --fit motion or pad, another --anchor, or another output size.",
         )
-    face_style: Face = face if face != "auto" else meeting.decision.face if meeting else "full"
-    head_style: Head = head if head != "auto" else meeting.decision.head if meeting else "full"
+    face_style: Face = face if face != "auto" else matched.decision.face if matched else "full"
+    head_style: Head = head if head != "auto" else matched.decision.head if matched else "full"
     return Conditioning(
         reference=placed.picture,
         mask=placed.mask,
@@ -121,7 +121,7 @@ def align(
         head=head_style,
         canvas_short_side=canvas_short_side,
         meta={
-            **_story(mode, meeting, face_style, head_style),
+            **_reasons(mode, matched, face_style, head_style),
             **_numbers("", where),
             **_numbers("motion_", plane.driver.then(to_canvas)),
             "fit": fit,
@@ -135,29 +135,29 @@ def align(
     )
 
 
-def _meet(
+def _matched(
     pose: PoseSequence, motion: PoseSequence, mode: Literal["auto", "pose", "ref"], wanted: int | None
-) -> _Meeting:
+) -> _Match:
     reference = pose.keypoints[0, 0]
     anchor = choose_anchor(reference, motion, wanted)
     driver = motion.keypoints[anchor.frame, 0]
     decision = decide(reference, (pose.width, pose.height), driver, (motion.width, motion.height))
     chosen = decision.mode if mode == "auto" else mode
     scale = (height_scale if chosen == "pose" else body_scale)(reference, driver)  # `retarget` uses the latter
-    return _Meeting(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
+    return _Match(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
 
 
-def _on_the_motion(motion: PoseSequence, meeting: _Meeting) -> _Plane:
+def _on_the_motion(motion: PoseSequence, matched: _Match) -> _Plane:
     """The plane of "pose" mode: the driver's frame, with the reference laid over it."""
     keypoints = motion.keypoints[:, 0]
     movement = movement_box(keypoints)
-    return _Plane(meeting.over, Similarity(), keypoints, _frame(motion), movement, movement)
+    return _Plane(matched.over, Similarity(), keypoints, _frame(motion), movement, movement)
 
 
-def _on_the_reference(pose: PoseSequence, motion: PoseSequence, meeting: _Meeting) -> _Plane:
+def _on_the_reference(pose: PoseSequence, motion: PoseSequence, matched: _Match) -> _Plane:
     """The plane of "ref" mode: the reference picture, with the motion retargeted to it."""
-    keypoints = retarget(motion, pose, meeting.anchor).keypoints[:, 0]
-    return _over_the_picture(pose, meeting.over.inverse(), keypoints)
+    keypoints = retarget(motion, pose, matched.anchor).keypoints[:, 0]
+    return _over_the_picture(pose, matched.over.inverse(), keypoints)
 
 
 def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
@@ -177,16 +177,16 @@ def _frame(sequence: PoseSequence) -> Box:
     return (0.0, 0.0, float(sequence.width), float(sequence.height))
 
 
-def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict[str, Any]:
+def _reasons(mode: Mode, matched: _Match | None, face: Face, head: Head) -> dict[str, Any]:
     """The choices and their reasons, as plain JSON."""
-    if meeting is None:
+    if matched is None:
         return {
             "mode": "none",
             "requested_mode": mode,
             "why": 'Took "none" as asked: nothing is moved.',
             "anchor": None,
         }
-    decision, anchor = meeting.decision, meeting.anchor
+    decision, anchor = matched.decision, matched.anchor
     if mode == "auto":
         choice = f'Chose "{decision.mode}"'
     elif mode == decision.mode:
@@ -196,15 +196,15 @@ def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict
     dimmed = " and ".join(f"{style} {part}" for part, style in (("face", face), ("head", head)) if style != "full")
     because = f", since {decision.why_style}" if (face, head) == (decision.face, decision.head) else ""
     return {
-        "mode": meeting.mode,
+        "mode": matched.mode,
         "requested_mode": mode,
         "why": f"{choice}: {decision.why}" + (f"; {dimmed}{because}." if dimmed else "."),
         "why_style": decision.why_style,
         "anchor": anchor.frame,
         "anchor_pin": PIN_NAMES[anchor.pin],
         "anchor_why": anchor.why,
-        "body_ratio": meeting.scale.ratio,
-        "body_measure": meeting.scale.measure,
+        "body_ratio": matched.scale.ratio,
+        "body_measure": matched.scale.measure,
     }
 
 
