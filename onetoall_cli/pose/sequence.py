@@ -77,6 +77,18 @@ class PoseSequence:
         """Whether any keypoint of a person is seen, (frames, people)."""
         return np.asarray((self.keypoints[..., 2] > 0).any(axis=-1))
 
+    def body_sizes(self) -> NDArray[np.float64]:
+        """How large each person is, (people,): the median diagonal of the box around the seen body points, px; 0 if no
+        two are ever seen."""
+        body = self.keypoints[:, :, kp.BODY]
+        seen = body[..., 2:] > 0
+        low = np.where(seen, body[..., :2], np.inf).min(axis=2)
+        high = np.where(seen, body[..., :2], -np.inf).max(axis=2)
+        spans = np.where((seen.sum(axis=(2, 3)) > 1)[..., None], high - low, np.nan)
+        diagonals = np.linalg.norm(spans, axis=-1)
+        sizes = [np.median(each[np.isfinite(each)]) if np.isfinite(each).any() else 0.0 for each in diagonals.T]
+        return np.array(sizes, dtype=np.float64)
+
     def person(self, index: int) -> "PoseSequence":
         """The motion of one person, as a sequence of one person."""
         return replace(self, keypoints=self.keypoints[:, [range(self.people)[index]]])

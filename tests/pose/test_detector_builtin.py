@@ -15,7 +15,7 @@ from onetoall_cli.pose.detectors.builtin.networks import FOLDER, Networks
 from onetoall_cli.pose.detectors.builtin.people_finder import Find, PeopleFinder
 from onetoall_cli.pose.detectors.builtin.person_reader import PersonLandmarks, PersonReader, refined
 from onetoall_cli.pose.detectors.builtin.regions import Region, body_region, hand_region, tracked
-from onetoall_cli.pose.detectors.builtin.search import DOUBTFUL, search
+from onetoall_cli.pose.detectors.builtin.search import DOUBTFUL, Proof, search
 from onetoall_cli.pose.detectors.builtin.whole_body import FACE_SCORE, HAND_SCORE, OUTSIDE_SCORE, to_whole_body
 
 PEOPLE = Path(__file__).parents[1] / "data" / "people"
@@ -243,10 +243,23 @@ class TestSearch:
     def test_a_quick_search_is_one_way(self):
         assert len(list(search(LampFinder(2, 3, 0.9), lamp(1600, 900, 800, 450, 100), thorough=False))) == 1
 
-    def test_the_unsure_come_last_and_need_proof(self):
-        ways = list(search(LampFinder(0.3, 0.6, score=0.4), lamp(900, 900, 450, 450, 400), thorough=True))
-        assert all(not way for way in ways[:-1])
-        assert [candidate.needs_proof for candidate in ways[-1]] == [True]
+    def test_the_unsure_come_late_and_need_a_face(self):
+        *before, doubtful, _, _ = search(LampFinder(0.3, 0.6, score=0.4), lamp(900, 900, 450, 450, 400), thorough=True)
+        assert not any(before)
+        assert [candidate.proof for candidate in doubtful] == [Proof.FACE]
+
+    def test_a_picture_is_also_looked_at_turned(self):
+        class Sideways(LampFinder):
+            """Sees only what was turned by a quarter."""
+
+            def find(self, image, view):
+                return super().find(image, view) if abs(view.rotation) == math.pi / 2 else []
+
+        image = lamp(600, 900, 200, 300, 400)
+        *before, turned, filling = search(Sideways(0.3, 0.6, score=0.9), image, thorough=True)
+        assert not any(before)
+        assert [candidate.find.chest for candidate in turned] == [pytest.approx((200, 300), abs=2)]
+        assert {candidate.proof for candidate in (*turned, *filling)} == {Proof.FACE}
 
 
 @pytest.fixture(scope="module")
@@ -382,6 +395,19 @@ class TestOnAPhotograph:
         straight, mirrored = (people[0] for people in detector.detect([portrait, portrait[:, ::-1]]))
         assert mirrored[kp.LEFT_SHOULDER, 0] == pytest.approx(512 - straight[kp.RIGHT_SHOULDER, 0], abs=25)
         assert mirrored[kp.LEFT_EYE, 0] == pytest.approx(512 - straight[kp.RIGHT_EYE, 0], abs=10)
+
+    @pytest.mark.parametrize("quarters", [1, 2, 3])
+    def test_a_turned_picture_has_the_person_turned(self, quarters, detector, portrait):
+        straight = detector.detect([portrait])[0][0]
+        turned = np.ascontiguousarray(np.rot90(portrait, quarters))
+        (people,) = detector.detect([turned])
+        assert len(people) == 1
+        back = people[0, :, :2]
+        for earlier in reversed(range(quarters)):
+            width = (512, 600)[earlier % 2]  # of the picture before this quarter to the left
+            back = np.stack([width - back[:, 1], back[:, 0]], axis=1)
+        upper = [*range(7), *range(kp.FACE.start, kp.FACE.stop)]
+        assert np.median(np.linalg.norm((back - straight[:, :2])[upper], axis=1)) < 6
 
     def test_a_close_up_is_found(self, detector, portrait):
         close = np.ascontiguousarray(portrait[60:420, 110:410])
