@@ -16,8 +16,19 @@ import yaml
 from command_fixtures import real_poses
 from fake_hub import FakeHub
 from hub_models import POSE_REPOSITORY, network_files, pose_files
-from manuals import MANUALS, MARKED_LANGUAGES, ROOT, Block, Command, anchors, blocks_of, inline_code, links, name_of
-from manuals import command_of, prose_of
+from manuals import (
+    MANUALS,
+    MARKED_LANGUAGES,
+    ROOT,
+    Block,
+    Command,
+    anchors,
+    blocks_of,
+    command_of,
+    inline_code,
+    links,
+    name_of,
+)
 from safetensors.torch import save_file
 from test_imports import ORDER
 
@@ -97,7 +108,9 @@ def test_every_command_parses(manual: Path) -> None:
 
 @by_manual
 def test_every_option_that_is_named_exists(manual: Path) -> None:
-    named = {option for code in inline_code(manual) if code.startswith("--") for option in re.findall(r"--[\w-]+", code)}
+    named = {
+        option for code in inline_code(manual) if code.startswith("--") for option in re.findall(r"--[\w-]+", code)
+    }
     assert named - OPTIONS == set()
 
 
@@ -235,9 +248,7 @@ def one_thread() -> Iterator[None]:
 
 
 @by_manual
-def test_the_manual_runs_from_top_to_bottom(
-    manual, onetoall, inputs, small_models, seeing, fetch, one_thread
-) -> None:
+def test_the_manual_runs_from_top_to_bottom(manual, onetoall, inputs, small_models, seeing, fetch, one_thread) -> None:
     blocks = [block for block in blocks_of(manual) if block.is_run(slow=False)]
     if not any("fetch 1.3b" in block.text for block in blocks):
         fetch("1.3b")
