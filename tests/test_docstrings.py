@@ -12,18 +12,6 @@ import pytest
 import onetoall_cli
 
 PACKAGE = Path(onetoall_cli.__file__).parent
-NOT_YET = (
-    "__init__.py",
-    "animator/",
-    "cli/",
-    "files",
-    "lazy_names.py",
-    "media/",
-    "pose/",
-    "sampling/kernels.py",
-    "sampling/lora",
-    "sampling/motion.py",
-)
 SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):(.*)\n((?: {4}.*\n|\n)*)", re.MULTILINE)
 INDENTED = re.compile(r"^ +(Args|Attributes|Raises|Returns|Yields):$", re.MULTILINE)
 SENTENCE = re.compile(r"""[A-Z0-9`"'(\[].*\.""")
@@ -31,7 +19,7 @@ SENTENCE = re.compile(r"""[A-Z0-9`"'(\[].*\.""")
 
 def modules() -> list[str]:
     names = (path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-    return sorted(name for name in names if not name.startswith(NOT_YET))
+    return sorted(names)
 
 
 def docstrings(node: ast.AST, name: str = "") -> Iterator[tuple[str, str]]:

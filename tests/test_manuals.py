@@ -1,4 +1,4 @@
-"""What README and the manuals say to type runs on small stand-ins; where it is marked as not run, it at least parses."""
+"""What README and the manuals say to type runs on small stand-ins; what is marked as not run at least parses."""
 
 import importlib.util
 import json

@@ -40,8 +40,8 @@ def working_folder(beside: Path) -> Iterator[Path]:
     What killed runs left in `beside` is swept first.
 
     Raises:
-        BadInput: nothing can be made in `beside`.
-        OutOfResources: its disk is full.
+        BadInput: Nothing can be made in `beside`.
+        OutOfResources: Its disk is full.
     """
     with refusals(beside):
         sweep(beside)

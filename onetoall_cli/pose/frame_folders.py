@@ -34,7 +34,7 @@ def folder_frames(folder: Path, read_json: Callable[[Path], Any]) -> list[tuple[
     with a warning.
 
     Raises:
-        BadInput: there is no frame.
+        BadInput: There is no frame.
     """
     files = [file for file in folder.iterdir() if file.suffix.lower() == ".json" and not file.name.startswith(".")]
     if not files:

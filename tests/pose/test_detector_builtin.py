@@ -39,13 +39,30 @@ class TestMapping:
     def test_body_points_are_blazepose_s_by_name(self):
         points = to_whole_body(self.person(), 1000, 1000)
         blazepose = {
-            kp.NOSE: 0, kp.LEFT_EYE: 2, kp.RIGHT_EYE: 5, kp.LEFT_EAR: 7, kp.RIGHT_EAR: 8,
-            kp.LEFT_SHOULDER: 11, kp.RIGHT_SHOULDER: 12, kp.LEFT_ELBOW: 13, kp.RIGHT_ELBOW: 14,
-            kp.LEFT_WRIST: 15, kp.RIGHT_WRIST: 16, kp.LEFT_HIP: 23, kp.RIGHT_HIP: 24,
-            kp.LEFT_KNEE: 25, kp.RIGHT_KNEE: 26, kp.LEFT_ANKLE: 27, kp.RIGHT_ANKLE: 28,
-            kp.LEFT_HEEL: 29, kp.RIGHT_HEEL: 30, kp.LEFT_BIG_TOE: 31, kp.LEFT_SMALL_TOE: 31,
-            kp.RIGHT_BIG_TOE: 32, kp.RIGHT_SMALL_TOE: 32,
-        }  # fmt: skip
+            kp.NOSE: 0,
+            kp.LEFT_EYE: 2,
+            kp.RIGHT_EYE: 5,
+            kp.LEFT_EAR: 7,
+            kp.RIGHT_EAR: 8,
+            kp.LEFT_SHOULDER: 11,
+            kp.RIGHT_SHOULDER: 12,
+            kp.LEFT_ELBOW: 13,
+            kp.RIGHT_ELBOW: 14,
+            kp.LEFT_WRIST: 15,
+            kp.RIGHT_WRIST: 16,
+            kp.LEFT_HIP: 23,
+            kp.RIGHT_HIP: 24,
+            kp.LEFT_KNEE: 25,
+            kp.RIGHT_KNEE: 26,
+            kp.LEFT_ANKLE: 27,
+            kp.RIGHT_ANKLE: 28,
+            kp.LEFT_HEEL: 29,
+            kp.RIGHT_HEEL: 30,
+            kp.LEFT_BIG_TOE: 31,
+            kp.LEFT_SMALL_TOE: 31,
+            kp.RIGHT_BIG_TOE: 32,
+            kp.RIGHT_SMALL_TOE: 32,
+        }
         for row, number in blazepose.items():
             assert points[row] == pytest.approx([10 * number, 5 * number, number / 100])
 
@@ -141,7 +158,7 @@ class TestRegions:
             (Region(100, 100, 150, 0.0), False),  # grew
             (Region(100, 100, 100, 0.8), False),  # turned
         ],
-    )  # fmt: skip
+    )
     def test_a_part_is_read_where_it_was_unless_it_moved_on(self, before, kept):
         found, limits = Region(100, 100, 100, 0.0), {"turn": 40, "shift": 0.2, "growth": 0.4, "margin": 0.1}
         points = np.array([[90, 90], [110, 110]], np.float32)
@@ -373,9 +390,15 @@ class TestOnAPhotograph:
         person = people[0]
         face = person[kp.FACE]
         # She faces us: her left is on the right of the picture. Places read off the photograph, in pixels.
-        seen = {kp.NOSE: (268, 236), kp.LEFT_EYE: (309, 189), kp.RIGHT_EYE: (219, 193),
-                kp.LEFT_EAR: (355, 215), kp.RIGHT_EAR: (170, 215), kp.LEFT_SHOULDER: (455, 420),
-                kp.RIGHT_SHOULDER: (90, 415)}  # fmt: skip
+        seen = {
+            kp.NOSE: (268, 236),
+            kp.LEFT_EYE: (309, 189),
+            kp.RIGHT_EYE: (219, 193),
+            kp.LEFT_EAR: (355, 215),
+            kp.RIGHT_EAR: (170, 215),
+            kp.LEFT_SHOULDER: (455, 420),
+            kp.RIGHT_SHOULDER: (90, 415),
+        }
         for row, place in seen.items():
             assert person[row, :2] == pytest.approx(place, abs=25)
             assert person[row, 2] > 0.9

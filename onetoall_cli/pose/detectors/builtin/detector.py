@@ -51,7 +51,7 @@ class Builtin(Detector):
     """Whole-body keypoints by the networks in the package.
 
     Raises:
-        ModelMissing: a file of the package is missing or broken.
+        ModelMissing: A file of the package is missing or broken.
     """
 
     name = "builtin"
