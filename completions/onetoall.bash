@@ -19,7 +19,7 @@ _shtab_onetoall_prompt_embeds_option_strings=(-h --help --model --prompt --overw
 _shtab_onetoall_doctor_option_strings=(-h --help --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_bench_option_strings=(-h --help --model --random --width --height --frames --only --scaling --quality --count --steps --compile --repeats --device --dtype --output -o --overwrite --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_train_option_strings=(-h --help --export --overwrite --evaluate --quiet -q --verbose -v --json --progress)
-_shtab_onetoall_evaluate_option_strings=(-h --help --markdown --sheet --examples --quiet -q --verbose -v --json --progress --count --task --joins --split --frames --seed --steps --ref-guidance --pose-guidance --device --dtype)
+_shtab_onetoall_evaluate_option_strings=(-h --help --markdown --sheet --examples --quiet -q --verbose -v --json --progress --count --task --borders --split --frames --seed --steps --ref-guidance --pose-guidance --device --dtype)
 _shtab_onetoall_completion_option_strings=(-h --help)
 _shtab_onetoall_option_strings=(-h --help --version)
 

@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --cache --cache-strength --clip-pose --count --crf --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --joins --lora --markdown --memory --model --negative-prompt --offload --only --openpose --output --person --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --model --negative-prompt --offload --only --openpose --output --person --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -339,7 +339,7 @@ complete -c onetoall -n '_shtab_onetoall_using bench' -l quiet -s q -d 'No notes
 complete -c onetoall -n '_shtab_onetoall_using bench' -l verbose -s v -d 'Details and library logs.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l json -d 'One JSON line on stdout as result; progress on stderr.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l progress -xka "auto json none" -d 'Progress on stderr: bars on a terminal; json: one line of JSON a step, for programs; none.'
-complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a train -d 'Train a network stage or a VAE, or continue it.'
+complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a train -d 'Train a VAE, a stage of the network or a sequence of them, or continue it.'
 complete -c onetoall -n '_shtab_onetoall_using train' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l export -xka "(__fish_complete_path (commandline -ct))" -d 'When it is trained, also write it as a model for --model.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l overwrite -d 'Replace an existing model there.'
@@ -348,7 +348,7 @@ complete -c onetoall -n '_shtab_onetoall_using train' -l quiet -s q -d 'No notes
 complete -c onetoall -n '_shtab_onetoall_using train' -l verbose -s v -d 'Details and library logs.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l json -d 'One JSON line on stdout as result; progress on stderr.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l progress -xka "auto json none" -d 'Progress on stderr: bars on a terminal; json: one line of JSON a step, for programs; none.'
-complete -c onetoall -n '_shtab_onetoall_using train; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'YAML: a VAE (`phases`), a stage of the network (`stage`), or an ablation (`arms`).'
+complete -c onetoall -n '_shtab_onetoall_using train; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'YAML: a VAE (`phases`), a stage (`stage`), a sequence (`runs`) or an ablation (`arms`).'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a evaluate -d 'Measure models on held-out puppets.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l markdown -xka "(__fish_complete_path (commandline -ct))" -d 'Also write the tables here, between the marks of a model card.'
@@ -360,7 +360,7 @@ complete -c onetoall -n '_shtab_onetoall_using evaluate' -l json -d 'One JSON li
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l progress -xka "auto json none" -d 'Progress on stderr: bars on a terminal; json: one line of JSON a step, for programs; none.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l count -x -d 'Puppets a task.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l task -xka "all aligned misaligned transfer" -d 'What is measured.'
-complete -c onetoall -n '_shtab_onetoall_using evaluate' -l joins -x -d 'Puppets for the segment borders; default: a quarter of them; 0: none.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l borders -x -d 'Puppets for the segment borders; default: a quarter of them; 0: none.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l split -xka "test validation" -d 'validation: to choose settings by, so that test stays unseen.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l frames -x -d 'Frames of an animation, 4k+1.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l seed -x -d 'Of the noise.'

@@ -1,4 +1,4 @@
-"""What `onetoall doctor` looks at: each part of the installation, its state, and what to do if it is not well."""
+"""The checks of `onetoall doctor`: the state of each part of the installation, with advice for problems."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ from onetoall_cli.hub.overview import overview
 from onetoall_cli.runtime.machine import gpu_memory, system_memory
 
 GOOD, NOTE, PROBLEM = "good", "note", "problem"
-NEEDED_CODECS = (("libx264", "w"), ("aac", "w"), ("h264", "r"), ("hevc", "r"), ("vp9", "r"))
+NEEDED_CODECS = (("libx264", "w"), ("aac", "w"), ("h264", "r"), ("hevc", "r"))
 SMALL_MEMORY = 8 * 10**9  # bytes; the 1.3B with its VAE takes about 7.5 in bfloat16
 SMALL_DISK = 15 * 10**9  # bytes; the 1.3B without text encoder, and room to work
 
@@ -28,10 +28,10 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        subject: What was looked at.
+        subject: The part that was checked.
         state: "good", "note" (works, but could be better) or "problem".
         detail: What was found.
-        advice: What to do; empty where all is well.
+        advice: What to do; empty if the state is good.
     """
 
     subject: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 def diagnose() -> Iterator[Finding]:
-    """Look at everything, yielding a finding at a time; a part that breaks does not keep the rest from view."""
+    """Run all checks and yield their findings; an error in one check does not stop the others."""
     checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("Python", _python),
         ("torch", _torch),
@@ -110,9 +110,7 @@ def _video() -> Iterator[Finding]:
     libraries = ", ".join(
         f"{name} {'.'.join(map(str, number))}" for name, number in sorted(av.library_versions.items())
     )
-    missing = [
-        name for name, mode in (("libx264", "w"), ("aac", "w"), ("h264", "r"), ("hevc", "r")) if not _codec(name, mode)
-    ]
+    missing = [name for name, mode in NEEDED_CODECS if not _codec(name, mode)]
     if missing:
         advice = "Install PyAV from PyPI (`pip install --force-reinstall av`), whose wheels bring them."
         yield Finding("video", PROBLEM, f"PyAV {av.__version__} lacks {', '.join(missing)}", advice)
@@ -151,7 +149,7 @@ def _models() -> Iterator[Finding]:
     rows = [row for row in overview(catalogue) if row.kind in ("model", "quantised copy")]
     for row in rows:
         if row.state == "installed":
-            locate_model(row.name, catalogue=catalogue)  # raises with the file at fault
+            locate_model(row.name, catalogue=catalogue)  # raises and names the damaged file
             yield Finding(
                 "models", GOOD, f"{row.name}: {(row.size or 0) / 10**9:.2f} GB, commit {(row.commit or '')[:8]}"
             )

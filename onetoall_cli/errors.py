@@ -1,15 +1,15 @@
-"""Errors a user can cause. Each says what is wrong in one sentence and what to do in another.
+"""Errors that a user can cause. Each has a sentence about the problem and a sentence of advice.
 
 The command line prints them without a traceback and exits with `exit_code`; Python callers catch `OnetoallError`.
 """
 
 
 class OnetoallError(Exception):
-    """Base of every error that is the input's or the machine's, not the program's.
+    """Base of all errors caused by the input or the machine.
 
     Args:
-        problem: One sentence: what is wrong, naming the file, option or value at fault.
-        advice: One sentence: what to do about it.
+        problem: One sentence that names the wrong file, option or value.
+        advice: One sentence of advice.
     """
 
     exit_code = 2
@@ -25,7 +25,7 @@ class BadInput(OnetoallError):
 
 
 class ModelMissing(OnetoallError):
-    """A model that is not on this machine, or not whole (exit code 3)."""
+    """A model that is not on this machine, or incomplete (exit code 3)."""
 
     exit_code = 3
 

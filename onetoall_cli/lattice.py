@@ -1,6 +1,6 @@
-"""How frames and pixels become latents: the strides of every Wan VAE of 16 channels, and what follows from them.
+"""The latent grid of frames and pixels: the strides of Wan VAEs with 16 channels, and sizes that follow from them.
 
-Apart from the network and the VAE, so that commands can check sizes without loading PyTorch.
+A module without PyTorch, so that commands can check sizes without loading it.
 """
 
 TEMPORAL_STRIDE = 4  # frames of each latent frame after the first, which is a single frame
@@ -9,17 +9,17 @@ SIZE_MULTIPLE = 16  # of width and height: the network takes 2 x 2 latent pixels
 
 
 def is_clip_length(frames: int) -> bool:
-    """Whether the VAE takes so many frames: 1, 5, 9, 13 ..."""
+    """Whether the VAE accepts this number of frames: 1, 5, 9, 13 ..."""
     return frames > 0 and frames % TEMPORAL_STRIDE == 1
 
 
 def floored(side: float) -> int:
-    """The longest side in pixels that the network takes, up to `side`; the shortest there is if that is too short."""
+    """The largest multiple of 16 up to `side`, in pixels, at least 16."""
     return max(SIZE_MULTIPLE, int(side) // SIZE_MULTIPLE * SIZE_MULTIPLE)
 
 
 def rounded(side: float) -> int:
-    """The side in pixels that the network takes and that is nearest to `side`."""
+    """The multiple of 16 nearest to `side`, in pixels, at least 16."""
     return max(SIZE_MULTIPLE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
@@ -33,5 +33,5 @@ def latent_shape(frames: int, height: int, width: int) -> tuple[int, int, int]:
     return latent_frames(frames), height // SPATIAL_STRIDE, width // SPATIAL_STRIDE
 
 
-CONTEXT_FRAMES = 5  # carried from segment to segment (released setting)
-CONTEXT_LATENTS = latent_frames(CONTEXT_FRAMES)  # what those are to the VAE
+CONTEXT_FRAMES = 5  # frames carried from segment to segment (released setting)
+CONTEXT_LATENTS = latent_frames(CONTEXT_FRAMES)

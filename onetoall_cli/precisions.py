@@ -1,11 +1,11 @@
-"""The table of precisions that a network's weights can be quantised to, and what they take in memory and on disk."""
+"""The table of precisions for quantised networks, with their sizes in memory and on disk."""
 
 from dataclasses import dataclass
 
 UNQUANTISED = "none"
-UNQUANTISED_BYTES = 2.0  # of a bfloat16 weight
+UNQUANTISED_BYTES = 2.0  # bytes of a bfloat16 weight
 
-# The part of a released network's parameters that lies in quantised layers: 0.961 of the 1.3B, 0.965 of the 14B.
+# The share of a released network's parameters in quantised layers: 0.961 of the 1.3B, 0.965 of the 14B.
 QUANTISED_SHARE = 0.96
 
 
@@ -14,9 +14,9 @@ class Precision:
     """How bitsandbytes stores a linear layer.
 
     Attributes:
-        name: As in `--quantize` and in the names of quantised copies (`14b-nf4`).
-        weight_bytes: Of one weight.
-        row_bytes: Of what is stored beside each output row.
+        name: The name in `--quantize` and in the names of quantised copies (`14b-nf4`).
+        weight_bytes: Bytes of a weight.
+        row_bytes: Bytes stored in addition for each output row.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Precision:
 
     @property
     def bytes_per_parameter(self) -> float:
-        """Bytes a parameter takes, in memory as on disk, over a whole network of a released shape."""
+        """Mean bytes of a parameter, in memory and on disk, in a network of a released shape."""
         return QUANTISED_SHARE * self.weight_bytes + (1 - QUANTISED_SHARE) * UNQUANTISED_BYTES
 
 
@@ -40,5 +40,5 @@ QUANTISED = {
 
 
 def bytes_per_parameter(precision: str) -> float:
-    """Bytes a parameter takes over a whole network: of "none" as bfloat16."""
+    """Mean bytes of a parameter in a whole network; "none" is bfloat16."""
     return UNQUANTISED_BYTES if precision == UNQUANTISED else QUANTISED[precision].bytes_per_parameter

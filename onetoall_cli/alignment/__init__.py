@@ -1,4 +1,4 @@
-"""Geometry between reference and motion: anchor, translation, retargeting, output canvas, and pictures of it."""
+"""Alignment of reference and motion: anchor, translation, retargeting, output canvas and previews."""
 
 from onetoall_cli.alignment.aligning import Mode, align
 from onetoall_cli.alignment.anchor import Anchor, choose_anchor

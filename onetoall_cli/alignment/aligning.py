@@ -1,7 +1,7 @@
-"""Brings reference and motion together: the whole of alignment in the order it happens.
+"""Alignment of a reference and a motion, step by step.
 
-Both are first brought into one plane (the driver's frame in "pose" mode, the reference picture otherwise); then one
-view of that plane onto the output canvas is chosen and applied to both alike.
+Both are first mapped into one plane: the driver's frame in "pose" mode, the reference picture otherwise. Then one map
+from that plane to the output canvas is chosen and applied to both.
 """
 
 from dataclasses import dataclass, replace
@@ -26,8 +26,8 @@ Mode = Literal["auto", "none", "pose", "ref"]
 
 
 @dataclass(frozen=True)
-class _Meeting:
-    """Where reference and driver meet, and what that says about how to align them."""
+class _Match:
+    """Reference and driver matched at the anchor: the decisions that follow from it."""
 
     anchor: Anchor
     mode: Literal["pose", "ref"]  # as asked, or as decided
@@ -42,10 +42,10 @@ class _Plane:
 
     reference: Similarity  # reference pixels -> plane
     driver: Similarity  # driver pixels -> plane; what the motion as a whole went through
-    keypoints: NDArray  # of the motion in the plane, (frames, 133, 3)
-    frame: Box  # the picture the plane belongs to
-    movement: Box | None  # where the body goes
-    content: Box | None  # what `fit="motion"` has to show
+    keypoints: NDArray  # the motion in the plane, (frames, 133, 3)
+    frame: Box  # the picture that defines the plane
+    movement: Box | None  # the body's box over all frames
+    content: Box | None  # the box that `fit="motion"` shows
 
 
 def align(
@@ -62,24 +62,24 @@ def align(
     head: Literal["auto"] | Head = "auto",
     canvas_short_side: int = 2160,
 ) -> Conditioning:
-    """Make the network's input from a reference and a motion.
+    """Align a reference and a motion: make the network's input.
 
     Args:
-        reference: uint8 (h, w, 3) RGB.
-        reference_pose: One frame, one person, in pixels of `reference` (or of another size of it).
+        reference: The reference picture, uint8 (h, w, 3) RGB.
+        reference_pose: One frame of one person, in pixels of `reference` (or of another size of it).
         motion: One person's motion, in pixels of its own frame.
         width: Output width in pixels, from `working_size`.
         height: Output height in pixels.
-        mode: "pose": the reference is scaled and moved onto the motion, what it does not show is unknown; "ref": the
-            reference stays, the motion is carried to its proportions and place; "none": neither, the driver's frame is
-            laid on the reference's; "auto": "ref" for the same framing, else "pose" (see `decide`).
-        anchor: The frame where the two meet; None chooses it.
-        fit: What of the driver's frame ("pose" mode) or the reference picture (other modes) the canvas shows: "crop":
-            as much as covers it, the middle unless the body is elsewhere; "pad": all of it; "motion": as little as
-            holds the whole movement (and, except in "pose" mode, the reference picture).
-        face: How to draw the driver's face; "auto" by how well it fits the reference ("none" mode: "full").
-        head: How to draw the driver's head, likewise.
-        canvas_short_side: Of the canvas that poses are drawn on before they are shrunk.
+        mode: "pose": the reference is scaled and moved onto the motion, and pixels it does not cover are unknown.
+            "ref": the reference stays, and the motion gets its proportions and place. "none": neither changes; the
+            driver's frame covers the reference's. "auto": "ref" for the same framing, else "pose" (see `decide`).
+        anchor: The frame of the motion that is matched with the reference; None chooses it.
+        fit: The part of the driver's frame ("pose" mode) or of the reference picture (other modes) on the canvas.
+            "crop": it covers the canvas, and its middle is shown unless the body is elsewhere. "pad": all of it.
+            "motion": the smallest part with the whole movement (and, except in "pose" mode, the reference picture).
+        face: How to draw the driver's face; "auto" decides by the fit to the reference ("none" mode: "full").
+        head: How to draw the driver's head; "auto" as for `face`.
+        canvas_short_side: Short side of the canvas that poses are drawn on before they are shrunk.
 
     Returns:
         The conditioning. Its `meta` holds: `mode`, `requested_mode`, `why`; `anchor` (frame or None), `anchor_pin`,
@@ -89,29 +89,29 @@ def align(
         `motion_size`, `size` (width, height).
 
     Raises:
-        BadInput: no person in the reference or the motion, nothing shared to align at, an anchor that does not exist,
-            a pose of another picture, or a reference that would lie outside the output.
+        BadInput: The reference or the motion shows no person, they share no point to align, the anchor does not exist,
+            the pose belongs to another picture, or the reference would lie outside the output.
     """
-    width, height = int(width), int(height)  # numpy integers are no JSON
+    width, height = int(width), int(height)  # numpy integers cannot be written as JSON
     pose = on_canvas(reference_pose.frame(0), reference.shape[1], reference.shape[0], "The reference pose")
     check_people(pose.keypoints[0, 0], motion.keypoints[:, 0])
-    meeting = None if mode == "none" else _meet(pose, motion, mode, anchor)
-    if meeting is None:
+    matched = None if mode == "none" else _matched(pose, motion, mode, anchor)
+    if matched is None:
         plane = _untouched(pose, motion)
-    elif meeting.mode == "pose":
-        plane = _on_the_motion(motion, meeting)
+    elif matched.mode == "pose":
+        plane = _on_the_motion(motion, matched)
     else:
-        plane = _on_the_reference(pose, motion, meeting)
+        plane = _on_the_reference(pose, motion, matched)
     to_canvas = view(fit, plane.frame, plane.movement, plane.content, width, height)
     where = plane.reference.then(to_canvas)
     placed = place(reference, pose.keypoints[0, 0], where, width, height, canvas_short_side)
     if placed.mask.all():
         raise BadInput(
-            "The reference lies wholly outside the output frame, since the person does at the anchor frame.",
+            "The reference lies outside the output frame, as the person does at the anchor frame.",
             "Choose --fit motion or pad, another --anchor, or another output size.",
         )
-    face_style: Face = face if face != "auto" else meeting.decision.face if meeting else "full"
-    head_style: Head = head if head != "auto" else meeting.decision.head if meeting else "full"
+    face_style: Face = face if face != "auto" else matched.decision.face if matched else "full"
+    head_style: Head = head if head != "auto" else matched.decision.head if matched else "full"
     return Conditioning(
         reference=placed.picture,
         mask=placed.mask,
@@ -121,7 +121,7 @@ def align(
         head=head_style,
         canvas_short_side=canvas_short_side,
         meta={
-            **_story(mode, meeting, face_style, head_style),
+            **_reasons(mode, matched, face_style, head_style),
             **_numbers("", where),
             **_numbers("motion_", plane.driver.then(to_canvas)),
             "fit": fit,
@@ -135,40 +135,40 @@ def align(
     )
 
 
-def _meet(
+def _matched(
     pose: PoseSequence, motion: PoseSequence, mode: Literal["auto", "pose", "ref"], wanted: int | None
-) -> _Meeting:  # fmt: skip
+) -> _Match:
     reference = pose.keypoints[0, 0]
     anchor = choose_anchor(reference, motion, wanted)
     driver = motion.keypoints[anchor.frame, 0]
     decision = decide(reference, (pose.width, pose.height), driver, (motion.width, motion.height))
     chosen = decision.mode if mode == "auto" else mode
-    scale = (height_scale if chosen == "pose" else body_scale)(reference, driver)  # `retarget` goes by the latter
-    return _Meeting(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
+    scale = (height_scale if chosen == "pose" else body_scale)(reference, driver)  # `retarget` uses the latter
+    return _Match(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
 
 
-def _on_the_motion(motion: PoseSequence, meeting: _Meeting) -> _Plane:
-    """ "pose" mode: the driver's frame, with the reference laid over it."""
+def _on_the_motion(motion: PoseSequence, matched: _Match) -> _Plane:
+    """The plane of "pose" mode: the driver's frame, with the reference laid over it."""
     keypoints = motion.keypoints[:, 0]
     movement = movement_box(keypoints)
-    return _Plane(meeting.over, Similarity(), keypoints, _frame(motion), movement, movement)
+    return _Plane(matched.over, Similarity(), keypoints, _frame(motion), movement, movement)
 
 
-def _on_the_reference(pose: PoseSequence, motion: PoseSequence, meeting: _Meeting) -> _Plane:
-    """ "ref" mode: the reference picture, with the motion carried to its proportions."""
-    keypoints = retarget(motion, pose, meeting.anchor).keypoints[:, 0]
-    return _over_the_picture(pose, meeting.over.inverse(), keypoints)
+def _on_the_reference(pose: PoseSequence, motion: PoseSequence, matched: _Match) -> _Plane:
+    """The plane of "ref" mode: the reference picture, with the motion retargeted to it."""
+    keypoints = retarget(motion, pose, matched.anchor).keypoints[:, 0]
+    return _over_the_picture(pose, matched.over.inverse(), keypoints)
 
 
 def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
-    """ "none" mode: the reference picture, with the driver's frame laid over it whoever is where."""
+    """The plane of "none" mode: the reference picture, covered by the driver's frame."""
     laid = cover(_frame(motion), pose.width, pose.height)
     keypoints = laid.keypoints(motion.keypoints[:, 0])
     return _over_the_picture(pose, laid, keypoints)
 
 
 def _over_the_picture(pose: PoseSequence, driver: Similarity, keypoints: NDArray) -> _Plane:
-    """The reference picture's plane with a motion in it, of which the picture remains part."""
+    """The reference picture's plane with a motion; the picture is part of its content."""
     movement = movement_box(keypoints)
     return _Plane(Similarity(), driver, keypoints, _frame(pose), movement, union(_frame(pose), movement))
 
@@ -177,16 +177,16 @@ def _frame(sequence: PoseSequence) -> Box:
     return (0.0, 0.0, float(sequence.width), float(sequence.height))
 
 
-def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict[str, Any]:
-    """What was chosen and why, as plain JSON."""
-    if meeting is None:
+def _reasons(mode: Mode, matched: _Match | None, face: Face, head: Head) -> dict[str, Any]:
+    """The choices and their reasons, as plain JSON."""
+    if matched is None:
         return {
             "mode": "none",
             "requested_mode": mode,
             "why": 'Took "none" as asked: nothing is moved.',
             "anchor": None,
         }
-    decision, anchor = meeting.decision, meeting.anchor
+    decision, anchor = matched.decision, matched.anchor
     if mode == "auto":
         choice = f'Chose "{decision.mode}"'
     elif mode == decision.mode:
@@ -196,15 +196,15 @@ def _story(mode: Mode, meeting: _Meeting | None, face: Face, head: Head) -> dict
     dimmed = " and ".join(f"{style} {part}" for part, style in (("face", face), ("head", head)) if style != "full")
     because = f", since {decision.why_style}" if (face, head) == (decision.face, decision.head) else ""
     return {
-        "mode": meeting.mode,
+        "mode": matched.mode,
         "requested_mode": mode,
         "why": f"{choice}: {decision.why}" + (f"; {dimmed}{because}." if dimmed else "."),
         "why_style": decision.why_style,
         "anchor": anchor.frame,
         "anchor_pin": PIN_NAMES[anchor.pin],
         "anchor_why": anchor.why,
-        "body_ratio": meeting.scale.ratio,
-        "body_measure": meeting.scale.measure,
+        "body_ratio": matched.scale.ratio,
+        "body_measure": matched.scale.measure,
     }
 
 

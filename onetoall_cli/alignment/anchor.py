@@ -1,4 +1,4 @@
-"""The anchor: the frame of the motion whose body is held like the reference's, where the two are laid over each other.
+"""The anchor: the frame of the motion whose pose is most like the reference's, in which the two are matched.
 
 Source: the paper, "pose-guided translation" (the frame whose orientation is nearest); the order of the criteria is
 the research code's.
@@ -29,22 +29,22 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
 
-# A limb pair is symmetric when left and right ask for scales within this factor of each other (research code).
+# A limb pair is symmetric if the scales of left and right are within this factor of each other (research code).
 SYMMETRY_LIMIT = 1.5
 # An upright body: torso this near the vertical, shoulders and hips this near the horizontal (research code).
 UPRIGHT_DEGREES = 30.0
-# Limbs are compared with x in picture widths and y in picture heights, as the research code does, so that x counts
-# double: turning about the body's own axis shortens x alone. It takes the width and height of the portrait at hand; a
-# fixed one keeps the choice independent of the pictures' shapes. The nine anchors of the research code come out for
-# 0.475 to 0.495.
+# Limbs are compared with x in picture widths and y in picture heights, as in the research code, so that x counts
+# double: turning about the body's own axis shortens only x. The research code takes the size of the portrait picture; a
+# fixed aspect makes the choice independent of the pictures' shapes. Values of 0.475 to 0.495 give the nine anchors of
+# the research code.
 PORTRAIT_ASPECT = 1080 / 2220
 
-# Where the reference does not show its hips, one length sets `body_scale`, and a body turned aside would make the
-# reference too small. Frames where that length is shorter than this share of its usual largest come last.
+# Without hips in the reference a single length sets `body_scale`, and a body turned aside would make the reference too
+# small. Frames in which that length is below this share of its quantile come last.
 FACING_SHARE = 0.8
 FACING_QUANTILE = 0.9
 
-# Where the bodies are pinned together: the neck, or the next of these that the reference and some frame share.
+# The point at which the bodies are matched: the first of these that the reference and some frame share.
 PIN_NAMES = {
     NECK: "neck",
     kp.NOSE: "nose",
@@ -57,12 +57,12 @@ PIN_NAMES = {
 
 @dataclass(frozen=True)
 class Anchor:
-    """The frame where reference and motion meet.
+    """The frame in which reference and motion are matched.
 
     Attributes:
         frame: Index of the frame.
-        pin: Row of `with_neck` keypoints that both have, put one on the other: the neck wherever possible.
-        why: What makes the frame the right one, for people.
+        pin: Row of `with_neck` keypoints at which both are matched: the neck wherever possible.
+        why: The reason for the choice, for messages.
     """
 
     frame: int
@@ -71,20 +71,19 @@ class Anchor:
 
 
 def choose_anchor(reference: NDArray, motion: PoseSequence, wanted: int | None = None) -> Anchor:
-    """Find the frame of `motion` held most like `reference`.
+    """Find the frame of `motion` whose pose is most like `reference`.
 
-    The most symmetric limbs first, then upright bodies, then the nearest shoulder and head angles; of equals the
-    first. Only frames that share a pin with the reference count, and for a reference without hips bodies turned aside
-    come last.
+    Frames are compared by the number of symmetric limb pairs, then upright bodies first, then by shoulder and head
+    angles; of equal frames the first is taken. Only frames that share a pin with the reference count. For a reference
+    without hips, bodies turned aside come last.
 
     Args:
         reference: Keypoints (133, 3) in pixels.
-        motion: One person's motion, in pixels of its own canvas; neither its size nor aspect matters.
-        wanted: A frame chosen by the user, taken as it is.
+        motion: One person's motion, in pixels of its own canvas, of any size and aspect.
+        wanted: A frame chosen by the user, which is taken.
 
     Raises:
-        BadInput: the reference shows no person, or the motion none, or they share no point to be laid over each
-            other; or `wanted` is no frame of the motion or shows no person.
+        BadInput: Reference or motion shows no person, they share no pin, or `wanted` does not exist or shares none.
     """
     check_people(reference, motion.keypoints[:, 0])
     reference = with_neck(reference)
@@ -104,10 +103,10 @@ def choose_anchor(reference: NDArray, motion: PoseSequence, wanted: int | None =
 
 
 def check_people(reference: NDArray, frames: NDArray) -> None:
-    """Make sure that the reference (133, 3) shows somebody, and the motion (frames, 133, 3) does in some frame.
+    """Check that the reference (133, 3) and some frame of the motion (frames, 133, 3) show a person.
 
     Raises:
-        BadInput: one of them shows nobody.
+        BadInput: One of them shows no person.
     """
     if not (reference[..., 2] > 0).any():
         raise BadInput(
@@ -145,7 +144,7 @@ def _wanted_anchor(reference: NDArray, frames: NDArray, wanted: int) -> Anchor:
 
 
 def _symmetric_limbs(reference: NDArray, frames: NDArray) -> NDArray[np.int64]:
-    """How many of the four limb pairs have reference / frame ratios alike on both sides, (frames,)."""
+    """The number of limb pairs, of four, with similar reference / frame ratios on both sides, (frames,)."""
     portrait = np.array([1 / PORTRAIT_ASPECT, 1.0, 1.0])
     reference, frames = reference * portrait, frames * portrait
     count = np.zeros(len(frames), dtype=np.int64)
@@ -165,10 +164,10 @@ def _ratio(reference: NDArray, frames: NDArray, a: int, b: int) -> tuple[NDArray
 
 
 def _turned_aside(reference: NDArray, frames: NDArray) -> NDArray[np.bool_]:
-    """Which frames show the one length that sets the scale too short to be trusted, (frames,).
+    """Whether the body is turned aside, so that the one length that sets the scale is too short, (frames,).
 
-    None where the reference shows shoulders and hips, whose mean sets the scale. Lengths are taken in units of the
-    torso where that is seen, so that coming nearer is not mistaken for turning.
+    With shoulders and hips in the reference, which set the scale together, it is False. Lengths are in units of the
+    torso where that is seen, so that a body further away does not count as turned.
     """
     if seen(reference, *SHOULDERS, *HIPS, score=SURE_SCORE):
         return np.zeros(len(frames), dtype=bool)
@@ -185,7 +184,7 @@ def _turned_aside(reference: NDArray, frames: NDArray) -> NDArray[np.bool_]:
 
 
 def _upright(frames: NDArray) -> NDArray[np.bool_]:
-    """Whether each body stands upright, (frames,); one whose shoulders and hips are not all seen does not."""
+    """Whether the body is upright, (frames,); False where shoulders and hips are not all seen."""
     torso = middle(frames, HIPS) - middle(frames, SHOULDERS)
     straight = 90.0 - _slope(torso) <= UPRIGHT_DEGREES
     level = (_line_slope(frames, *SHOULDERS) <= UPRIGHT_DEGREES) & (_line_slope(frames, *HIPS) <= UPRIGHT_DEGREES)
@@ -193,9 +192,9 @@ def _upright(frames: NDArray) -> NDArray[np.bool_]:
 
 
 def _turn(reference: NDArray, frames: NDArray) -> NDArray[np.float64]:
-    """Degrees by which shoulders and head are held differently, summed, (frames,).
+    """Sum of the differences in the slopes of shoulders and head, degrees (frames,).
 
-    A line the reference does not show counts for nothing, one that only a frame lacks for the largest difference.
+    A line that the reference does not show counts 0, one that only the frame lacks counts 90.
     """
     total = np.zeros(len(frames))
     for a, b in (SHOULDERS, (NECK, kp.NOSE)):
@@ -210,5 +209,5 @@ def _line_slope(keypoints: NDArray, a: int, b: int) -> NDArray[np.float64]:
 
 
 def _slope(vector: NDArray) -> NDArray[np.float64]:
-    """Degrees between a line and the horizontal, 0 to 90, whichever way it points, (...)."""
+    """Degrees between a line and the horizontal, 0 to 90, (...)."""
     return np.degrees(np.arctan2(np.abs(vector[..., 1]), np.abs(vector[..., 0])))

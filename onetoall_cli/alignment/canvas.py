@@ -1,4 +1,4 @@
-"""The output canvas: its size from the reference's, and which part of the plane it shows."""
+"""The output canvas: its size, and the part of the plane that it shows."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -15,10 +15,10 @@ from onetoall_cli.pose import keypoints as kp
 Fit = Literal["crop", "pad", "motion"]
 FITS: tuple[Fit, ...] = ("crop", "pad", "motion")
 
-# Around the movement, as a share of its larger side: clothes, hair and fingers reach beyond the keypoints.
+# Margin around the movement, of its larger side, for clothes, hair and fingers beyond the keypoints.
 MOTION_MARGIN = 0.05
-# The top of the head is no keypoint. It lies about this many neck-to-nose lengths beyond the nose (in drawn proportion
-# figures: shoulder line to nose 1, nose to crown 0.8).
+# The crown of the head has no keypoint. It lies about this many neck-to-nose lengths beyond the nose (in drawings of
+# human proportions: shoulder line to nose 1, nose to crown 0.8).
 CROWN_BEYOND_NOSE = 0.8
 
 # A box is x0, y0, x1, y1 in pixels.
@@ -28,27 +28,27 @@ Box = tuple[float, float, float, float]
 def working_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """The size to generate at for a reference of width x height: (width, height).
 
-    The short side is limited to `short_side` (never enlarged), then both sides are floored to multiples of
-    16, as the released models' inference does.
+    The short side is at most `short_side` and never enlarged; then both sides are floored to multiples of 16, as in the
+    research code.
 
     Raises:
-        BadInput: `short_side` is below 16, so that nothing is left.
+        BadInput: `short_side` is below 16.
     """
     if short_side < SIZE_MULTIPLE:
         raise BadInput(f"A short side of {short_side} px is too small.", f"Give at least {SIZE_MULTIPLE}.")
     smaller = min(width, height)
     wanted = min(short_side, smaller)
-    # in whole numbers: 1080 * (384 / 1080) may come out below 384
+    # Integer arithmetic: the float 1080 * (384 / 1080) may be below 384.
     return floored(width * wanted // smaller), floored(height * wanted // smaller)
 
 
 def cover(frame: Box, width: int, height: int) -> Similarity:
-    """The map under which `frame` just covers a width x height canvas, centred; what sticks out is cut off."""
+    """The smallest centred map under which `frame` covers a width x height canvas."""
     return _centred(frame, width, height, max)
 
 
 def contain(frame: Box, width: int, height: int) -> Similarity:
-    """The map under which the whole of `frame` just fits on a width x height canvas, centred."""
+    """The largest centred map under which `frame` fits on a width x height canvas."""
     return _centred(frame, width, height, min)
 
 
@@ -56,12 +56,11 @@ def view(fit: Fit, frame: Box, movement: Box | None, content: Box | None, width:
     """The map from a plane onto the output canvas.
 
     Args:
-        fit: "crop": `frame` covers the canvas, its middle in the middle unless the movement is elsewhere; "pad": all
-            of it is shown; "motion": all of `content` is shown as large as it fits, in other words the smallest frame
-            of the canvas's aspect that holds it.
-        frame: The picture that the plane's coordinates belong to.
-        movement: Where the body goes, from `movement_box`; None where nobody is seen.
-        content: What "motion" shows; None shows `frame`.
+        fit: "crop": `frame` covers the canvas, centred unless the movement is elsewhere. "pad": all of `frame` is
+            shown. "motion": all of `content` is shown, as large as it fits.
+        frame: The picture that defines the plane.
+        movement: The box of `movement_box`; None where nobody is seen.
+        content: The box that "motion" shows; None shows `frame`.
         width: Canvas width in pixels.
         height: Canvas height in pixels.
     """
@@ -71,8 +70,8 @@ def view(fit: Fit, frame: Box, movement: Box | None, content: Box | None, width:
 
 
 def _slid(covering: Similarity, frame: Box, movement: Box, width: int, height: int) -> Similarity:
-    """`covering` moved just so far that the canvas shows the movement (its middle, where it is too large to be shown
-    whole), but nothing outside `frame`."""
+    """`covering` shifted until the canvas shows the movement, or its middle if it is too large, but nothing outside
+    `frame`."""
     shifts = [covering.dx, covering.dy]
     for axis, side in enumerate((width, height)):
         low, high = (covering.scale * movement[edge] + shifts[axis] for edge in (axis, axis + 2))
@@ -86,13 +85,13 @@ def _slid(covering: Similarity, frame: Box, movement: Box, width: int, height: i
 
 
 def movement_box(keypoints: NDArray) -> Box | None:
-    """The box of all that is seen over all frames, crown of the head included, with a margin.
+    """The box around all seen keypoints of all frames and the crown of the head, with a margin.
 
     Args:
-        keypoints: (frames, 133, 3) in pixels.
+        keypoints: Keypoints (frames, 133, 3) in pixels.
 
     Returns:
-        The box, not empty in either direction; None when nothing is seen.
+        The box, with positive sides; None if nothing is seen.
     """
     body = with_neck(keypoints)
     points = body[body[..., 2] >= SEEN_SCORE][:, :2]

@@ -1,7 +1,7 @@
-"""What the network is fed: the adjusted reference, its mask and pose, and the motion. A value, and a folder to look at.
+"""The network's aligned input: adjusted reference, its mask and pose, and the motion; as a value and as a folder.
 
-The folder holds `reference.png`, `mask.png` (white where nothing is known), `reference_pose.png`, `pose.json` (the
-motion, exactly), `pose.mp4` (the same, drawn, for eyes) and `meta.json` (what was chosen and why).
+The folder holds `reference.png`, `mask.png` (white where unknown), `reference_pose.png`, `pose.json` (the exact
+motion), `pose.mp4` (the motion drawn as a video) and `meta.json` (the choices and their reasons).
 """
 
 import json
@@ -30,17 +30,17 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """Aligned input for a whole job, at the size it is generated at.
+    """The aligned input of a generation, at the output's size.
 
     Attributes:
-        reference: uint8 (H, W, 3) RGB, black where nothing is known.
-        mask: bool (H, W), True where nothing is known.
-        reference_pose: uint8 (H, W, 3) RGB, the reference's pose, drawn without the face.
-        motion: One person's motion; its canvas is the output's, so that its `width, height` are W, H.
+        reference: The adjusted reference, uint8 (H, W, 3) RGB, black where unknown.
+        mask: The unknown pixels, bool (H, W), True where unknown.
+        reference_pose: The reference's pose drawn without the face, uint8 (H, W, 3) RGB.
+        motion: One person's motion on the output's canvas, so that its `width` and `height` are W and H.
         face: How the driver's face is drawn: "full", "light" or "off".
         head: How the driver's head is drawn: "full" or "light".
-        canvas_short_side: Short side of the canvas poses are drawn on before they are shrunk.
-        meta: What was chosen and why, plain JSON (see `align`).
+        canvas_short_side: Short side of the canvas that poses are drawn on before they are shrunk.
+        meta: The choices and their reasons, as plain JSON (see `align`).
     """
 
     reference: NDArray[np.uint8]
@@ -69,9 +69,9 @@ class Conditioning:
         return self.motion.height
 
     def pose_frames(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Draw the poses of frames `start` to `stop` (not included): uint8 (stop - start, H, W, 3) RGB.
+        """Draw the poses of frames `start` to `stop` (exclusive): uint8 (stop - start, H, W, 3) RGB.
 
-        Drawn anew at each call, so that a long job never holds more frames than it asks for.
+        They are drawn at each call, so that a long motion needs no memory for all frames.
         """
         return draw_motion(
             self.motion[start:stop], face=self.face, head=self.head, canvas_short_side=self.canvas_short_side
@@ -81,11 +81,11 @@ class Conditioning:
         """Write the folder, whole or not at all; one that onetoall wrote before is replaced.
 
         Args:
-            folder: Where to.
+            folder: The folder.
             progress: Called with (frames drawn, all frames) while the pose video is written.
 
         Raises:
-            BadInput: it cannot be written, or holds what onetoall did not write.
+            BadInput: The folder cannot be written, or holds files that onetoall did not write.
         """
         from onetoall_cli.media import write_picture
 
@@ -101,10 +101,10 @@ class Conditioning:
 
     @staticmethod
     def load(folder: Path | str) -> "Conditioning":
-        """Read what `save` wrote; the result is identical, bit for bit.
+        """Read a folder of `save`; the result is identical to the saved value.
 
         Raises:
-            BadInput: the folder is not such a one, or a file in it is missing or does not fit the others.
+            BadInput: The folder was not written by `save`, or a file in it is missing or does not fit the others.
         """
         from onetoall_cli.media import read_picture
 

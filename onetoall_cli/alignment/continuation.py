@@ -1,4 +1,4 @@
-"""A new motion put where an existing clip ends, so that the person goes on from where they stand."""
+"""Continuation of a clip: a new motion that begins where the clip's last pose is."""
 
 from dataclasses import replace
 
@@ -11,19 +11,19 @@ from onetoall_cli.pose import PoseSequence
 
 
 def continue_motion(tail: PoseSequence, motion: PoseSequence, *, frames: int, fps: float) -> PoseSequence:
-    """The last poses of a clip followed by `motion`, which is scaled and shifted as a whole to begin where they end.
+    """The last poses of a clip, followed by `motion`, scaled and shifted so that it begins at the last of them.
 
     Args:
-        tail: One person's last poses in the clip, in its pixels; where there are fewer than `frames`, the first holds.
+        tail: One person's last poses in the clip, in its pixels. If fewer than `frames`, the first is repeated.
         motion: One person's motion, in pixels of its own frame.
-        frames: How many poses of the clip to put in front.
-        fps: The clip's frame rate, which the whole gets.
+        frames: Number of poses of the clip in front.
+        fps: The clip's frame rate, which the result gets.
 
     Returns:
         `frames` poses of the clip and then the motion, on the clip's canvas.
 
     Raises:
-        BadInput: the tail's last pose and the motion's first seen share no point to be laid over each other.
+        BadInput: The clip's last pose and the motion's first share no point at which they can be matched.
     """
     motion = motion.resampled(fps)
     beginning = int(motion.present()[:, 0].argmax())  # the first frame that shows the person

@@ -1,6 +1,6 @@
-"""Pictures of an alignment, for people: does the reference lie on the body, is the mask right, does the motion fit?
+"""Previews of an alignment, to check the reference's place on the body, the mask and the fit of the motion.
 
-What the network sees is drawn by `pose.drawing`; here everything is drawn so that a fault catches the eye.
+The network's inputs are drawn by `pose.drawing`; these pictures are drawn to make mistakes visible.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,11 +25,11 @@ Rgb = tuple[int, int, int]
 
 PANEL_HEIGHT = 720
 GAP = 12
-# Around the canvas, as a share of its larger side, so that limbs that leave the output can be seen leaving.
+# Margin around the canvas, of its larger side, that shows limbs outside the output.
 SURROUNDINGS = 0.12
 
 BACKGROUND: Rgb = (24, 24, 28)
-BLANK: Rgb = (58, 58, 64)  # a driving frame of which only the pose is at hand
+BLANK: Rgb = (58, 58, 64)  # a driving frame without a picture
 HATCH_DARK: Rgb = (70, 40, 70)
 HATCH_LIGHT: Rgb = (150, 90, 150)
 HATCH_STEP = 14  # px between lines
@@ -47,7 +47,7 @@ HEADER_HEIGHT = 2 * LINE_HEIGHT + 4
 
 
 @dataclass(frozen=True)
-class _Key:
+class _Skeleton:
     """A skeleton to draw, with its colour and its name in the legend."""
 
     name: str
@@ -62,43 +62,43 @@ def preview_picture(
     conditioning: Conditioning,
     driver_frame: Image8 | None = None,
 ) -> Image8:
-    """One picture to judge an alignment by.
+    """A picture of an alignment.
 
-    From left to right: the reference with its skeleton; the anchor frame with its own; the adjusted reference, hatched
-    where nothing is known, with the reference's skeleton (white) and the motion's at the anchor over it; the same with
-    the first, middle and last pose. Scale, shift and reasons stand beneath.
+    From left to right: the reference with its skeleton; the anchor frame with its skeleton; the adjusted reference,
+    hatched where unknown, with the skeletons of the reference (white) and of the motion at the anchor; the same with
+    the first, middle and last pose. Scale, shift and reasons are below.
 
     Args:
-        reference: uint8 (h, w, 3), as given to `align`.
+        reference: The picture as given to `align`, uint8 (h, w, 3).
         reference_pose: As given to `align`.
         motion: As given to `align`.
-        conditioning: What `align` made of them.
+        conditioning: The result of `align`.
         driver_frame: The driving video's picture at frame `anchor_frame(conditioning)`, of any size; without it the
             pose is shown on grey.
 
     Returns:
-        uint8 (H, W, 3).
+        The picture, uint8 (H, W, 3).
     """
     anchor = anchor_frame(conditioning)
-    stage = _Stage(conditioning)
+    canvas = _CanvasView(conditioning)
     numbers = conditioning.meta
     height, width = reference.shape[:2]
     own = on_canvas(reference_pose.frame(0), width, height, "The reference pose").keypoints[0, 0]
     placed = Similarity(numbers["scale"], *numbers["shift"]).keypoints(own.astype(np.float64))
-    meeting = [
-        _Key("reference", REFERENCE_COLOUR, placed),
-        _Key(f"frame {anchor}", ANCHOR_COLOUR, conditioning.motion.keypoints[anchor, 0]),
+    at_anchor = [
+        _Skeleton("reference", REFERENCE_COLOUR, placed),
+        _Skeleton(f"frame {anchor}", ANCHOR_COLOUR, conditioning.motion.keypoints[anchor, 0]),
     ]
     course = [
-        _Key(f"frame {frame}", colour, conditioning.motion.keypoints[frame, 0])
+        _Skeleton(f"frame {frame}", colour, conditioning.motion.keypoints[frame, 0])
         for frame, colour in zip(_first_middle_last(conditioning.motion), COURSE_COLOURS, strict=True)
     ]
     row = _beside(
         [
             _panel("Reference", _with_skeleton(reference, reference_pose, 0)),
             _panel(f"Driver at {motion.clock()[anchor]:.2f} s", _with_skeleton(driver_frame, motion, anchor)),
-            _panel("Output at the anchor", stage.show(meeting), meeting),
-            _panel("Output: first, middle, last", stage.show(course), course),
+            _panel("Output at the anchor", canvas.show(at_anchor), at_anchor),
+            _panel("Output: first, middle, last", canvas.show(course), course),
         ]
     )
     return np.concatenate([row, _text_block(_numbers(conditioning), row.shape[1])])
@@ -107,29 +107,29 @@ def preview_picture(
 def preview_frames(
     conditioning: Conditioning, motion: PoseSequence, driver_frames: Iterable[Image8] | None = None
 ) -> Iterator[Image8]:
-    """Every frame of an alignment, for a preview video.
+    """The frames of a preview video.
 
     From left to right: the driving frame with its skeleton, the output canvas with reference and pose, and the pose
-    picture as the network gets it.
+    picture of the network.
 
     Args:
-        conditioning: What `align` made of the motion.
+        conditioning: The result of `align`.
         motion: As given to `align`.
-        driver_frames: The driving video's pictures, one for each frame of `motion`; where they are missing or end,
-            poses are shown on grey.
+        driver_frames: The driving video's pictures, one for each frame of `motion`; where they are missing, poses are
+            shown on grey.
 
     Yields:
-        uint8 (H, W, 3), all of one size with even sides.
+        Pictures, uint8 (H, W, 3), all of one size with even sides.
     """
-    stage = _Stage(conditioning)
+    canvas = _CanvasView(conditioning)
     pictures: Iterator[Image8 | None] = chain(driver_frames or (), repeat(None))
     for frame in range(len(motion)):
-        key = _Key(f"frame {frame}", ANCHOR_COLOUR, conditioning.motion.keypoints[frame, 0])
+        skeleton = _Skeleton(f"frame {frame}", ANCHOR_COLOUR, conditioning.motion.keypoints[frame, 0])
         (drawn,) = conditioning.pose_frames(frame, frame + 1)
         row = _beside(
             [
                 _panel(f"Driver at {motion.clock()[frame]:.2f} s", _with_skeleton(next(pictures), motion, frame)),
-                _panel("Output", stage.show([key]), [key]),
+                _panel("Output", canvas.show([skeleton]), [skeleton]),
                 _panel("Pose as the network sees it", _resized(drawn, drawn.shape[1] / drawn.shape[0])),
             ]
         )
@@ -137,18 +137,18 @@ def preview_frames(
 
 
 def anchor_frame(conditioning: Conditioning) -> int:
-    """The frame that previews show reference and motion together in: the anchor, or the first where there is none."""
+    """The frame in which previews show reference and motion together: the anchor, or the first without one."""
     return conditioning.meta["anchor"] or 0
 
 
-class _Stage:
-    """The output canvas with its surroundings, the adjusted reference on it, hatched where nothing is known."""
+class _CanvasView:
+    """The output canvas with a margin and the adjusted reference, hatched where unknown."""
 
     def __init__(self, conditioning: Conditioning) -> None:
         width, height = conditioning.width, conditioning.height
         margin = SURROUNDINGS * max(width, height)
         scale = PANEL_HEIGHT / (height + 2 * margin)
-        self._to_stage = Similarity(scale, scale * margin, scale * margin)
+        self._to_view = Similarity(scale, scale * margin, scale * margin)
         self._background = np.full((PANEL_HEIGHT, round(scale * (width + 2 * margin)), 3), BACKGROUND, np.uint8)
         picture = hatched(conditioning, round(scale * height))
         corner = round(scale * margin)
@@ -156,16 +156,16 @@ class _Stage:
         self._background[corner : far[1], corner : far[0]] = picture
         cv2.rectangle(self._background, (corner - 1, corner - 1), far, BORDER, 1)
 
-    def show(self, keys: Sequence[_Key]) -> Image8:
-        """The stage with the skeletons of `keys` over it, in this order."""
+    def show(self, skeletons: Sequence[_Skeleton]) -> Image8:
+        """The canvas with `skeletons` drawn over it in this order."""
         picture = self._background.copy()
-        for key in keys:
-            _draw_skeleton(picture, self._to_stage.keypoints(key.keypoints.astype(np.float64)), key.colour)
+        for each in skeletons:
+            _draw_skeleton(picture, self._to_view.keypoints(each.keypoints.astype(np.float64)), each.colour)
         return picture
 
 
 def hatched(conditioning: Conditioning, height: int) -> Image8:
-    """The adjusted reference, uint8 (height, width, 3) at a height of choice, hatched where nothing is known."""
+    """The adjusted reference scaled to a height, hatched where unknown: uint8 (height, width, 3)."""
     size = (round(conditioning.width * height / conditioning.height), height)
     picture = cv2.resize(conditioning.reference, size, interpolation=cv2.INTER_AREA)
     unknown = cv2.resize(conditioning.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
@@ -180,7 +180,7 @@ def _hatching(size: tuple[int, int]) -> Image8:
 
 
 def _draw_skeleton(picture: Image8, keypoints: NDArray, colour: Rgb) -> None:
-    """Body, hands and face in one colour with a dark edge; body limbs that are only guessed are hair-thin."""
+    """Draw body, hands and face in one colour with a dark edge; limbs with a low score are thin."""
     pose = to_openpose(keypoints)
     for width, shade in ((4, EDGE), (2, colour)):
         for a, b in LIMBS:
@@ -224,15 +224,15 @@ def _first_middle_last(motion: PoseSequence) -> list[int]:
     return [int(present[np.abs(present - frame).argmin()]) for frame in (0, (len(motion) - 1) // 2, len(motion) - 1)]
 
 
-def _panel(title: str, picture: Image8, keys: Sequence[_Key] = ()) -> Image8:
+def _panel(title: str, picture: Image8, skeletons: Sequence[_Skeleton] = ()) -> Image8:
     """A picture under its title and legend."""
     header = Image.new("RGB", (picture.shape[1], HEADER_HEIGHT), BACKGROUND)
     pen = ImageDraw.Draw(header)
     pen.text((2, 2), title, TEXT, FONT)
     left = 2.0
-    for key in keys:
-        pen.text((left, 2 + LINE_HEIGHT), key.name, key.colour, FONT)
-        left += pen.textlength(key.name + "   ", FONT)
+    for each in skeletons:
+        pen.text((left, 2 + LINE_HEIGHT), each.name, each.colour, FONT)
+        left += pen.textlength(each.name + "   ", FONT)
     return np.concatenate([np.asarray(header), picture])
 
 
@@ -243,7 +243,7 @@ def _beside(panels: Sequence[Image8]) -> Image8:
 
 
 def _numbers(conditioning: Conditioning) -> list[str]:
-    """What was chosen, in lines of text."""
+    """The choices as lines of text."""
     meta, motion = conditioning.meta, conditioning.motion
     lines = [
         meta["why"],

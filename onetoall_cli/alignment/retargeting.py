@@ -1,7 +1,7 @@
 """Retargeting: the driver's motion on a body of the reference's proportions, in pixels of the reference picture.
 
-Each limb keeps its direction in every frame and takes the length that makes it the reference's at the anchor frame.
-Lengths are only ever compared as pixels with pixels of the same picture, so shapes and sizes of pictures do not matter.
+Each limb keeps its direction in every frame. Its length is scaled by the factor that gives the reference's length at
+the anchor frame. Lengths in pixels are compared within one picture only, so the sizes of the pictures do not matter.
 """
 
 import math
@@ -42,7 +42,7 @@ LIMBS: tuple[tuple[Bone, Bone], ...] = (
     ((kp.LEFT_EYE, kp.LEFT_EAR), (kp.RIGHT_EYE, kp.RIGHT_EAR)),
 )
 LEFT_FOOT, RIGHT_FOOT = slice(kp.LEFT_BIG_TOE, kp.RIGHT_BIG_TOE), slice(kp.RIGHT_BIG_TOE, kp.FEET.stop)
-# What hangs on a joint and keeps its shape, as (joint, rows).
+# Parts that keep their shape, as (the joint they are attached to, rows).
 HANGING = (
     (kp.LEFT_WRIST, kp.LEFT_HAND),
     (kp.RIGHT_WRIST, kp.RIGHT_HAND),
@@ -52,31 +52,31 @@ HANGING = (
 ANKLES = (kp.LEFT_ANKLE, kp.RIGHT_ANKLE)
 FEET_ROWS = (*ANKLES, *range(kp.FEET.start, kp.FEET.stop))
 
-# Rows of the face's landmarks (iBUG 68) in the 133: the outer eye corners give the width, the bridge of the nose and
-# the chin the height (as in the research code).
+# Rows of face landmarks (iBUG 68) in the 133 keypoints. The outer eye corners give the face's width, the bridge of the
+# nose and the chin its height (as in the research code).
 NOSE_TIP = kp.FACE.start + 30
 EYE_CORNERS = (kp.FACE.start + 36, kp.FACE.start + 45)
 BRIDGE_TO_CHIN = (kp.FACE.start + 27, kp.FACE.start + 8)
 
-# A limb that would need more than this times the body's own factor, and is drawn shorter than 1 / this of its full
-# length at the anchor, points at the camera there. Left and right further apart than this do not both tell the truth.
-# (The factor of the anchor's symmetry.)
+# A limb is foreshortened at the anchor if it needs more than this times the body's factor and is shorter there than
+# 1 / this of its full length. If left and right factors differ by more than this, one of them is foreshortened. (It is
+# the limit of the anchor's symmetry.)
 FORESHORTENED = 1.5
-# No figure, drawn ones included, has a limb this many times out of its body's proportions: such a length is a mistake.
+# Even drawn characters have no limb this far out of proportion: such a length is a detection error.
 OUT_OF_PROPORTION = 4.0
-# A limb's full length is the longest it is seen, but for the few longest frames, where detectors err.
+# A limb's full length is this quantile over the frames: the longest lengths are often detection errors.
 FULL_LENGTH_QUANTILE = 0.95
 SHORTEST = 1e-6  # px
-BLOCK = 1024  # frames rebuilt at a time, which bounds the memory of a long motion
+BLOCK = 1024  # frames rebuilt at a time, to limit the memory of a long motion
 
 
 @dataclass(frozen=True)
 class Proportions:
-    """By how much each part of the driver's body grows to become the reference's.
+    """Factors from the driver's lengths to the reference's.
 
     Attributes:
-        body: One factor for the whole, by which also the way travelled grows.
-        limbs: Factor of the limb ending in each row of `with_neck`, (134,).
+        body: Factor of the whole body and of its path.
+        limbs: Factor of the limb that ends in each row of `with_neck`, (134,).
         face: Factors of the face's width and height.
     """
 
@@ -86,26 +86,25 @@ class Proportions:
 
 
 def retarget(motion: PoseSequence, reference_pose: PoseSequence, anchor: Anchor) -> PoseSequence:
-    """Carry a motion over to the reference's proportions and place.
+    """Give a motion the reference's proportions and place.
 
-    - Where reference and driver are the same, nothing changes.
-    - Each limb has the reference's length at the anchor, except one that is foreshortened there out of all
-      proportion; limbs the reference does not show take over from their mirror image, then from the limb before them.
-    - The lowest foot stays as far above the reference's ground line as the driver's is above the driver's, times the
-      body's factor, where feet are seen in both; otherwise the neck keeps its place.
-    - Hands and feet keep their shape, grow by the body's factor and hang on their joints; the face keeps its
-      expression, gets the reference's width and height, and stays on the nose.
+    - If reference and driver are the same, nothing changes.
+    - Each limb has the reference's length at the anchor, unless it is foreshortened there. A limb that the reference
+      does not show takes the factor of its mirror image, or else of the limb before it.
+    - If feet are seen in both, the lowest foot keeps its height above the ground, times the body's factor; otherwise
+      the neck keeps its place.
+    - Hands and feet keep their shape and are scaled by the body's factor. The face keeps its expression, gets the
+      reference's width and height, and stays at the nose.
 
-    The body's factor is that of `body_scale`; the way travelled grows by it too.
+    The body's factor is that of `body_scale`; it scales the body's path too.
 
     Args:
         motion: One person's motion, in pixels of the driver's frame.
-        reference_pose: One frame, one person, in pixels of the reference.
-        anchor: From `choose_anchor`; its pin is put on the reference's there, unless the ground says otherwise.
+        reference_pose: One frame of one person, in pixels of the reference.
+        anchor: From `choose_anchor`. Its pins coincide at the anchor frame, before the feet are moved to the ground.
 
     Returns:
-        The motion in pixels of the reference, whose canvas it takes; unseen points are (0, 0, 0). Points may lie
-        outside the canvas.
+        The motion on the reference's canvas; unseen points are (0, 0, 0). Points may lie outside the canvas.
     """
     reference, frames = with_neck(reference_pose.keypoints[0, 0]), with_neck(motion.keypoints[:, 0])
     body = body_map(reference_pose.keypoints[0, 0], motion.keypoints[anchor.frame, 0], anchor.pin)
@@ -120,12 +119,12 @@ def retarget(motion: PoseSequence, reference_pose: PoseSequence, anchor: Anchor)
 
 
 def body_map(reference: NDArray, driver: NDArray, pin: int) -> Similarity:
-    """From driver to reference pixels, as far as one scale and one shift can bring the bodies (133, 3) together."""
+    """The map from driver to reference pixels that matches the bodies (133, 3) by one scale and one shift."""
     return lay_over(reference, driver, pin, body_scale(reference, driver).ratio).inverse()
 
 
 def proportions(reference: NDArray, frames: NDArray, anchor: int, body: float) -> Proportions:
-    """Measure the reference (134, 3) against the driver's frames (frames, 134, 3) at frame `anchor`."""
+    """Measure the factors from the driver (frames, 134, 3) to the reference (134, 3) at frame `anchor`."""
     limbs = np.full(NECK + 1, body)
     for left, right in LIMBS:
         measured = [_limb_factor(reference, frames, anchor, bone, body) for bone in (left, right)]
@@ -136,7 +135,7 @@ def proportions(reference: NDArray, frames: NDArray, anchor: int, body: float) -
 
 
 def _limb_factor(reference: NDArray, frames: NDArray, anchor: int, bone: Bone, body: float) -> float | None:
-    """Reference length over the driver's; None where it cannot be measured or cannot be true."""
+    """The reference's length over the driver's; None where it cannot be measured or is implausible."""
     if not (seen(reference, *bone) and seen(frames[anchor], *bone)):
         return None
     target, length = float(distance(reference, *bone)), float(distance(frames[anchor], *bone))
@@ -154,10 +153,10 @@ def _credible(factor: float, body: float) -> float | None:
 
 
 def _agreed(measured: list[float | None], inherited: tuple[float, float], body: float) -> tuple[float, float]:
-    """The factors of a left and a right limb, from what was measured and what the limbs before them have.
+    """The factors of a left and a right limb, from measured factors and those of the limbs before them.
 
-    Each keeps its own; but where they are further apart than a body's sides can be, one of the two is foreshortened,
-    and both take the one nearer the body's factor. One that was not measured takes the other's.
+    Each limb keeps its own factor. If the two differ too much, one limb is foreshortened, and both take the factor
+    nearer to the body's. A limb without a measured factor takes the other's.
     """
     known = [factor for factor in measured if factor is not None]
     if not known:
@@ -170,7 +169,7 @@ def _agreed(measured: list[float | None], inherited: tuple[float, float], body: 
 
 
 def _face_factors(reference: NDArray, driver: NDArray, eyes: float, body: float) -> tuple[float, float]:
-    """Factors of the face's width and height; one that cannot be measured is as the other, or as the eyes'."""
+    """Factors of the face's width and height; one that cannot be measured is the other's, or else `eyes`."""
     measured = []
     for line in (EYE_CORNERS, BRIDGE_TO_CHIN):
         length = float(distance(driver, *line))
@@ -183,8 +182,8 @@ def _face_factors(reference: NDArray, driver: NDArray, eyes: float, body: float)
 class _Body:
     """The driver's body in all frames while it is rebuilt from the neck outwards.
 
-    A joint that a frame lacks passes on what it would hang on itself, so that a hand stays near the elbow when the
-    wrist is lost; a part with nothing to hang on is carried by the body's own map.
+    If a joint is missing in a frame, the parts after it are attached to the joint before it: without a wrist, a hand is
+    attached to the elbow. A part without any joint to attach to moves by the body's own map.
     """
 
     def __init__(self, frames: NDArray, body: Similarity) -> None:
@@ -197,28 +196,28 @@ class _Body:
         ):
             self._stand_in(row, twin)
         self.new = body.points(self.old)
-        # per frame and row: where to hang things on before and after, whether there is anything at all, and the
-        # factors of the limbs skipped to get there (their sum and number)
+        # For each frame and row: the place to attach parts to, before and after; whether there is one; and the sum and
+        # number of the factors of skipped limbs.
         self._hold_old, self._hold_new = self.old.copy(), self.new.copy()
         self._held = self._present.copy()
         self._skipped = np.zeros(self._held.shape)
         self._gap = np.zeros(self._held.shape)
 
     def _stand_in(self, row: int, twin: int) -> None:
-        """The nose is a landmark of the face too, and the wrists are points of the hands: either will do."""
+        """Where `row` is not seen take its twin: the nose is also a face landmark, a wrist also a point of its hand."""
         lost = ~self._present[:, row] & self._present[:, twin]
         self.old[lost, row] = self.old[lost, twin]
         self._present[lost, row] = True
 
     def hang(self, joint: int, rows: slice, factor: float) -> None:
-        """Put `rows` where they are from `joint` in the driver, times `factor`."""
+        """Place `rows` relative to `joint` as in the driver, scaled by `factor`."""
         offset = self.old[:, rows] - self._hold_old[:, [joint]]
         mean = (self._skipped[:, joint] + factor) / (self._gap[:, joint] + 1)
         hung = self._hold_new[:, [joint]] + mean[:, None, None] * offset
         self.new[:, rows] = np.where(self._held[:, joint, None, None], hung, self.new[:, rows])
 
     def grow(self, bone: Bone, factor: float) -> None:
-        """Hang the end of `bone` on its start, and let it carry what comes after."""
+        """Attach the end of `bone` to its start, and make it the place to attach the parts after it to."""
         joint, end = bone
         self.hang(joint, slice(end, end + 1), factor)
         here = self._present[:, end]
@@ -229,7 +228,7 @@ class _Body:
         self._gap[:, end] = np.where(here, 0.0, self._gap[:, joint] + 1)
 
     def stretch(self, joint: int, rows: slice, across: NDArray, width: float, height: float) -> None:
-        """Put `rows` around `joint`, `width` times as far along `across` (frames, 2) and `height` times up and down."""
+        """Place `rows` around `joint`, scaled by `width` along `across` (frames, 2) and by `height` across it."""
         offset = self.old[:, rows] - self._hold_old[:, [joint]]  # (frames, rows, 2)
         along = (offset * across[:, None]).sum(axis=-1, keepdims=True) * across[:, None]
         stretched = self._hold_new[:, [joint]] + width * along + height * (offset - along)
@@ -237,20 +236,19 @@ class _Body:
 
 
 def _rebuilt(frames: NDArray, factors: Proportions, body: Similarity) -> NDArray:
-    """The driver's points with the reference's proportions, before they stand on its ground: (frames, 134, 2)."""
+    """The driver's points with the reference's proportions, before they are moved to the ground: (frames, 134, 2)."""
     rebuilt = _Body(frames, body)
     for bone in dict.fromkeys(bone for sides in LIMBS for bone in sides):
         rebuilt.grow(bone, factors.limbs[bone[1]])
     for joint, rows in HANGING:
-        # by the body's factor: what a forearm shows of its length says little about a hand, and an open hand beside
-        # a closed one nothing
+        # By the body's factor: neither a forearm's visible length nor an open hand beside a closed one gives a hand's.
         rebuilt.hang(joint, rows, factors.body)
     rebuilt.stretch(kp.NOSE, kp.FACE, _across_the_face(frames), *factors.face)
     return rebuilt.new
 
 
 def _across_the_face(frames: NDArray) -> NDArray:
-    """The direction from eye to eye in each frame, (frames, 2), of length 1; level where the eyes are not seen."""
+    """The unit vector from eye to eye in each frame, (frames, 2); horizontal where the eyes are not seen."""
     across = np.tile([1.0, 0.0], (len(frames), 1))
     for a, b in ((kp.LEFT_EYE, kp.RIGHT_EYE), EYE_CORNERS):  # the better one last
         line, length = frames[:, b, :2] - frames[:, a, :2], distance(frames, a, b)
@@ -260,9 +258,9 @@ def _across_the_face(frames: NDArray) -> NDArray:
 
 
 def _to_the_ground(reference: NDArray, frames: NDArray, moved: NDArray, anchor: int, body: float) -> NDArray:
-    """How far down each frame must go for the feet to stand on the reference's ground, (frames,) px.
+    """The downward shift that puts each frame's feet on the reference's ground, pixels (frames,).
 
-    Frames without feet take it from those around them, so that nothing jumps when a foot is lost.
+    It is interpolated over frames without feet, so that the body does not jump.
     """
     rows = FEET_ROWS if seen(reference, *FEET_ROWS) and seen(frames[anchor], *FEET_ROWS) else ANKLES
     ground, driver, result = (
@@ -278,6 +276,6 @@ def _to_the_ground(reference: NDArray, frames: NDArray, moved: NDArray, anchor: 
 
 
 def _lowest(scores: NDArray, points: NDArray, rows: tuple[int, ...]) -> NDArray:
-    """The largest y of `rows` of `points` that have a good enough score, (frames,); -inf where none has."""
+    """The largest y of the `rows` that are seen, (frames,); -inf where none is."""
     usable = scores[:, rows, 2] >= SEEN_SCORE
     return np.where(usable, points[:, rows, 1], -np.inf).max(axis=1)

@@ -1,4 +1,4 @@
-"""A uniform scale and a shift of the plane: all that alignment ever does to a picture or to a whole pose.
+"""A uniform scale and a shift of the plane: the only map that alignment applies to pictures and whole poses.
 
 Coordinates are pixels with the origin at the picture's top left corner, so pixel i covers i to i + 1.
 """
@@ -35,6 +35,6 @@ class Similarity:
         return self.scale * xy + np.array([self.dx, self.dy])
 
     def keypoints(self, keypoints: NDArray) -> NDArray:
-        """Map keypoints (..., 3) of x, y, score; one with score 0 was not seen and stays (0, 0, 0)."""
+        """Map keypoints (..., 3) of x, y, score; unseen ones (score 0) stay (0, 0, 0)."""
         mapped = np.concatenate([self.points(keypoints[..., :2]), keypoints[..., 2:]], axis=-1)
         return np.where(keypoints[..., 2:] > 0, mapped, 0.0)

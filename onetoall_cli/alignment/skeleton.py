@@ -1,6 +1,6 @@
-"""Measures on one body's keypoints: its neck, what of it is seen, how long its parts are.
+"""Measurements on a body's keypoints: neck, visibility and distances.
 
-Everything here takes COCO-WholeBody keypoints in pixels, (..., 133, 3) of x, y, score.
+All functions take COCO-WholeBody keypoints in pixels, (..., 133, 3) of x, y, score.
 """
 
 import numpy as np
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
 
-# The middle of the shoulders: no detected keypoint, kept as row 133 of `with_neck`.
+# The row of the neck in `with_neck`: the middle of the shoulders, which is not a detected keypoint.
 NECK = kp.COUNT
 
-# A point with a lower score is a guess and measures nothing: what the drawing leaves out of hands and faces too.
+# The least score of a point that is measured; drawing leaves points of hands and faces below it out too.
 SEEN_SCORE = 0.3
-# A point this sure may set the scale of a whole picture (research code).
+# The least score of points that set the scale of a picture (research code).
 SURE_SCORE = 0.9
 
 # Left and right rows of the limbs whose lengths are compared, as (from, to).
@@ -30,8 +30,8 @@ EARS = (kp.LEFT_EAR, kp.RIGHT_EAR)
 def with_neck(keypoints: NDArray) -> NDArray[np.float64]:
     """Keypoints (..., 133, 3) with the neck appended, float64 (..., 134, 3).
 
-    The neck is the mean of the shoulders, its score too (as OpenPose-18 poses are made); it is unseen (score 0)
-    where either shoulder is.
+    The neck is the mean of the shoulders, its score too, as in OpenPose-18 poses. It is unseen (score 0) if either
+    shoulder is.
     """
     keypoints = np.asarray(keypoints, dtype=np.float64)
     shoulders = keypoints[..., SHOULDERS, :]
@@ -41,7 +41,7 @@ def with_neck(keypoints: NDArray) -> NDArray[np.float64]:
 
 
 def seen(keypoints: NDArray, *rows: int, score: float = SEEN_SCORE) -> NDArray[np.bool_]:
-    """Whether every one of `rows` has at least `score`, (...)."""
+    """Whether all `rows` have at least `score`, (...)."""
     return (keypoints[..., rows, 2] >= score).all(axis=-1)
 
 

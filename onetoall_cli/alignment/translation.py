@@ -1,7 +1,7 @@
-"""Pose-guided translation: the reference laid over the anchor frame by one scale and one shift, neck on neck.
+"""Pose-guided translation: the reference is laid over the anchor frame by one scale and one shift, neck on neck.
 
-Source: the paper, "pose-guided translation". Of the two measures of the scale `body_scale` is the research code's,
-`height_scale` is ours.
+Source: the paper, "pose-guided translation". The scale is measured by `body_scale` (the research code's) or
+`height_scale` (ours).
 """
 
 import math
@@ -28,21 +28,21 @@ from onetoall_cli.pose.drawing import draw_pose
 
 Image8 = NDArray[np.uint8]  # (H, W, 3) RGB
 
-# Where nothing is sure, points that are seen at all will do.
+# The least score when no point reaches `SURE_SCORE`: seen at all.
 BARELY_SEEN = 1e-6
-# A length below this share of a pixel is degenerate: the scale is then 1.
+# A length below this, in pixels, is degenerate: the scale is then 1.
 SHORTEST = 1e-6
-# Pictures are drawn or enlarged to at most this side before they are moved; beyond it nothing is gained.
+# The largest side, in pixels, to which pictures are drawn or enlarged before they are moved.
 LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
 class BodyScale:
-    """How large one body is beside another.
+    """The size of the driver's body relative to the reference's.
 
     Attributes:
-        ratio: Driver over reference: by how much the reference grows to match the driver's body.
-        measure: What was measured, for people.
+        ratio: Driver over reference: the factor by which the reference is scaled to match the driver.
+        measure: What was measured, for messages.
     """
 
     ratio: float
@@ -52,9 +52,9 @@ class BodyScale:
 def body_scale(reference: NDArray, driver: NDArray) -> BodyScale:
     """Compare two bodies, keypoints (133, 3) each in its own pixels.
 
-    The ratio is the mean of shoulder width (in x) and torso height (in y) where shoulders and hips are surely seen
-    (score >= 0.9) in both; else of the distance between the shoulders; else between the ears. When none of these is
-    sure, the same ladder again for points that are seen at all; 1 where nothing can be measured.
+    The ratio is the mean of those of shoulder width (in x) and torso height (in y), if shoulders and hips have scores
+    of at least 0.9 in both; else that of the distance between the shoulders; else between the ears. If none has such
+    scores, the same order is used for points that are seen at all. It is 1 if nothing can be measured.
     """
     reference, driver = with_neck(reference), with_neck(driver)
     for score in (SURE_SCORE, BARELY_SEEN):
@@ -72,13 +72,13 @@ def body_scale(reference: NDArray, driver: NDArray) -> BodyScale:
 def height_scale(reference: NDArray, driver: NDArray) -> BodyScale:
     """Compare two bodies of which one may be turned aside, keypoints (133, 3) each in its own pixels.
 
-    Turning about the body's own axis shortens every width and leaves heights alone. So the ratio is that of the torso's
-    height, where shoulders and hips are surely seen in both, and that of the ears above the shoulders, where both are
-    seen; their geometric mean where there are both, and `body_scale`, which goes by widths too, where there is neither.
+    Turning about the body's own axis shortens widths but not heights. So the ratio is that of the torso's height, if
+    shoulders and hips have high scores in both, and that of the ears' height above the shoulders, if both are seen; the
+    geometric mean if both can be measured, and `body_scale` if neither can.
 
-    Each frame of three real dances (tests/data/poses_real.npz) laid over the halves of its own dance, where the answer
-    is 1: mean errors of 2, 7 and 2 %, where `body_scale` has 7, 8 and 6 %; if the hips are hidden 4, 11 and 4 %, where
-    it has 20, 12 and 19 %.
+    For each frame of three real dances (tests/data/poses_real.npz), compared with the halves of its own dance, the
+    ratio should be 1. The mean errors are 2, 7 and 2 %, those of `body_scale` 7, 8 and 6 %; with hidden hips 4, 11 and
+    4 %, and 20, 12 and 19 %.
     """
     ratios = {}
     for name, upper, lower, score in (("torso", SHOULDERS, HIPS, SURE_SCORE), ("head", EARS, SHOULDERS, SEEN_SCORE)):
@@ -90,7 +90,7 @@ def height_scale(reference: NDArray, driver: NDArray) -> BodyScale:
 
 
 def lay_over(reference: NDArray, driver: NDArray, pin: int, ratio: float) -> Similarity:
-    """The map from reference pixels to driver pixels that scales by `ratio` and puts `pin` on `pin`.
+    """The map from reference pixels to driver pixels that scales by `ratio` and matches the two at `pin`.
 
     Args:
         reference: Keypoints (133, 3) of the reference.
@@ -102,13 +102,13 @@ def lay_over(reference: NDArray, driver: NDArray, pin: int, ratio: float) -> Sim
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedReference:
     """A reference on the output canvas.
 
     Attributes:
-        picture: uint8 (H, W, 3) RGB, black where nothing is known.
-        mask: bool (H, W), True exactly where nothing is known: where a pixel's centre lies outside the picture.
-        pose: uint8 (H, W, 3) RGB, the reference's pose drawn without the face, black outside the picture.
+        picture: The picture, uint8 (H, W, 3) RGB, black where unknown.
+        mask: The unknown pixels, bool (H, W): True where a pixel's centre lies outside the picture.
+        pose: The reference's pose drawn without the face, uint8 (H, W, 3) RGB, black outside the picture.
     """
 
     picture: Image8
@@ -123,19 +123,19 @@ def place(
     width: int,
     height: int,
     canvas_short_side: int = 2160,
-) -> Placed:
+) -> PlacedReference:
     """Put a reference picture and its pose on a canvas.
 
     Args:
-        picture: uint8 (h, w, 3) RGB.
-        keypoints: (133, 3) in pixels of `picture`.
-        where: From picture pixels to canvas pixels.
+        picture: The picture, uint8 (h, w, 3) RGB.
+        keypoints: Keypoints (133, 3) in pixels of `picture`.
+        where: The map from picture pixels to canvas pixels.
         width: Canvas width in pixels.
         height: Canvas height in pixels.
-        canvas_short_side: For drawing the pose, as in `draw_pose`.
+        canvas_short_side: As in `draw_pose`.
     """
     h, w = picture.shape[:2]
-    # Shrinking by bilinear sampling alone would skip pixels; so first to the final size by area, then the rest.
+    # Bilinear sampling skips pixels when it shrinks, so the picture is first shrunk to the final size by area.
     scale = min(where.scale, LARGEST_SIDE / max(h, w))
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
     shrunk: Image8 = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture  # type: ignore
@@ -143,11 +143,11 @@ def place(
     mask = ~known((w, h), where, width, height)
     moved = (_moved(each, (w, h), where, width, height) for each in (shrunk, drawn))
     shown, pose = (np.where(mask[..., None], np.uint8(0), each) for each in moved)
-    return Placed(shown, mask, pose)
+    return PlacedReference(shown, mask, pose)
 
 
 def known(size: tuple[int, int], where: Similarity, width: int, height: int) -> NDArray[np.bool_]:
-    """Which canvas pixels have their centre inside a picture of `size` (width, height) put `where`, (height, width)."""
+    """Whether canvas pixels have their centre inside a picture of `size` (width, height) placed by `where`, (H, W)."""
     back = where.inverse()
     x = back.scale * (np.arange(width) + 0.5) + back.dx
     y = back.scale * (np.arange(height) + 0.5) + back.dy
@@ -155,9 +155,9 @@ def known(size: tuple[int, int], where: Similarity, width: int, height: int) -> 
 
 
 def _moved(image: Image8, size: tuple[int, int], where: Similarity, width: int, height: int) -> Image8:
-    """`image`, a picture of `size` (width, height) at any resolution, on the canvas; its edges run on outside."""
+    """A picture of `size` (width, height), at any resolution, on the canvas; outside, its edges are replicated."""
     across, down = where.scale * size[0] / image.shape[1], where.scale * size[1] / image.shape[0]
-    # cv2 counts from pixel centres, our maps from corners: half a pixel on either side
+    # OpenCV puts the origin at a pixel's centre, our maps at its corner.
     matrix = np.array(
         [[across, 0.0, where.dx + (across - 1) / 2], [0.0, down, where.dy + (down - 1) / 2]], dtype=np.float64
     )

@@ -52,8 +52,8 @@ def align_inputs(
     """Read a reference and a motion, detect the poses in them and align them.
 
     Raises:
-        BadInput: one of them cannot be read, has nobody in it, or they do not meet.
-        ModelMissing: a detector is needed and not installed.
+        BadInput: One of them cannot be read, has nobody in it, or they do not meet.
+        ModelMissing: A detector is needed and not installed.
     """
     with LazyDetector(settings.motion.detector, device, listener) as detector:
         image, pose = read_reference(reference, settings.alignment.ref_pose, detector)
@@ -123,7 +123,7 @@ def align(
         The aligned input: `save` writes it as a folder, `Animator.animate` takes it as it is.
 
     Raises:
-        BadInput, ModelMissing: as `Animator.animate`.
+        BadInput, ModelMissing: As `Animator.animate`.
     """
     return align_inputs(reference, driving, settings.changed(**changes), defaults_of(model), listener).conditioning
 
@@ -132,7 +132,7 @@ def defaults_of(model: str | Path | None) -> GenerationDefaults:
     """The generation defaults of `model`; with None, of the one `load` would take, or the released ones without any.
 
     Raises:
-        ModelMissing: the named model is not installed.
+        ModelMissing: The named model is not installed.
     """
     try:
         return ensure_model(None if model is None else str(model)).defaults

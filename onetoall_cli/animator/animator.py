@@ -52,8 +52,8 @@ def load(
         **changes: Single settings of `ModelSettings`, by name: `device="cpu"`, `lora=["style.safetensors:0.8"]`.
 
     Raises:
-        ModelMissing: it is not installed, or not whole; the message has the command that brings it.
-        BadInput: a setting, a device or a LoRA that cannot be used.
+        ModelMissing: It is not installed, or not whole; the message has the command that brings it.
+        BadInput: A setting, a device or a LoRA that cannot be used.
     """
     known = {each.name for each in fields(ModelSettings)}
     for name in changes.keys() - known:
@@ -120,9 +120,9 @@ class Animator:
             **changes: Single settings of `Settings`, by name: `seed=7`, `duration=3.0`, `short_side=480`.
 
         Raises:
-            BadInput: an input cannot be read, has nobody in it, or a setting cannot be.
-            ModelMissing: a detector or a prompt's embedding is not here.
-            OutOfResources: the run would not fit the memory.
+            BadInput: An input cannot be read, has nobody in it, or a setting cannot be.
+            ModelMissing: A detector or a prompt's embedding is not here.
+            OutOfResources: The run would not fit the memory.
         """
         settings = settings.changed(**changes)
         resolved = self.engine.ready(settings)
@@ -159,7 +159,7 @@ class Animator:
             settings, **changes: As for `animate`.
 
         Raises:
-            BadInput, ModelMissing, OutOfResources: as `animate`.
+            BadInput, ModelMissing, OutOfResources: As `animate`.
         """
         settings = settings.changed(**changes)
         resolved = self.engine.ready(settings)
@@ -195,7 +195,7 @@ class Animator:
             settings, **changes: As for `animate`; size and alignment follow the clip.
 
         Raises:
-            BadInput, ModelMissing, OutOfResources: as `animate`.
+            BadInput, ModelMissing, OutOfResources: As `animate`.
         """
         settings = settings.changed(**changes)
         resolved = self.engine.ready(settings)
@@ -227,7 +227,7 @@ class Animator:
         """How a run with these settings samples, nothing left open.
 
         Raises:
-            BadInput: a setting that cannot be.
+            BadInput: A setting that cannot be.
         """
         return self.engine.resolved(settings)
 
@@ -239,7 +239,7 @@ class Animator:
         """What `animate` would do; nothing is detected, so `fit="motion"` may still change the size.
 
         Raises:
-            BadInput, OutOfResources: as `animate`.
+            BadInput, OutOfResources: As `animate`.
         """
         resolved = self.engine.resolved(settings)
         if driving is None:
@@ -251,7 +251,7 @@ class Animator:
         """What `transfer` would do.
 
         Raises:
-            BadInput, OutOfResources: as `transfer`.
+            BadInput, OutOfResources: As `transfer`.
         """
         resolved = self.engine.resolved(settings)
         return self.engine.plan(resolved, *self._size(reference, settings), 1)
@@ -265,7 +265,7 @@ class Animator:
         """What `extend` would do.
 
         Raises:
-            BadInput, OutOfResources: as `extend`.
+            BadInput, OutOfResources: As `extend`.
         """
         resolved = self.engine.resolved(settings)
         existing = open_clip(clip)
@@ -292,7 +292,7 @@ def as_aligned(source: object) -> Conditioning:
     """An aligned input, from its folder if it is not one already.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: It is neither.
     """
     if isinstance(source, Conditioning):
         return source
@@ -315,7 +315,7 @@ def open_clip(clip: Path | str | Video) -> Video:
     """The clip to extend.
 
     Raises:
-        BadInput: it cannot be read, or its sides are no multiples of 16.
+        BadInput: It cannot be read, or its sides are no multiples of 16.
     """
     video = clip if isinstance(clip, Video) else open_video(clip)
     if video.width % SIZE_MULTIPLE or video.height % SIZE_MULTIPLE:

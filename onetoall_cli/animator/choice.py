@@ -41,7 +41,7 @@ def choose_model(catalogue: Catalogue, memory: Memory | None = None) -> Choice:
         memory: What there is; None looks.
 
     Raises:
-        ModelMissing: no model is installed.
+        ModelMissing: No model is installed.
     """
     candidates = _installed_networks(catalogue)
     if not candidates:

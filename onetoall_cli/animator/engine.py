@@ -39,8 +39,8 @@ class Engine:
         listener: Told of choices and progress.
 
     Raises:
-        ModelMissing: its files hold no One-to-All network.
-        BadInput: the device or a LoRA is not here.
+        ModelMissing: Its files hold no One-to-All network.
+        BadInput: The device or a LoRA is not here.
     """
 
     def __init__(self, location: ModelLocation, settings: ModelSettings, listener: Listener) -> None:
@@ -60,7 +60,7 @@ class Engine:
         """How a run with these settings samples, nothing left open.
 
         Raises:
-            BadInput: a setting that cannot be.
+            BadInput: A setting that cannot be.
         """
         return resolve(settings.generation, self.settings, self.location.defaults)
 
@@ -83,7 +83,7 @@ class Engine:
         """What a run of these sizes (pixels, frames) would do on this machine as it is now; see `make_plan`.
 
         Raises:
-            OutOfResources, BadInput: as `make_plan`.
+            OutOfResources, BadInput: As `make_plan`.
         """
         return make_plan(
             self.location,

@@ -24,8 +24,8 @@ def ensure_model(
         progress: Called with (bytes fetched, bytes in all).
 
     Raises:
-        ModelMissing, BadInput: as `locate_model`.
-        OutOfResources: no room to fetch it.
+        ModelMissing, BadInput: As `locate_model`.
+        OutOfResources: No room to fetch it.
     """
     catalogue = load_catalogue()
     try:

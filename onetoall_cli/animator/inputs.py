@@ -97,7 +97,7 @@ def as_picture(picture: Picture) -> NDArray[np.uint8]:
     """Any picture as uint8 (H, W, 3) RGB.
 
     Raises:
-        BadInput: the file cannot be read, or the array is not of that form.
+        BadInput: The file cannot be read, or the array is not of that form.
     """
     if isinstance(picture, (str, Path)):
         return read_picture(picture)
@@ -113,7 +113,7 @@ def read_reference(
     """The reference picture, uint8 (H, W, 3), and the pose of its most prominent person in its pixels.
 
     Raises:
-        BadInput: it cannot be read, or nobody is found in it and no pose was given.
+        BadInput: It cannot be read, or nobody is found in it and no pose was given.
     """
     image = as_picture(picture)
     if ref_pose is not None:
@@ -140,7 +140,7 @@ def read_driving(source: Motion, settings: MotionSettings, listener: Listener, d
         detector: Finds the poses of pictures.
 
     Raises:
-        BadInput: it cannot be read, or nobody is in it.
+        BadInput: It cannot be read, or nobody is in it.
     """
     people, audio = read_people(source, settings, detector)
     motion = select_person(people, settings.person)
@@ -223,8 +223,8 @@ def detect_poses(
         Everyone, the longest seen first; a person is the same index in every frame.
 
     Raises:
-        BadInput: it cannot be read, or nobody is in it.
-        ModelMissing: the detector is not installed.
+        BadInput: It cannot be read, or nobody is in it.
+        ModelMissing: The detector is not installed.
     """
     with LazyDetector(settings.detector, device, listener) as detector:
         people, _ = read_people(source, settings, detector)

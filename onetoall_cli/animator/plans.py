@@ -88,8 +88,8 @@ def make_plan(
         has_context: Whether the first frames exist already (see `plan_segments`).
 
     Raises:
-        OutOfResources: no plan fits the memory.
-        BadInput: the settings contradict each other, the device or the model.
+        OutOfResources: No plan fits the memory.
+        BadInput: The settings contradict each other, the device or the model.
     """
     longest = resolved.sampling.max_segment_frames
     segments = tuple(segment.length for segment in plan_segments(frames, longest, has_context=has_context))
@@ -147,7 +147,7 @@ def output_size(wanted: SizeSettings, width: int, height: int, default_short_sid
     One side alone keeps the reference's aspect. Every side is floored to a multiple of 16.
 
     Raises:
-        BadInput: both a side and the short side are given.
+        BadInput: Both a side and the short side are given.
     """
     if wanted.width is None and wanted.height is None:
         return working_size(width, height, wanted.short_side or default_short_side)

@@ -56,7 +56,7 @@ def resolve(settings: GenerationSettings, model: ModelSettings, defaults: Genera
     """Fill in what `settings` leaves open.
 
     Raises:
-        BadInput: a preset without its LoRA, or an interval or a strength that cannot be.
+        BadInput: A preset without its LoRA, or an interval or a strength that cannot be.
     """
     if settings.preset == "lightning":
         if not model.lora:
@@ -109,7 +109,7 @@ def parse_interval(text: str) -> tuple[float, float]:
     """A guidance interval as fractions of the steps.
 
     Raises:
-        BadInput: it is not two rising fractions.
+        BadInput: It is not two rising fractions.
     """
     match = _INTERVAL.match(text)
     start, stop = map(float, match.groups()) if match else (1.0, 0.0)
@@ -124,8 +124,8 @@ def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
     """The LoRA files, fetched where they are on the hub, and read once, so that a bad one shows before any work.
 
     Raises:
-        BadInput: there is no such file, or it is no LoRA.
-        ModelMissing: the hub does not give it.
+        BadInput: There is no such file, or it is no LoRA.
+        ModelMissing: The hub does not give it.
     """
     loras = []
     for text in wanted.lora:

@@ -127,8 +127,8 @@ class Result:
             How many frames were written.
 
         Raises:
-            BadInput: an ending that cannot be written, or a place that cannot be.
-            OutOfResources: memory or disk do not suffice.
+            BadInput: An ending that cannot be written, or a place that cannot be.
+            OutOfResources: Memory or disk do not suffice.
         """
         path = Path(path)
         if self.plan.frames == 1 and ending_of(path, PICTURE_STREAMED_AS) in PICTURE_ENDINGS:

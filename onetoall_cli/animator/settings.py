@@ -123,7 +123,7 @@ class GenerationSettings:
         guidance_interval: Guide only from A to B of the steps, as "0.1-0.8".
         guidance_every: Compute guidance at every Nth step, reuse it between.
         cache: "none", "first-block" or "taylor".
-        cache_strength: first-block: change ignored; taylor: one step in so many is computed.
+        cache_strength: First-block: change ignored; taylor: one step in so many is computed.
     """
 
     seed: int = 42
@@ -169,7 +169,7 @@ class Settings:
         """The same with some settings changed, by their names in whichever group they stand: `seed=7, start=4.0`.
 
         Raises:
-            BadInput: there is no such setting.
+            BadInput: There is no such setting.
         """
         groups = {group.name: getattr(self, group.name) for group in fields(self)}
         home = {each.name: group for group, value in groups.items() for each in fields(value)}

@@ -1,1 +1,1 @@
-"""Measuring: time, memory and quality of this network against a straightforward implementation of the same one."""
+"""Benchmarks: time, memory and quality of the network, compared with a plain implementation of the same network."""

@@ -1,4 +1,4 @@
-"""A long video of random input, segment by segment, to see that memory does not grow with its length."""
+"""A long video of random input in segments, to show that memory does not grow with its length."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,11 @@ from onetoall_cli.pose import PoseSequence
 from onetoall_cli.sampling import OneToAllPipeline, SamplingSettings, animate
 from onetoall_cli.sampling.solvers import make_scheduler
 
-SEGMENT_FRAMES = 13  # as short as makes sense, so that twenty segments stay cheap
+SEGMENT_FRAMES = 13  # short, so that twenty segments stay cheap
 
 
 def long_video(network: OneToAllTransformer3DModel, width: int, height: int, frames: int) -> Callable[[], Any]:
-    """Animate `frames` frames segment by segment, two steps each, with a small random VAE; frames are thrown away."""
+    """A function that animates `frames` frames in segments of two steps, with a small random VAE, and drops them."""
     torch.manual_seed(0)
     vae = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 2, 2, 2], num_res_blocks=1)
     pipeline = OneToAllPipeline(

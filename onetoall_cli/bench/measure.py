@@ -1,8 +1,6 @@
-"""Time and peak memory of one piece of work, each in a process of its own, so that no measurement inherits another's.
+"""Time and peak memory of a job, measured in a process of its own, so that earlier jobs do not affect it.
 
-    python -m onetoall_cli.bench.measure '{"work": "step", ...}'
-
-is what `measure` starts; it prints one JSON line.
+`measure` starts `python -m onetoall_cli.bench.measure '{"work": "step", ...}'`, which prints one JSON line.
 """
 
 import json
@@ -25,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BenchJob:
-    """One measurement.
+    """A job to measure.
 
     Attributes:
         work: One of `steps.WORKS` or `steps.VAE_WORKS`.
-        shape: Of random weights, one of `networks.SHAPES`; None with `model`.
+        shape: One of `networks.SHAPES` for random weights; None with `model`.
         model: Name or folder of an installed model.
-        width, height: Of the video in pixels, multiples of 16.
-        frames: 4k + 1.
+        width, height: Size of the video in pixels, multiples of 16.
+        frames: Frames of the video, 4k + 1.
         context_frames: Latent frames that are clean context, 0 or 2.
         device, dtype: As `--device` and `--dtype`.
-        repeats: How often the work is timed; above 1 it also runs once before, untimed.
+        repeats: Number of timed runs; above 1 an untimed run comes first.
     """
 
     work: str
@@ -52,15 +50,15 @@ class BenchJob:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        seconds: The median over the repeats.
-        cpu_seconds: What the process's threads computed meanwhile, a run: what to compare by on a busy machine.
+        seconds: Time of a run, the median over the repeats.
+        cpu_seconds: CPU time of all threads in a run, the median; better to compare on a busy machine.
         weights: Bytes of the network's weights.
-        peak: Most bytes in use at once during the work, weights and inputs included: of the process where the device
-            is a CPU, of the device's allocator on CUDA, None elsewhere.
-        working: What the work itself added to the bytes in use before it; None where `peak` is.
+        peak: Peak bytes during the work, weights and inputs included: of the process on a CPU, of the allocator on
+            CUDA, None elsewhere.
+        working: Peak bytes above those in use before the work; None where `peak` is None.
     """
 
     seconds: float
@@ -71,16 +69,16 @@ class Measurement:
 
     @property
     def needed(self) -> int | None:
-        """Bytes of weights and work: the peak without the libraries, which on a CPU it includes."""
+        """Bytes of weights and work: the peak without the libraries, which are part of it on a CPU."""
         return None if self.working is None else self.weights + self.working
 
 
 def measure(job: BenchJob) -> Measurement:
-    """Run a job in a fresh process.
+    """Run a job in a new process.
 
     Raises:
-        OutOfResources: it ran out of memory.
-        RuntimeError: it failed otherwise; the message is its own.
+        OutOfResources: The job ran out of memory.
+        RuntimeError: The job failed otherwise; the message is the job's.
     """
     command = [sys.executable, "-m", "onetoall_cli.bench.measure", json.dumps(asdict(job))]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -94,7 +92,7 @@ def measure(job: BenchJob) -> Measurement:
 
 
 def run(job: BenchJob) -> Measurement:
-    """Do a job in this process."""
+    """Run a job in this process."""
     import torch
 
     from onetoall_cli.bench.networks import random_inputs
@@ -139,7 +137,7 @@ def _network(job: BenchJob, device: "torch.device", dtype: "torch.dtype") -> "On
 
 
 def _vae(job: BenchJob, device: "torch.device", dtype: "torch.dtype") -> "AutoencoderKLWan":
-    """The model's, or one of Wan2.1's shape with random weights."""
+    """The model's VAE, or one of Wan2.1's shape with random weights."""
     from diffusers import AutoencoderKLWan
 
     from onetoall_cli.hub import locate_model

@@ -1,7 +1,7 @@
-"""The memory model against the truth: estimated and measured peak memory of single phases, on this machine's CPU.
+"""Check of the memory model: estimated and measured peak memory of single phases on the CPU.
 
-`python -m onetoall_cli.bench.memory` prints README's table (Linux). Every measurement is a process of its own: its
-greatest resident memory minus what it had with everything imported and nothing made.
+`python -m onetoall_cli.bench.memory` prints the table (Linux). Each measurement is a process of its own: its peak
+resident memory minus the memory after the imports.
 """
 
 import json
@@ -34,12 +34,12 @@ class MemoryCase:
     """One phase of one configuration.
 
     Attributes:
-        phase: Of `Estimate.phases`.
-        height, width, frames: Pixels and frames of the segment.
+        phase: One of `Estimate.phases`.
+        height, width, frames: Size of the segment in pixels and frames.
         dtype: "bfloat16" or "float32".
         quantisation: "none", "int8" or "nf4".
         tiling: Whether the VAE works in tiles.
-        heads, layers, pose_layers: Of the network; a head has 128 channels.
+        heads, layers, pose_layers: Sizes of the network; a head has 128 channels.
         vae: Arguments of `AutoencoderKLWan`.
     """
 
@@ -96,7 +96,7 @@ CASES = (
 
 
 def estimated(case: MemoryCase) -> int:
-    """Bytes of the case's phase by the memory model, without the weights of the parts that the phase does not use."""
+    """Estimated bytes of the case's phase, without weights that the phase does not use."""
     plan = {"dtype": getattr(torch, case.dtype), "quantisation": case.quantisation, "tiling": case.tiling}
     whole = estimate(case.workload, device="cpu", offload="none", **plan)
     network, vae = _weights(case)
@@ -115,7 +115,7 @@ def _weights(case: MemoryCase) -> tuple[int, int]:
 
 
 def measured(case: MemoryCase) -> int:
-    """Bytes the case's phase takes at most: resident memory, weights included."""
+    """Measured peak of the case's phase in bytes: resident memory, weights included."""
     command = [sys.executable, "-m", "onetoall_cli.bench.memory", str(CASES.index(case))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -147,12 +147,12 @@ def _network(case: MemoryCase, dtype: torch.dtype) -> OneToAllTransformer3DModel
     _filled(network, lambda name: torch.float32 if is_kept_wide(name) else dtype)
     if case.quantisation != "none":
         _quantise(network, case.quantisation, dtype)
-        start_peak(CPU)  # quantising took more than the phase: measure from here on
+        start_peak(CPU)  # again: the peak of quantising is higher than the phase's
     return network.eval()
 
 
 def _quantise(network: OneToAllTransformer3DModel, precision: str, dtype: torch.dtype) -> None:
-    """In place, as `hub.quantise` does when it loads."""
+    """Quantise in place, as `weights.quantise` does while loading."""
     names = quantisable_linears(network)
     plain = {name: network.get_submodule(name) for name in names}
     replace_linears(network, names, precision, dtype)

@@ -1,4 +1,4 @@
-"""What is measured: a network (an installed one, or random weights of a known shape) and random inputs of a size."""
+"""Networks with random weights of known shapes, and random inputs of any size."""
 
 import math
 from dataclasses import dataclass
@@ -30,18 +30,21 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_reference_layers": 4,
     },
 }
-TEXT_ROWS = 512  # released
-PROMPT_TOKENS = {False: 1, True: 40}  # rows that are not padding, by Pass.negative: an empty prompt, the released one
+TEXT_ROWS = 512  # rows of a prompt's embedding in the released models
+PROMPT_TOKENS = {
+    False: 1,
+    True: 40,
+}  # rows without padding by Pass.negative: an empty prompt, the released negative one
 GUIDANCE = (2.5, 1.5)  # released for the 1.3B: three passes a step
-POOL = 1 << 24  # distinct random numbers that the weights repeat
+POOL = 1 << 24  # random numbers, which the weights repeat
 
 
 def random_network(
     shape: str | dict[str, Any], dtype: torch.dtype, device: torch.device | str = "cpu"
 ) -> OneToAllTransformer3DModel:
-    """A network of one of `SHAPES` (or a configuration), its weights random, the zero-initialised ones included.
+    """A network of one of `SHAPES` (or a configuration) with random weights, also where training starts from zero.
 
-    What must be float32 is, as in a loaded model. Nothing is allocated twice.
+    Dtypes are those of a loaded model. No weight is allocated twice.
     """
     with torch.device("meta"):
         network = OneToAllTransformer3DModel(**(SHAPES[shape] if isinstance(shape, str) else shape))
@@ -63,16 +66,16 @@ def random_network(
 
 @dataclass(frozen=True)
 class SegmentInputs:
-    """One segment's raw inputs, on the device: what the plain path takes in every pass.
+    """One segment's inputs on the device, not encoded yet.
 
     Attributes:
-        latents: (1, 16, n, h, w).
-        references: By Pass.reference, (1, 32, 1, h, w).
-        texts: By Pass.negative, (1, 512, text_dim), zero after the prompt.
-        pose_video: (1, 3, T, H, W).
-        reference_pose: (1, 3, 1, H, W).
+        latents: Noisy latents, (1, 16, n, h, w).
+        references: Reference latents by Pass.reference, (1, 32, 1, h, w).
+        texts: Text embeddings by Pass.negative, (1, 512, text_dim), zero after the prompt.
+        pose_video: Driving poses, (1, 3, T, H, W).
+        reference_pose: The reference's pose, (1, 3, 1, H, W).
         context_frames: Latent frames at the start that are clean (token replace).
-        weights: The passes of a step.
+        weights: The passes of a step with their weights.
     """
 
     latents: torch.Tensor
@@ -87,7 +90,7 @@ class SegmentInputs:
 def random_inputs(
     network: OneToAllTransformer3DModel, width: int, height: int, frames: int, *, context_frames: int = 0
 ) -> SegmentInputs:
-    """SegmentInputs of a segment of `frames` (4k + 1) frames of `width` x `height` pixels (multiples of 16)."""
+    """Random inputs of a segment of `frames` (4k + 1) frames of `width` x `height` pixels (multiples of 16)."""
     generator = torch.Generator().manual_seed(0)
     device, dtype = network.device, network.dtype
     n, h, w = latent_shape(frames, height, width)

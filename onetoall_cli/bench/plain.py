@@ -1,8 +1,8 @@
-"""The plain path: the network written straightforwardly on the same weights, as what ours is measured against.
+"""A plain implementation of the network on the same weights, to compare ours with.
 
-Everything is computed anew in every pass (pose encoder, prefix, extractor, text keys and values, rotary tables); all
-512 text rows are keys; rotation is by float64 complex numbers and attention in float32; modulation under token replace
-is a table per token; the pass without a pose runs its branch on black frames. The rest is in the same dtype as ours.
+Each pass computes everything again (pose encoder, prefix, extractor, text keys and values, rotary tables). All 512 text
+rows are keys. Rotation uses complex128 and attention float32. Modulation under token replace is a table with a row for
+each token. The pass without a pose runs the pose branch on black frames. The rest is in the same dtype as ours.
 """
 
 from typing import Any
@@ -17,11 +17,11 @@ THETA = 10000.0  # Wan2.1
 
 
 class PlainNetwork:
-    """Runs a network's modules the plain way.
+    """Runs a network's modules in the plain way.
 
     Args:
-        network: Gives the weights; it is not changed.
-        attention_dtype: Of queries, keys and values.
+        network: The network, which is not changed.
+        attention_dtype: Dtype of queries, keys and values.
     """
 
     def __init__(self, network: OneToAllTransformer3DModel, attention_dtype: torch.dtype = torch.float32) -> None:
@@ -40,7 +40,7 @@ class PlainNetwork:
         pose_scale: float = 1.0,
         num_context_frames: int = 0,
     ) -> torch.Tensor:
-        """The velocity (1, 16, n, h, w); arguments as of `OneToAllTransformer3DModel.forward`."""
+        """The velocity (1, 16, n, h, w), with the arguments of `OneToAllTransformer3DModel.forward`."""
         network: Any = self.network
         prefix = network.prefix_encoder(reference_latents)
         latents = torch.cat([prefix, hidden_states], dim=2)
@@ -168,7 +168,7 @@ def complex_rotary(
     *,
     in_space_only: bool = False,
 ) -> torch.Tensor:
-    """Unit complex numbers that turn the channel pairs of every token, complex128 (tokens, dim / 2)."""
+    """Unit complex numbers that rotate the channel pairs of every token, complex128 (tokens, dim / 2)."""
     spatial = 2 * (head_dim // 6)
     parts = []
     for axis, (size, dim) in enumerate(((frames, head_dim - 2 * spatial), (rows, spatial), (columns, spatial))):

@@ -1,4 +1,4 @@
-"""What each approximation costs and gains: the same inputs sampled exactly and approximately, and compared."""
+"""Speed and error of each approximation: the same inputs are sampled exactly and approximately."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,16 +24,16 @@ SEED = 42
 
 @dataclass(frozen=True)
 class Quality:
-    """One way to sample, beside the exact one.
+    """The result of one way to sample, compared with the exact way.
 
     Attributes:
-        name: Of the way.
-        network_runs: Passes of the network a segment; with a cache, of which some are skipped.
-        seconds: For all inputs together, from conditions to frames.
-        denoising: The part of them spent in denoising steps; the rest (VAE, pose encoder, drawing) is always exact.
-        speed: How many times faster the denoising is than the exact one's.
-        psnr, ssim: Of its frames against the exact ones (dB; 1 is equal), the mean over the inputs.
-        worst_psnr: The worst input's.
+        name: Name of the way.
+        network_runs: Passes of the network in a segment, before a cache skips some.
+        seconds: Time for all inputs together, from conditions to frames.
+        denoising: Seconds of that in denoising steps; the rest (VAE, pose encoder, drawing) is always exact.
+        speed: Time of the exact way's denoising over that of this way.
+        psnr, ssim: Mean PSNR in dB and mean SSIM of its frames against the exact ones.
+        worst_psnr: The lowest PSNR of an input.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Quality:
 
 
 class DenoisingTimer:
-    """Adds up the seconds that a pipeline spends in denoising steps."""
+    """Adds up a pipeline's seconds in denoising steps."""
 
     def __init__(self, pipeline: OneToAllPipeline) -> None:
         self.seconds = 0.0
@@ -64,9 +64,9 @@ class DenoisingTimer:
 
 
 def approximations(steps: int) -> dict[str, dict[str, object]]:
-    """What is compared for a model that takes `steps` steps: the presets, and each of their means alone.
+    """The ways to compare for a model of `steps` steps: the presets, and single approximations.
 
-    Each is called as a user would ask for it, and holds the settings that are changed.
+    Each is named by its command-line options, and holds the changed settings.
     """
     fewer = max(2, round(0.4 * steps))
     return {
@@ -83,7 +83,7 @@ def approximations(steps: int) -> dict[str, dict[str, object]]:
 
 
 def held_out_inputs(subject: Animator, count: int, frames: int) -> list[Conditioning]:
-    """`count` puppets that no model was trained on, as `evaluate` makes them: same framing and another in turn."""
+    """`count` held-out puppets as in `evaluate`: aligned and misaligned cases in turn."""
     side = floored(subject.defaults.short_side)
     return [
         make_case(
@@ -114,16 +114,16 @@ def compare(
     Args:
         subject: The model.
         inputs: What to animate.
-        ways: By name the settings that are changed; must hold `EXACT`.
-        settings: What all ways have in common.
-        compiled: Last of all, compile the network's blocks, which stay so, and sample exactly once more.
-        progress: Called with a way's name before it is run.
+        ways: Changed settings by name, `EXACT` included.
+        settings: Common settings of all ways.
+        compiled: Whether to compile the network's blocks at the end (they stay compiled) and sample exactly again.
+        progress: Called with a way's name before it runs.
 
     Raises:
-        BadInput: nothing can be compiled here.
+        BadInput: This machine cannot compile.
     """
     common = settings.changed(seed=SEED)
-    # the first call pays for loading and warming up
+    # The first call loads the model and warms up.
     _sampled(subject, inputs[:1], common.changed(**{**ways[EXACT], "steps": 1}))
     timer = DenoisingTimer(subject.engine.pipeline)
     runs: dict[str, _Run] = {}
@@ -133,7 +133,7 @@ def compare(
     if compiled:
         progress(COMPILED)
         compile_blocks(subject.engine.pipeline.transformer)
-        # compiles for every size and kind of pass
+        # This compiles for every size and kind of pass.
         _sampled(subject, inputs, common.changed(**{**ways[EXACT], "steps": 1}))
         runs[COMPILED] = _timed(subject, inputs, common.changed(**ways[EXACT]), timer)
     return [_judged(name, run, runs[EXACT]) for name, run in runs.items()]

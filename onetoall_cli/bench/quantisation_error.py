@@ -1,6 +1,7 @@
-"""What quantising a model costs: the relative error of the network's velocity, against the same weights unquantised.
+"""The error of quantising a model: the relative error of the network's velocity compared with unquantised weights.
 
-`python -m onetoall_cli.bench.quantisation_error MODEL` prints it for int8 and NF4 on the CPU; MODEL as for `--model`.
+`python -m onetoall_cli.bench.quantisation_error MODEL` prints it for int8 and nf4 on the CPU; MODEL is as for
+`--model`.
 """
 
 import sys
@@ -19,14 +20,14 @@ TIMES = (900.0, 500.0, 100.0)  # early, middle and late in sampling
 def quantisation_errors(location: ModelLocation) -> dict[str, float]:
     """Relative error of the velocity, ||v' - v|| / ||v||, averaged over early, middle and late steps.
 
-    The inputs are random: latents, reference and text rows normal, poses uniform. Compared in bfloat16, so that what
-    bfloat16 itself costs is in neither.
+    The inputs are random: normal latents, reference and text rows, uniform poses. Both velocities are in bfloat16, so
+    that the error of bfloat16 itself does not count.
 
     Args:
         location: An unquantised model.
 
     Returns:
-        By precision: "int8", "nf4".
+        The error by precision, "int8" and "nf4".
     """
     expected = _velocities(load_network(location, torch.bfloat16))
     errors = {}
@@ -39,7 +40,7 @@ def quantisation_errors(location: ModelLocation) -> dict[str, float]:
 
 @torch.no_grad()
 def _velocities(network: OneToAllTransformer3DModel) -> list[torch.Tensor]:
-    """Of the same inputs for every network, float32 (1, 16, n, h, w)."""
+    """Velocities for the same inputs, float32 (1, 16, n, h, w)."""
     source = torch.Generator().manual_seed(0)
     pixels, frames = SPATIAL_STRIDE * SIZE, TEMPORAL_STRIDE * (LATENT_FRAMES - 1) + 1
 

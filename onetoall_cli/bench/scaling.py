@@ -1,4 +1,4 @@
-"""How time and memory grow: with the frames of a segment, with the resolution, and with the length of the video."""
+"""Growth of time and memory with the frames of a segment, the resolution and the length of the video."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ LONG_SIDE = 64
 
 @dataclass(frozen=True)
 class Point:
-    """One measured point of a series: ours, and plain where the series compares."""
+    """One measured point of a series: our network, and the plain one where the series compares them."""
 
     series: str
     value: int
@@ -24,7 +24,7 @@ class Point:
 
 
 def series(base: BenchJob) -> Iterator[tuple[str, int, BenchJob]]:
-    """The jobs of all three series: name, value and our job. `base` gives the network, device, dtype and repeats."""
+    """The jobs of all series: name, value and job. `base` has the network, device, dtype and repeats."""
     for frames in FRAMES:
         yield "frames", frames, replace(base, work="step", width=128, height=128, frames=frames)
     for side in SIDES:

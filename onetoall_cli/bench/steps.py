@@ -1,4 +1,4 @@
-"""The pieces of work that are timed: a denoising step, ours and plain, and what a segment needs besides its steps."""
+"""The work that is timed: a denoising step of our and the plain network, and the other work of a segment."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ VAE_WORKS = ("VAE encode", "VAE decode")
 
 
 class PreparedSegment(NamedTuple):
-    """What is computed once per segment."""
+    """Values that are computed once for a segment."""
 
     text: dict[bool, Any]
     prefix: dict[bool, torch.Tensor]
@@ -30,7 +30,7 @@ class PreparedSegment(NamedTuple):
 
 @torch.no_grad()
 def prepare(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> PreparedSegment:
-    """Our once-per-segment work."""
+    """Compute our network's values for a segment."""
     _, _, n, h, w = inputs.latents.shape
     return PreparedSegment(
         text={negative: network.encode_text(text) for negative, text in inputs.texts.items()},
@@ -42,7 +42,7 @@ def prepare(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Prepa
 
 @torch.no_grad()
 def our_step(network: OneToAllTransformer3DModel, inputs: SegmentInputs, segment: PreparedSegment) -> torch.Tensor:
-    """One step's guided velocity: the extractor once per reference, then every pass, as in `OneToAllPipeline`."""
+    """One step's guided velocity as in `OneToAllPipeline`: the extractor once for each reference, then all passes."""
     features = {
         known: network.extract_reference(inputs.references[known], TIMESTEP, segment.rotary)
         for known in {each.reference for each in inputs.weights}
@@ -64,7 +64,7 @@ def our_step(network: OneToAllTransformer3DModel, inputs: SegmentInputs, segment
 
 @torch.no_grad()
 def plain_step(network: PlainNetwork, inputs: SegmentInputs) -> torch.Tensor:
-    """The same velocity from three independent runs of the plain network."""
+    """The same velocity from independent runs of the plain network."""
     velocity = torch.zeros_like(inputs.latents, dtype=torch.float32)
     for each, weight in inputs.weights.items():
         black = -1.0
@@ -82,7 +82,7 @@ def plain_step(network: PlainNetwork, inputs: SegmentInputs) -> torch.Tensor:
 
 
 def work(name: str, network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> Work:
-    """The piece of work called `name`, one of `WORKS`; what it needs beforehand is computed here."""
+    """The work called `name`, one of `WORKS`, with its preparation already done."""
     return WORKS[name](network, inputs)
 
 
@@ -127,7 +127,7 @@ def _long_video(network: OneToAllTransformer3DModel, inputs: SegmentInputs) -> W
 
 
 def vae_work(name: str, vae: AutoencoderKLWan, inputs: SegmentInputs) -> Work:
-    """The piece of work called `name`, one of `VAE_WORKS`: what a segment asks of the VAE, in one go."""
+    """The work called `name`, one of `VAE_WORKS`: all of a segment's pictures or frames."""
     if name == "VAE decode":
         latents = inputs.latents.to(vae.dtype)
         return torch.no_grad()(lambda: vae.decode(latents))

@@ -65,7 +65,7 @@ def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) 
     """Reference and motion, or the aligned folder alone, as `Animator.animate` takes them.
 
     Raises:
-        BadInput: neither or both are given, or a file is missing.
+        BadInput: Neither or both are given, or a file is missing.
     """
     if aligned is not None:
         if reference is not None:

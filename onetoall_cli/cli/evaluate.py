@@ -27,7 +27,7 @@ class EvaluationOptions:
 
     count: Annotated[int, Option(min=1, metavar="N", help="Puppets a task.")] = 64
     task: Annotated[Literal["all", "aligned", "misaligned", "transfer"], Option(help="What is measured.")] = "all"
-    joins: Annotated[
+    borders: Annotated[
         int | None,
         Option(min=0, metavar="N", help="Puppets for the segment borders; default: a quarter of them; 0: none."),
     ] = None
@@ -142,7 +142,7 @@ def _plan(options: EvaluationOptions, subject: Animator) -> EvaluationPlan:
         tasks=EvaluationPlan.tasks if options.task == "all" else (options.task,),
         split=options.split,
         count=options.count,
-        joins=-(-options.count // 4) if options.joins is None else options.joins,
+        borders=-(-options.count // 4) if options.borders is None else options.borders,
         width=width,
         height=rounded(width * ASPECT),
         frames=options.frames,

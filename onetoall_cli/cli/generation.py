@@ -43,8 +43,8 @@ def planned_outputs(
     """Name the outputs, `NAME-SEED` where there are several seeds, and check before any work that each can be written.
 
     Raises:
-        BadInput: an ending that is not one of `endings`, and all else of `check_outputs`.
-        OutOfResources: the disk is full.
+        BadInput: An ending that is not one of `endings`, and all else of `check_outputs`.
+        OutOfResources: The disk is full.
     """
     main = target.output or default
     numbers = seeds.numbers()

@@ -48,13 +48,13 @@ def _list_prose(rows: list[Row], groups: dict[str, list[str]]) -> str:
 def verify_entries(names: list[str], repair: bool, report: Report) -> None:
     """`--verify` and `--repair`."""
     from onetoall_cli.hub.fetch import fetch_lock, plan_repair, run_plan
-    from onetoall_cli.hub.verify import clear_faults, verify
+    from onetoall_cli.hub.verify import delete_damaged, verify
 
     with fetch_lock(lambda: report.note("Waiting for another onetoall that is fetching.")):
         checked, faults = verify(names, progress=report.counter("Checking", "bytes"))
         repaired = bool(faults) and repair
         if repaired:
-            plan = plan_repair(clear_faults(faults))
+            plan = plan_repair(delete_damaged(faults))
             run_plan(plan, progress=report.counter(f"Repairing {len(plan.pending)} file(s)", "bytes"))
     lines = [f"{fault.name}: {fault.path}: {fault.problem}" for fault in faults]
     if faults and not repaired:

@@ -76,7 +76,7 @@ class Seeds:
         """All seeds, each once.
 
         Raises:
-            BadInput: they are no whole numbers from 0 on, or both several and counted.
+            BadInput: They are no whole numbers from 0 on, or both several and counted.
         """
         parts = self.seed.split(",")
         if not all(part.strip().isdecimal() for part in parts):

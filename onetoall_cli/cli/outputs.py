@@ -12,7 +12,7 @@ def check_targets(outputs: Iterable[Output | None], *, inputs: Iterable[Path | N
     """`check_outputs` of those that are wanted.
 
     Raises:
-        BadInput, OutOfResources: as `check_outputs`.
+        BadInput, OutOfResources: As `check_outputs`.
     """
     wanted = [output for output in outputs if output is not None]
     if any(descriptor(output.path, dash=1) == 1 for output in wanted):

@@ -19,7 +19,8 @@ from onetoall_cli.files import Output
 def train(
     report: Report,
     config: Annotated[
-        Path | None, Argument(help="YAML: a VAE (`phases`), a stage of the network (`stage`), or an ablation (`arms`).")
+        Path | None,
+        Argument(help="YAML: a VAE (`phases`), a stage (`stage`), a sequence (`runs`) or an ablation (`arms`)."),
     ] = None,
     export: Annotated[
         Path | None, Option(metavar="DIR", help="When it is trained, also write it as a model for --model.")
@@ -29,14 +30,14 @@ def train(
         str | None, Option(metavar="MODEL", help="Measure a model instead, as `onetoall evaluate MODEL` does.")
     ] = None,
 ) -> None:
-    """Train a network stage or a VAE, or continue it.
+    """Train a VAE, a stage of the network or a sequence of them, or continue it.
 
-    Checkpoints, the loss log (loss.csv) and sample sheets go to the config's `output`. Interrupted at any point, the
+    Checkpoints, the loss log (loss.csv) and sample sheets go to each run's `output`. Interrupted at any point, the
     same command continues at the last checkpoint. Recipes to begin with: onetoall_cli/training/recipes.
 
     On several devices: accelerate launch -m onetoall_cli train config.yaml
 
-    Example: onetoall train tiny-stage3.yaml --export my-model/
+    Example: onetoall train tiny.yaml --export my-model/
     """
     if config is None:
         if evaluate is None:

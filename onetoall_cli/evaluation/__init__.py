@@ -1,6 +1,6 @@
-"""Evaluation: a model measured on held-out puppets, whose true pictures are known, beside baselines and a ceiling.
+"""Evaluation of models on held-out puppets, whose true pictures are known, beside baselines and a ceiling.
 
-Begin with `protocol.evaluate`; `scores` says what is measured and `metrics` how.
+Begin with `puppet_evaluation.evaluate`; `scores` lists the measures and `metrics` defines them.
 """
 
 from onetoall_cli.evaluation.puppet_evaluation import Evaluation, EvaluationPlan, evaluate

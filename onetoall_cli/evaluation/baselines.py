@@ -1,7 +1,6 @@
-"""What results are compared with: copies of the reference, the nearest training picture, and what the VAE lets through.
+"""Baselines for results: copies of the reference, the nearest training picture, and the truth through the VAE.
 
-The former need no network at all; no network can be better than the last, whose pictures are the truth, encoded and
-decoded.
+The first ones need no network. The last is a ceiling: no network can beat the truth, encoded and decoded.
 """
 
 import cv2
@@ -15,18 +14,18 @@ from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import sample_scene
 from onetoall_cli.runtime.stills import restore
 
-POOL = 512  # training puppets among which the nearest is looked for
+POOL = 512  # training puppets to choose the nearest from
 
 
 def copied_reference(conditioning: Conditioning, frames: int) -> NDArray[np.uint8]:
-    """The adjusted reference as it is, standing still, black where nothing is known: (frames, H, W, 3)."""
+    """The adjusted reference in every frame, black where unknown: (frames, H, W, 3)."""
     return np.repeat(conditioning.reference[None], frames, axis=0)
 
 
 def filled_reference(conditioning: Conditioning, frames: int) -> NDArray[np.uint8]:
-    """The same with a plain colour where nothing is known, a harder rival: (frames, H, W, 3).
+    """The same with one plain colour where unknown, which is harder to beat: (frames, H, W, 3).
 
-    The colour is the median of the known pixels beside the unknown ones, mostly the backdrop's.
+    The colour is the median of the known pixels next to unknown ones; mostly it is the backdrop's.
     """
     known = (~conditioning.mask).astype(np.uint8)
     picture = conditioning.reference.copy()
@@ -37,7 +36,7 @@ def filled_reference(conditioning: Conditioning, frames: int) -> NDArray[np.uint
 
 
 class TrainingPictures:
-    """One picture each of `count` training puppets, to find the one whose pose is nearest."""
+    """One picture each of `count` training puppets, to find the one with the nearest pose."""
 
     def __init__(self, width: int, height: int, count: int = POOL) -> None:
         clips = [

@@ -1,6 +1,6 @@
-"""What is measured on: held-out puppets with all that is known about them, made ready as a user's input would be.
+"""Test cases: held-out puppets with their ground truth, aligned as a user's input is.
 
-The pose comes from the world instead of a detector; from there on it is the product's own path, `align` included.
+The poses are the puppet world's instead of a detector's; `align` and all that follows is what users get.
 """
 
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ from onetoall_cli.puppets.identity import Colour
 Place = tuple[float, float, float]  # where the reference lies on the canvas: scale, shift x, shift y
 
 TASKS: tuple[PairKind, ...] = get_args(PairKind)
-# How the commands would be told to align: aligned pairs share a camera, so nothing has to be moved; the others get the
-# reference moved onto the motion, for which the world knows the answer to the pixel.
+# `--align` of each task. Aligned pairs share a camera, so nothing has to move. In the others the reference moves onto
+# the motion, so that the answer is known to the pixel.
 MODES: dict[PairKind, Literal["none", "pose"]] = {"aligned": "none", "misaligned": "pose", "transfer": "pose"}
 
-# Clothes and hair: which colours of a puppet's look make them.
+# Clothes and hair, and the colours of a puppet's look that paint them.
 REGIONS = {
     "hair": ("hair",),
     "hat": ("hat_colour",),
@@ -32,27 +32,27 @@ REGIONS = {
     "shoes": ("shoe_colour",),
 }
 _BLACK: Colour = (0, 0, 0)
-# Outlines and shadows are darker than what they belong to, edges are mixed with what lies behind.
+# The least share of a region's colour in its pixels: outlines and shadows are darker, edges mix with what lies behind.
 _WHOLLY = 0.85
-MIN_SHOWN = 12  # px on the canvas: so much of a region tells its colour
+MIN_SHOWN = 12  # the least pixels of a region that show its colour
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One test puppet with a task.
+    """One test case: a puppet and a task.
 
     Attributes:
         task: "aligned", "misaligned" or "transfer".
-        number: of the pair in its split.
-        reference: uint8 (H, W, 3), the picture as it is given.
-        conditioning: what `align` made of reference and driver.
-        truth: the answer: pictures, keypoints, masks.
-        backdrop: uint8 (H, W, 3), what is behind the puppet in the answer.
-        backdrop_shown: bool (H, W), where the adjusted reference shows that backdrop.
-        regions: for each of REGIONS bool (T, H, W): pixels of the answer wholly of that cloth or hair.
-        shown: the regions whose colour the adjusted reference tells.
-        with_driver_face: uint8 (T, H, W, 3), the answer if the puppet had the driver's face; None if it has.
-        height: of the standing puppet, px.
+        number: The pair's number in its split.
+        reference: The given picture, uint8 (H, W, 3).
+        conditioning: Reference and driver, aligned.
+        truth: The true pictures, keypoints and masks.
+        backdrop: The true backdrop, uint8 (H, W, 3).
+        backdrop_shown: Where the adjusted reference shows that backdrop, bool (H, W).
+        regions: The pixels of each of REGIONS in the true pictures, bool (T, H, W).
+        shown: The regions whose colour the adjusted reference shows.
+        with_driver_face: The true pictures with the driver's face, uint8 (T, H, W, 3); None if that is the puppet's.
+        height: Height of the standing puppet in pixels.
     """
 
     task: PairKind
@@ -69,24 +69,37 @@ class Case:
 
 
 def make_case(
-    task: PairKind, split: Split, number: int, *, width: int, height: int, frames: int, canvas_short_side: int,
+    task: PairKind,
+    split: Split,
+    number: int,
+    *,
+    width: int,
+    height: int,
+    frames: int,
+    canvas_short_side: int,
     face: Literal["auto"] | Face = "auto",
-) -> Case:  # fmt: skip
-    """Sample a pair, align it and film the answer.
+) -> Case:
+    """Sample a pair, align it and render the answer.
 
     Args:
-        width, height: px, multiples of 16.
-        frames: of the motion; "transfer" has one.
-        canvas_short_side: of the canvas poses are drawn on, the model's.
-        face: how the driver's face is drawn; "auto" is what `align` chooses.
+        width, height: Size in pixels, multiples of 16.
+        frames: Frames of the motion; "transfer" has one.
+        canvas_short_side: Short side of the canvas that the model's poses are drawn on.
+        face: How the driver's face is drawn; "auto" lets `align` choose.
     """
     pair = sample_pair(task, split, number, width=width, height=height, frames=1 if task == "transfer" else frames)
     reference = pair.reference.film()
     performed = driver_film(pair)
     conditioning = align(
-        reference.frames[0], reference.poses, performed.poses, width=width, height=height, mode=MODES[task],
-        face=face, canvas_short_side=canvas_short_side,
-    )  # fmt: skip
+        reference.frames[0],
+        reference.poses,
+        performed.poses,
+        width=width,
+        height=height,
+        mode=MODES[task],
+        face=face,
+        canvas_short_side=canvas_short_side,
+    )
     meta = conditioning.meta
     place: Place = (meta["scale"], meta["shift"][0], meta["shift"][1])
     camera = pair.reference.camera.then(*place)
@@ -102,28 +115,29 @@ def make_case(
         backdrop_shown=_moved(reference.masks[0] == 0, place, conditioning.mask),
         regions=region_maps(pair.target),
         shown=frozenset(
-            name for name, pixels in regions_there.items()
+            name
+            for name, pixels in regions_there.items()
             if _moved(pixels[0], place, conditioning.mask).sum() >= MIN_SHOWN
         ),
         with_driver_face=driver_film(pair, place).frames if other else None,
         height=pair.target.camera.scale * (1 + pair.target.identity.body.neck + pair.target.identity.body.head),
-    )  # fmt: skip
+    )
 
 
 def driver_film(pair: Pair, place: Place | None = None) -> Clip:
-    """The driving performer: the pair's puppet with the driver's face. What it hides has the score of the hidden.
+    """Render the driving performance: the pair's puppet with the driver's face.
 
     Args:
-        place: where the reference lies (scale, shift x, shift y), which its backdrop then continues.
+        place: Place of the reference (scale, shift x, shift y), whose backdrop is then continued.
     """
     performer = replace(pair.target, identity=replace(pair.target.identity, face=pair.driver_face))
     return performer.film(backdrop_camera=pair.reference.camera.then(*place) if place else None)
 
 
 def region_maps(scene: Scene) -> dict[str, NDArray[np.bool_]]:
-    """For each of REGIONS the pixels that are wholly of it, bool (frames, height, width).
+    """The pixels that show only one of REGIONS, for each of them, bool (frames, height, width).
 
-    Found by asking which pixels follow when its colour changes from black to a pure red, green or blue.
+    They are found by painting the region pure red, green or blue instead of black, and comparing.
     """
     black = {name: _BLACK for names in REGIONS.values() for name in names}
     without = _film_with(scene, black)
@@ -146,7 +160,7 @@ def _film_with(scene: Scene, colours: dict[str, Colour]) -> NDArray[np.uint8]:
 
 
 def _moved(pixels: NDArray[np.bool_], place: Place, unknown: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of the reference picture on the canvas: those that are wholly of the set, once it is at `place`."""
+    """A set of the reference's pixels on the canvas, with the reference at `place`; only pixels wholly in the set."""
     scale, x, y = place
     centre = (scale - 1) / 2  # OpenCV counts from pixel centres
     matrix = np.array([[scale, 0, x + centre], [0, scale, y + centre]])

@@ -1,10 +1,10 @@
-"""Which pixels of a result are the puppet: those that differ from what is behind it and may be puppet by their looks.
+"""Foreground of a result: pixels that differ from the backdrop and that the segmenter does not exclude.
 
-Behind it is the world's true backdrop where the reference shows it. Elsewhere nobody can know the backdrop, and any is
-as good: there it is what the result itself shows in the frames in which the puppet ought to be elsewhere.
+The backdrop is the true one where the reference shows it. Elsewhere a model cannot know it, and any is accepted: the
+result's own backdrop is taken, from frames where the puppet should be elsewhere.
 
-The difference alone finds outlines to the pixel, but counts as puppet every stripe of a wallpaper that a model did not
-get right. A segmenter tells such things by their looks; it only has a veto, for its own outlines are coarser.
+The difference gives outlines exact to the pixel, but it also marks every wrong stripe of a wallpaper. The segmenter
+excludes those; it adds nothing, because its outlines are coarser.
 """
 
 import math
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 from onetoall_cli.evaluation.cases import Case
 from onetoall_cli.evaluation.segmenter import puppet_logits
 
-DIFFERENCE = 24  # of 255, in the channel that differs most: the VAE alone makes errors of 10 and more
-# Edges are soft, and blurred by the VAE: this near to the puppet's true place nothing is taken for backdrop. Part of
+DIFFERENCE = 24  # of 255, in the channel with the largest difference: the VAE alone makes errors of 10 and more
+# No pixel this near to the true puppet counts as backdrop, because edges are soft and blurred by the VAE. A share of
 # the picture's height: 3 pixels of 192.
 _MARGIN = 1 / 64
-# Log odds of the segmenter: what is puppet with less than one chance in eight is none.
+# Log odds of the segmenter (a probability of 1/8): pixels below are excluded.
 _NO_PUPPET = -2.0
-_COVERED = 256  # sorts behind every byte
+_COVERED = 256  # larger than every byte, so it sorts last
 
 
 def found_figure(frames: NDArray[np.uint8], differing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The puppet in a result (T, H, W, 3) of which `differing_figure` found (T, H, W): bool (T, H, W)."""
+    """The puppet in a result (T, H, W, 3), given its `differing_figure`: bool (T, H, W)."""
     return differing & (puppet_logits(frames) > _NO_PUPPET)
 
 
 def differing_figure(frames: NDArray[np.uint8], case: Case) -> NDArray[np.bool_]:
-    """What differs in a result (T, H, W, 3) for `case` from what ought to be behind the puppet: bool (T, H, W)."""
+    """The pixels of a result (T, H, W, 3) for `case` that differ from the backdrop: bool (T, H, W)."""
     figure = true_figure(case)
     behind = backdrop_behind(frames, figure, case.backdrop, case.backdrop_shown)
     found = np.empty(frames.shape[:3], bool)
@@ -42,23 +42,23 @@ def differing_figure(frames: NDArray[np.uint8], case: Case) -> NDArray[np.bool_]
 
 
 def true_figure(case: Case) -> NDArray[np.bool_]:
-    """Where the puppet ought to be, bool (T, H, W)."""
+    """The true puppet, bool (T, H, W)."""
     return case.truth.masks >= 128
 
 
 def backdrop_behind(
     frames: NDArray[np.uint8], figure: NDArray[np.bool_], backdrop: NDArray[np.uint8], shown: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """What is behind the puppet in a result: the true backdrop where it is known, elsewhere the result's own.
+    """The backdrop of a result: the true one where it is known, elsewhere the result's own.
 
     Args:
-        frames: (T, H, W, 3), the result.
-        figure: (T, H, W), where the puppet ought to be.
-        backdrop, shown: (H, W, 3) and (H, W), the true backdrop and where it is known.
+        frames: The result, (T, H, W, 3).
+        figure: The true puppet, (T, H, W).
+        backdrop, shown: The true backdrop (H, W, 3) and where it is known (H, W).
 
     Returns:
-        (H, W, 3): where unknown the median of the frames in which the puppet is not near; where it always is, filled in
-        from around.
+        The backdrop, uint8 (H, W, 3). Unknown pixels are the median of the frames in which the puppet is not near, or
+        inpainted where it always is.
     """
     margin = math.ceil(_MARGIN * figure.shape[1])
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
@@ -67,5 +67,5 @@ def backdrop_behind(
     free = (~near).sum(axis=0)
     middle = np.take_along_axis(ordered, np.maximum(free - 1, 0)[None, ..., None] // 2, axis=0)[0]
     behind = np.where(shown[..., None], backdrop, np.where(free[..., None] > 0, middle, 0)).astype(np.uint8)
-    # From the true backdrop too: a puppet drawn too large would else fill its own place with itself.
+    # From the true backdrop too: else a puppet drawn too large would be filled in as its own backdrop.
     return np.asarray(cv2.inpaint(behind, ((free == 0) & ~shown).astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)

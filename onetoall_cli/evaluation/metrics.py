@@ -1,6 +1,6 @@
-"""The measures of an evaluation as plain functions on pictures, uint8 (frames, height, width, 3) RGB unless said.
+"""The measures of an evaluation, as functions on pictures: uint8 (frames, height, width, 3) RGB unless noted.
 
-Each returns one number a clip, NaN where there is nothing to measure; frames count alike.
+Each returns one number for a clip, the mean over its frames; NaN where there is nothing to measure.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,13 @@ Frames = NDArray[np.uint8]
 Masks = NDArray[np.bool_]  # (frames, height, width)
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two are outside
 
-# An error below a byte's rounding is not seen, and would make equal pictures infinitely good: PSNR ends at 58.9 dB.
+# The least squared error, that of rounding to a byte. It limits PSNR to 58.9 dB, which is infinite for equal pictures.
 _ROUNDING = 1 / 12
 # Structural similarity as its authors define it (Wang et al. 2004).
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-# A region of fewer pixels, or a patch this unlike, says nothing.
-MIN_REGION = 12
-MIN_MATCH = 0.5
+MIN_REGION = 12  # the least pixels of a region whose colour is measured
+MIN_MATCH = 0.5  # the least correlation of a joint that counts as found
 
 
 def psnr(result: Frames, truth: Frames) -> float:
@@ -36,7 +35,7 @@ def psnr_within(result: Frames, truth: Frames, boxes: Sequence[Box | None]) -> f
 
 
 def errors_within(result: Frames, truth: Frames, boxes: Sequence[Box | None]) -> NDArray[np.float64]:
-    """The mean squared error in the box of each frame that has one, at least a byte's rounding."""
+    """The mean squared error in the box of each frame that has one, at least that of rounding to a byte."""
     values = []
     for made, true, box in zip(result, truth, boxes, strict=True):
         if box:
@@ -76,14 +75,14 @@ def _blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def overlap(found: Masks, true: Masks) -> float:
-    """Intersection over union, the mean over the frames in which there is anything."""
+    """Intersection over union, the mean over the frames where either mask is not empty."""
     both, either = (found & true).sum(axis=(1, 2)), (found | true).sum(axis=(1, 2))
     some = either > 0
     return float((both[some] / either[some]).mean()) if some.any() else float("nan")
 
 
 def colour_error(result: Frames, truth: Frames, region: Masks) -> float:
-    """By how much the mean colour of a region differs, percent of the range, over the frames that show it."""
+    """Difference of a region's mean colour, percent of the range, over the frames that show it."""
     values = []
     for made, true, pixels in zip(result, truth, region, strict=True):
         if pixels.sum() >= MIN_REGION:
@@ -95,20 +94,20 @@ def colour_error(result: Frames, truth: Frames, region: Masks) -> float:
 def joint_errors(
     result: NDArray[np.uint8], truth: NDArray[np.uint8], joints: NDArray, radius: int, reach: int
 ) -> NDArray[np.float64]:
-    """How far from their true place the joints of one frame are found, px.
+    """Distances of one frame's joints from their true places, in pixels.
 
-    What surrounds a joint in the truth is searched for around the same place in the result, by edges and not by colour,
-    since nobody can know the colour of what the reference does not show. A joint that is not found (correlation below
-    `MIN_MATCH`) counts as `reach` away.
+    The patch around a true joint is searched for near the same place in the result. Edges are compared instead of
+    colours, because the reference does not show every colour. A joint that is not found (correlation below `MIN_MATCH`)
+    counts as `reach` away.
 
     Args:
-        result, truth: (H, W, 3).
-        joints: (n, 2), the true places in px.
-        radius: of the patch round a joint, px.
-        reach: of the search, px.
+        result, truth: Pictures (H, W, 3).
+        joints: The true places in pixels, (n, 2).
+        radius: Radius of the patch in pixels.
+        reach: How far to search, in pixels.
 
     Returns:
-        One number a joint; joints whose patch leaves the picture are left out.
+        One distance for each joint, without those whose patch leaves the picture.
     """
     made, true = _edges(result), _edges(truth)
     height, width = true.shape
@@ -127,7 +126,7 @@ def joint_errors(
 
 
 def _edges(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How strongly a picture changes at each pixel, (H, W): the strongest of its channels, slightly blurred."""
+    """Gradient magnitude of a slightly blurred picture, (H, W): the largest of its channels."""
     smooth = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 0.8)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     return np.asarray(np.hypot(across, down).max(axis=-1), np.float32)
@@ -137,8 +136,8 @@ def border_ratio(frames: Frames, borders: Sequence[int], others: Sequence[int] |
     """The change across segment borders as a multiple of the median change between frames within segments.
 
     Args:
-        borders: for each segment but the first, the index of its first frame.
-        others: compare only with the changes to these frames; None: with all that lie across no border.
+        borders: Index of the first frame of each segment but the first.
+        others: First frames of the changes to compare with; None takes all that cross no border.
     """
     changes = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
     number = np.arange(1, len(frames))

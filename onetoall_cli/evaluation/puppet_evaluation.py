@@ -1,6 +1,6 @@
-"""The evaluation from end to end: subjects and baselines on held-out puppets, for every task, summed up.
+"""The whole evaluation: models and baselines on held-out puppets for every task, with means.
 
-The puppets are numbers 0 to count - 1 of a split, whose identities and motions occur in no training.
+The puppets are numbers 0 to count - 1 of a split whose identities and motions occur in no training.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from onetoall_cli.animator import Animator, Settings
 from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, filled_reference, through_vae
 from onetoall_cli.evaluation.cases import TASKS, Case, make_case
 from onetoall_cli.evaluation.scores import Scores, score
-from onetoall_cli.evaluation.segment_borders import GENERATED, joined_length, made_by, measure_joins
+from onetoall_cli.evaluation.segment_borders import GENERATED, generate, measure_borders, motion_length
 from onetoall_cli.puppets import MOVE_FRAMES, PairKind, Split
 
 COPY, FILLED, NEAREST, VAE = "copied reference", "copied and filled", "nearest training", "VAE (ceiling)"
@@ -26,23 +26,23 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is measured.
+    """What to measure.
 
     Attributes:
-        tasks: which of the three.
-        split: "test", or "validation" for what settings are chosen by.
-        count: puppets a task.
-        joins: puppets on which segment borders are measured; 0 leaves them out.
-        width, height: px.
-        frames: of a motion, one segment, 4k + 1.
-        seed: of the noise; puppet number n gets seed + n.
-        pool: training pictures for the nearest one.
+        tasks: Some of the three tasks.
+        split: "test", or "validation" for choosing settings.
+        count: Number of puppets for each task.
+        borders: Number of puppets on which segment borders are measured; 0 leaves them out.
+        width, height: Size of the pictures in pixels.
+        frames: Frames of a motion of one segment, 4k + 1.
+        seed: Seed of the noise; puppet number n gets seed + n.
+        pool: Number of training pictures to choose the nearest from.
     """
 
     tasks: tuple[PairKind, ...] = TASKS
     split: Split = "test"
     count: int = 64
-    joins: int = 8
+    borders: int = 8
     width: int = 128
     height: int = 192
     frames: int = 13
@@ -50,25 +50,25 @@ class EvaluationPlan:
     pool: int = POOL
 
     def steps(self, subjects: int) -> int:
-        """How many results are made: what progress counts."""
-        return subjects * (len(self.tasks) * self.count + GENERATED * self.joins)
+        """How many results are generated, which is what progress counts."""
+        return subjects * (len(self.tasks) * self.count + GENERATED * self.borders)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """The mean of a measure over the puppets that have it (of borders: the median), and its standard error."""
+class Statistic:
+    """The mean of a measure over the puppets where it exists (for borders the median), and its standard error."""
 
     mean: float
     error: float
     count: int
 
 
-Table = dict[str, dict[str, Figure]]  # by subject or baseline, by measure
+Table = dict[str, dict[str, Statistic]]  # by subject or baseline, by measure
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
-    """Pictures (H, W, 3) to look at: one frame of a case and what each subject made of it."""
+class ExampleFrames:
+    """One frame of a case, uint8 (H, W, 3), as each subject generated it."""
 
     case: Case
     results: dict[str, NDArray[np.uint8]]
@@ -76,35 +76,33 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What came out.
+    """The results of an evaluation.
 
     Attributes:
-        plan: what was measured.
-        sampling: for each subject its steps and guidance.
-        tasks: for each task a table over subjects and baselines; measures as in `scores.score`.
-        joins: measures of `joins.measure_joins` by subject.
-        examples: the first puppets of each task.
+        plan: What was measured.
+        sampling: Steps and guidance of each subject.
+        tasks: A table of subjects and baselines for each task; measures as in `scores.score`.
+        borders: Measures of `segment_borders.measure_borders` by subject.
+        examples: The first puppets of each task.
     """
 
     plan: EvaluationPlan
     sampling: dict[str, dict]
     tasks: dict[str, Table] = field(default_factory=dict)
-    joins: Table = field(default_factory=dict)
-    examples: list[Example] = field(default_factory=list)
+    borders: Table = field(default_factory=dict)
+    examples: list[ExampleFrames] = field(default_factory=list)
 
     def as_json(self) -> dict:
-        """Everything but the pictures, as plain values; a measure that nothing has is null."""
+        """Everything but the pictures, as plain values; a measure without any value is null."""
 
         def plain(table: Table) -> dict:
-            return {
-                name: {measure: _plain(figure) for measure, figure in row.items()} for name, row in table.items()
-            }  # fmt: skip
+            return {name: {measure: _plain(value) for measure, value in row.items()} for name, row in table.items()}
 
         return {
             "plan": asdict(self.plan),
             "sampling": self.sampling,
             "tasks": {task: plain(table) for task, table in self.tasks.items()},
-            "joins": plain(self.joins),
+            "borders": plain(self.borders),
         }
 
 
@@ -119,12 +117,13 @@ def evaluate(
     """Measure models (which share a VAE) and baselines.
 
     Args:
-        subjects: The models, by the names that tables call them.
-        settings: How they sample, besides the plan.
-        examples: of how many puppets a task the pictures are kept.
-        progress: called with (results made, all) after each.
+        subjects: The models by their names in the tables.
+        plan: What to measure.
+        settings: How the models sample.
+        examples: Number of puppets of each task whose pictures are kept.
+        progress: Called with (results generated, all results) after each.
     """
-    tick = _Ticker(plan.steps(len(subjects)), progress)
+    tick = _ResultCounter(plan.steps(len(subjects)), progress)
     evaluation = Evaluation(plan, {name: _sampling(each, settings) for name, each in subjects.items()})
     first = next(iter(subjects.values()))
     vae = first.engine.vae
@@ -136,7 +135,7 @@ def evaluate(
             results = {}
             for name, subject in subjects.items():
                 own = case if _drawn_alike(subject, first) else _case(subject, plan, task, number, plan.frames)
-                results[name] = made_by(subject, own.conditioning, settings, plan.seed + number, plan.frames)
+                results[name] = generate(subject, own.conditioning, settings, plan.seed + number, plan.frames)
                 tick()
             results[COPY] = copied_reference(case.conditioning, len(case.truth))
             results[FILLED] = filled_reference(case.conditioning, len(case.truth))
@@ -145,41 +144,47 @@ def evaluate(
             for name, result in results.items():
                 scores[name].append(score(result, case))
             if number < examples:
-                evaluation.examples.append(Example(case, {name: results[name][-1] for name in subjects}))
+                evaluation.examples.append(ExampleFrames(case, {name: results[name][-1] for name in subjects}))
         evaluation.tasks[task] = {name: summed_up(values) for name, values in scores.items()}
-    for name, subject in subjects.items() if plan.joins else ():
-        # A puppet that happens to leap or to rest at a border would rule a mean; the truth's would not be 1 then.
-        evaluation.joins[name] = summed_up(list(_joins(subject, plan, settings, tick)), "median")
+    for name, subject in subjects.items() if plan.borders else ():
+        # The median: one puppet that leaps or rests at a border would dominate a mean.
+        evaluation.borders[name] = summed_up(list(_borders(subject, plan, settings, tick)), "median")
     return evaluation
 
 
-def summed_up(scores: Sequence[Scores], middle: Literal["mean", "median"] = "mean") -> dict[str, Figure]:
-    """The mean or median of each measure over the puppets where it is a number."""
+def summed_up(scores: Sequence[Scores], middle: Literal["mean", "median"] = "mean") -> dict[str, Statistic]:
+    """The mean or median of each measure over the puppets where it exists, with its standard error."""
     find, widening = (np.mean, 1.0) if middle == "mean" else (np.median, np.sqrt(np.pi / 2))
-    figures = {}
+    statistics = {}
     for measure in scores[0]:
         values = np.array([each[measure] for each in scores])
         values = values[~np.isnan(values)]
         count = len(values)
         found = float(find(values)) if count else float("nan")
         error = float(widening * values.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
-        figures[measure] = Figure(found, error, count)
-    return figures
+        statistics[measure] = Statistic(found, error, count)
+    return statistics
 
 
-def _joins(subject: Animator, plan: EvaluationPlan, settings: Settings, tick: Callable[[], None]) -> Iterator[Scores]:
-    for number in range(plan.joins):
-        case = _case(subject, plan, "misaligned", number, joined_length(plan.frames) + MOVE_FRAMES)
-        yield measure_joins(subject, case, settings, seed=plan.seed + number, segment_frames=plan.frames)
+def _borders(subject: Animator, plan: EvaluationPlan, settings: Settings, tick: Callable[[], None]) -> Iterator[Scores]:
+    for number in range(plan.borders):
+        case = _case(subject, plan, "misaligned", number, motion_length(plan.frames) + MOVE_FRAMES)
+        yield measure_borders(subject, case, settings, seed=plan.seed + number, segment_frames=plan.frames)
         for _ in range(GENERATED):
             tick()
 
 
 def _case(subject: Animator, plan: EvaluationPlan, task: PairKind, number: int, frames: int) -> Case:
     return make_case(
-        task, plan.split, number, width=plan.width, height=plan.height, frames=frames,
-        canvas_short_side=subject.defaults.pose_canvas_short_side, face=subject.defaults.face,
-    )  # fmt: skip
+        task,
+        plan.split,
+        number,
+        width=plan.width,
+        height=plan.height,
+        frames=frames,
+        canvas_short_side=subject.defaults.pose_canvas_short_side,
+        face=subject.defaults.face,
+    )
 
 
 def _drawn_alike(a: Animator, b: Animator) -> bool:
@@ -195,13 +200,14 @@ def _sampling(subject: Animator, settings: Settings) -> dict:
     }
 
 
-def _plain(figure: Figure) -> dict | None:
-    if not figure.count:
+def _plain(statistic: Statistic) -> dict | None:
+    if not statistic.count:
         return None
-    return {"mean": figure.mean, "error": None if np.isnan(figure.error) else figure.error, "count": figure.count}
+    error = None if np.isnan(statistic.error) else statistic.error
+    return {"mean": statistic.mean, "error": error, "count": statistic.count}
 
 
-class _Ticker:
+class _ResultCounter:
     """Counts results for the progress callback."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:

@@ -1,4 +1,4 @@
-"""Token replace, measured: what changes where a segment meets the next, with the carried frames and without them."""
+"""Effect of token replace: the change at segment borders, with and without frames carried over."""
 
 from dataclasses import replace
 
@@ -15,46 +15,49 @@ from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
 from onetoall_cli.sampling import plan_segments
 
 SEGMENTS = 3
-GENERATED = 2 * SEGMENTS - 1  # segments a puppet takes, with and without carried frames
+GENERATED = 2 * SEGMENTS - 1  # segments generated for a puppet: all with carried frames, all but the first without
 
 
-def joined_length(segment_frames: int) -> int:
-    """Frames of a motion that takes SEGMENTS whole segments."""
+def motion_length(segment_frames: int) -> int:
+    """Frames of a motion that fills SEGMENTS whole segments."""
     return segment_frames + (SEGMENTS - 1) * (segment_frames - CONTEXT_FRAMES)
 
 
-def made_by(
+def generate(
     subject: Animator, conditioning: Conditioning, settings: Settings, seed: int, segment_frames: int
 ) -> NDArray[np.uint8]:
-    """What a model makes of `conditioning`, uint8 (T, H, W, 3), in segments of at most `segment_frames` (4k + 1)."""
+    """Animate `conditioning` in segments of at most `segment_frames` (4k + 1): uint8 (T, H, W, 3)."""
     return np.stack(list(subject.animate(conditioning, settings=settings, seed=seed, segment_frames=segment_frames)))
 
 
-def measure_joins(subject: Animator, case: Case, settings: Settings, *, seed: int, segment_frames: int) -> Scores:
-    """Generate a stretch of a case's motion in segments and compare the changes at their borders with those inside.
+def measure_borders(subject: Animator, case: Case, settings: Settings, *, seed: int, segment_frames: int) -> Scores:
+    """Generate part of a case's motion in segments, and compare the changes at their borders with those inside.
 
     Args:
-        case: of at least `joined_length` frames. Where the stretch begins is drawn by `seed`: borders at fixed frames
-            of a dance would always meet the same part of a move.
+        subject: The model.
+        case: A case of at least `motion_length` frames.
+        settings: How to sample.
+        seed: Seed of the noise, and of where the part begins: at a fixed frame, borders would always meet the same part
+            of a move.
+        segment_frames: Frames of a segment, 4k + 1.
 
     Returns:
-        The border ratio (see `metrics.border_ratio`) of four films: `replace`, of segments that continue each other;
-        `without`, of segments that know nothing of each other; `vae` and `truth`, the true pictures encoded and
-        decoded, and as they are. A border is nothing special in these two. The same again, called `replace_latent`
-        and so on, against the changes from one latent frame to the next only. A border is one of those, and a VAE may
-        move things mostly there.
+        The border ratio (see `metrics.border_ratio`) of four films: `replace`, whose segments continue each other;
+        `without`, whose segments are independent; `vae` and `truth`, the true pictures with and without the VAE, for
+        which a border is a frame like any other. `replace_latent` and so on compare only with the changes from one
+        latent frame to the next: a border is one of those, and a VAE may move things mostly there.
     """
-    length = joined_length(segment_frames)
-    first = drawn_start(len(case.truth), length, seed)
-    conditioning = _part(case.conditioning, first, first + length)
+    length = motion_length(segment_frames)
+    first = random_start(len(case.truth), length, seed)
+    conditioning = _cut(case.conditioning, first, first + length)
     truth = case.truth.frames[first : first + length]
     borders = [segment.start + segment.context for segment in plan_segments(length, segment_frames)[1:]]
-    carried = made_by(subject, conditioning, settings, seed, segment_frames)
-    alone = [carried[: borders[0]]]  # the first segment continues nothing in either case
+    carried = generate(subject, conditioning, settings, seed, segment_frames)
+    alone = [carried[: borders[0]]]  # the first segment is the same in both
     starts = _latent_starts(0, borders[0])
     for number, (start, stop) in enumerate(zip(borders, [*borders[1:], length], strict=True)):
-        part = _part(conditioning, start, stop)
-        alone.append(made_by(subject, part, settings, seed + 1000 * (number + 1), segment_frames))
+        own = _cut(conditioning, start, stop)
+        alone.append(generate(subject, own, settings, seed + 1000 * (number + 1), segment_frames))
         starts += _latent_starts(start, stop)
     one_piece = _latent_starts(0, length)
     films = {
@@ -67,19 +70,19 @@ def measure_joins(subject: Animator, case: Case, settings: Settings, *, seed: in
     return over_all | {f"{name}_latent": border_ratio(film, borders, each) for name, (film, each) in films.items()}
 
 
-def drawn_start(frames: int, length: int, seed: int) -> int:
-    """Where a stretch of `length` frames begins among `frames`."""
+def random_start(frames: int, length: int, seed: int) -> int:
+    """A random start of `length` frames among `frames`."""
     return int(np.random.default_rng(seed).integers(frames - length + 1))
 
 
 def _latent_starts(start: int, stop: int) -> list[int]:
-    """First frames of the latent frames but the first, of what was made in one piece from `start` on.
+    """First frames of all latent frames but the first, for frames `start` to `stop` generated in one piece.
 
-    Segments that continue each other are as good as one piece: the carried frames are a latent frame and one more.
+    This holds for segments that continue each other too: the carried frames are one latent frame and one frame more.
     """
     return list(range(start + 1, stop, TEMPORAL_STRIDE))
 
 
-def _part(conditioning: Conditioning, start: int, stop: int) -> Conditioning:
-    """The same with some frames of the motion only."""
+def _cut(conditioning: Conditioning, start: int, stop: int) -> Conditioning:
+    """The conditioning with only some frames of its motion."""
     return replace(conditioning, motion=conditioning.motion[start:stop])

@@ -1,7 +1,7 @@
-"""A small network that tells puppets from what is behind them by their looks.
+"""A small network that separates puppets from their backdrop.
 
-It was trained on the world's training split, whose masks are exact, with pictures made worse in ways that know nothing
-of the models to be measured (`training.segmentation`).
+It was trained on the training split of the puppet world, whose masks are exact, with degraded pictures
+(`segmenter_training`). No result of a measured model was used.
 """
 
 from functools import cache
@@ -17,20 +17,25 @@ from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.model.pixels import to_tensor
 
 SEGMENTER = SHIPPED / "segmenter"
-_BLOCK = 2  # it works on blocks of 2 x 2 pixels, of which three layers halve the size again
+_BLOCK = 2  # the network takes blocks of 2 x 2 pixels, and halves the size three times more
 
 
 def fresh_network() -> UNet2DModel:
     """A network with random weights."""
     return UNet2DModel(
-        in_channels=3 * _BLOCK**2, out_channels=_BLOCK**2, block_out_channels=(16, 32, 48, 64), layers_per_block=1,
-        norm_num_groups=8, down_block_types=("DownBlock2D",) * 4, up_block_types=("UpBlock2D",) * 4,
+        in_channels=3 * _BLOCK**2,
+        out_channels=_BLOCK**2,
+        block_out_channels=(16, 32, 48, 64),
+        layers_per_block=1,
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D",) * 4,
+        up_block_types=("UpBlock2D",) * 4,
         add_attention=False,
-    )  # fmt: skip
+    )
 
 
 def logits(network: UNet2DModel, pictures: Tensor) -> Tensor:
-    """How surely each pixel is puppet, (B, H, W), above 0 rather than not; of pictures (B, 3, H, W) in [-1, 1]."""
+    """Log odds that each pixel is puppet, (B, H, W), for pictures (B, 3, H, W) in [-1, 1]."""
     blocks = F.pixel_unshuffle(pictures, _BLOCK)
     return F.pixel_shuffle(network(blocks, 0).sample, _BLOCK)[:, 0]
 
@@ -44,11 +49,10 @@ def shipped_network() -> UNet2DModel:
 
 @torch.no_grad()
 def puppet_logits(frames: NDArray[np.uint8], network: UNet2DModel | None = None) -> NDArray[np.float32]:
-    """How surely each pixel of `frames` (T, H, W, 3) is puppet: float32 (T, H, W), as `logits`.
-
-    Height and width are multiples of 16.
+    """Log odds that each pixel is puppet, float32 (T, H, W).
 
     Args:
-        network: another one than the shipped one.
+        frames: Pictures (T, H, W, 3), whose sides are multiples of 16.
+        network: A segmenter; the shipped one by default.
     """
     return logits(network or shipped_network(), to_tensor(frames[:, None])[:, :, 0]).numpy()

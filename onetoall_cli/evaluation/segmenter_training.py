@@ -1,10 +1,9 @@
-"""Training of the evaluation's segmenter, which finds puppets in pictures that a model made.
+"""Training of the evaluation's segmenter, which finds puppets in generated pictures.
 
-`python -m onetoall_cli.evaluation.segmenter_training FOLDER [STEPS]` trains it and prints how well it finds validation
-puppets.
+`python -m onetoall_cli.evaluation.segmenter_training FOLDER [STEPS]` trains it and prints its validation IoU.
 
-Pictures are puppets of the training split at random framing, half of them passed through the small VAE with noise on
-their latents, then blurred, shifted in colour and made noisy. No result of a model to be measured is used.
+The pictures show puppets of the training split at random framing. Half of them pass through the small VAE with noise
+on their latents; then all are blurred, shifted in colour and made noisy. No result of a measured model is used.
 """
 
 import sys
@@ -51,14 +50,14 @@ class Puppets(Dataset):
             .cut(slice(moment := int(rng.integers(MOVE_FRAMES)), moment + 1))
             .film(supersample=2)
             for _ in range(self.batch)
-        ]  # fmt: skip
+        ]
         masks = torch.from_numpy(np.concatenate([clip.masks for clip in clips]))
         return to_tensor(np.stack([clip.frames for clip in clips]))[:, :, 0], masks.float() / 255
 
 
 @torch.no_grad()
-def worsened(pictures: Tensor, vae: AutoencoderKLWan, source: torch.Generator) -> Tensor:
-    """Pictures (B, 3, H, W) with the faults generated ones may have; the first half goes through the VAE."""
+def degraded(pictures: Tensor, vae: AutoencoderKLWan, source: torch.Generator) -> Tensor:
+    """Degrade pictures (B, 3, H, W) as generated ones may be; the first half passes through the VAE."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.rand(shape, generator=source) * (high - low) + low
@@ -76,14 +75,14 @@ def worsened(pictures: Tensor, vae: AutoencoderKLWan, source: torch.Generator) -
 
 
 def _blurred(picture: Tensor, deviation: float) -> Tensor:
-    """A picture (3, H, W) blurred by a Gaussian of so many pixels."""
+    """A picture (3, H, W) blurred by a Gaussian of `deviation` pixels."""
     sharp = picture.movedim(0, -1).numpy()
     blurred = cv2.GaussianBlur(sharp, (0, 0), max(deviation, 0.1), borderType=cv2.BORDER_REPLICATE)
     return torch.from_numpy(blurred).movedim(-1, 0)
 
 
 def train_segmenter(vae: AutoencoderKLWan, steps: int = STEPS, batch: int = BATCH) -> UNet2DModel:
-    """Train a network from nothing; the same arguments give the same one."""
+    """Train a network from random weights; the same arguments give the same one."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = fresh_network()
@@ -92,7 +91,7 @@ def train_segmenter(vae: AutoencoderKLWan, steps: int = STEPS, batch: int = BATC
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.1)
     for step, (pictures, coverage) in enumerate(DataLoader(Puppets("train", batch, steps), None, num_workers=1)):
         with torch.autocast("cpu", torch.bfloat16):
-            guess = logits(network, worsened(pictures, vae, source))
+            guess = logits(network, degraded(pictures, vae, source))
         loss = F.binary_cross_entropy_with_logits(guess.float(), coverage)
         optimiser.zero_grad()
         loss.backward()
@@ -105,17 +104,17 @@ def train_segmenter(vae: AutoencoderKLWan, steps: int = STEPS, batch: int = BATC
 
 
 def measure_segmenter(network: UNet2DModel, vae: AutoencoderKLWan, count: int = 16) -> dict[str, float]:
-    """Foreground IoU on `count` batches of validation puppets: as they are, and worsened."""
+    """Foreground IoU on `count` batches of validation puppets, exact and degraded."""
     source = torch.Generator().manual_seed(1)
-    found: dict[str, list[float]] = {"exact": [], "worsened": []}
+    found: dict[str, list[float]] = {"exact": [], "degraded": []}
     for pictures, coverage in (Puppets("validation", BATCH, count)[step] for step in range(count)):
-        for name, shown in (("exact", pictures), ("worsened", worsened(pictures, vae, source))):
+        for name, shown in (("exact", pictures), ("degraded", degraded(pictures, vae, source))):
             found[name].append(overlap(puppet_logits(to_uint8(shown), network) > 0, coverage.numpy() >= 0.5))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def main(folder: Path, steps: int) -> None:
-    """Train, save in half precision, and print the figures."""
+    """Train, save in float16, and print the IoU."""
     vae = load_vae(SHIPPED / "tiny" / "vae", torch.bfloat16)
     network = train_segmenter(vae, steps)
     with whole_folder(folder) as temporary:

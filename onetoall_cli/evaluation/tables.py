@@ -1,4 +1,4 @@
-"""An evaluation for people: tables as text or Markdown, the targets, and a sheet of pictures."""
+"""Output of an evaluation: tables as text or Markdown, the targets, and a sheet of pictures."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation, Example, Figure, Table
+from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation, ExampleFrames, Statistic, Table
 from onetoall_cli.files import whole_file
 from onetoall_cli.media import contact_sheet, write_picture
 
@@ -17,7 +17,7 @@ TITLES = {
     "misaligned": "Misaligned animation (bust or half-length reference, full-body motion, another face driving)",
     "transfer": "Pose transfer",
 }
-# measure: heading in text (at most 6 characters), heading in Markdown, decimals
+# measure: heading in text (at most 6 characters), heading in Markdown, decimals.
 MEASURES = {
     "psnr": ("PSNR", "PSNR dB", 2),
     "ssim": ("SSIM", "SSIM", 3),
@@ -29,17 +29,17 @@ MEASURES = {
     "face_psnr": ("facedB", "face PSNR dB", 2),
     "own_face": ("own dB", "nearer to own face dB", 2),
 }
-BORDERS = """\
+BORDER_TITLE = """\
 Change across segment borders, over the median change within segments; latent:
 over the median change from one latent frame to the next. Medians over puppets."""
-# film: heading in text (at most 11 characters), heading in Markdown
-JOINS = {
+# film: heading in text (at most 11 characters), heading in Markdown.
+BORDER_FILMS = {
     "replace": ("replace", "token replace"),
     "without": ("without", "without"),
     "vae": ("VAE", "VAE of the truth"),
     "truth": ("truth", "the truth"),
 }
-# which changes within segments they are compared with: ending of the measure's name, heading
+# The changes within segments to compare with: ending of the measure's name, heading.
 AMONG = {"": "all frames", "_latent": "latent frames"}
 LEGEND = """\
 IoU: of the puppet's outline; IoU2: of all that differs from the backdrop;
@@ -52,7 +52,7 @@ MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 
 @dataclass(frozen=True)
 class Target:
-    """What the small model should reach: `value` at least (or at most) `wanted`."""
+    """A target of the small model: `value` is at least (or at most) `wanted`."""
 
     name: str
     value: float
@@ -65,7 +65,7 @@ class Target:
 
 
 def targets(evaluation: Evaluation, subject: str) -> list[Target]:
-    """The targets of the small model that the plan measured, for one subject."""
+    """The targets of the small model that the plan covers, for one subject."""
     found = []
     table = evaluation.tasks.get("misaligned")
     if table:
@@ -76,9 +76,9 @@ def targets(evaluation: Evaluation, subject: str) -> list[Target]:
     for task, rows in evaluation.tasks.items():
         colour = rows[subject]["shown_colour"].mean
         found.append(Target(f"{task}: colour error, shown, %", colour, 10.0, at_most=True))
-    if subject in evaluation.joins:
+    if subject in evaluation.borders:
         for ending, among in AMONG.items():
-            ratio = evaluation.joins[subject][f"replace{ending}"].mean
+            ratio = evaluation.borders[subject][f"replace{ending}"].mean
             found.append(Target(f"segment border over {among}", ratio, 1.25, at_most=True))
     return found
 
@@ -89,21 +89,21 @@ def as_text(evaluation: Evaluation) -> str:
     for task, table in evaluation.tasks.items():
         head = " " * 17 + "".join(f"{heading:>7}" for heading, _, _ in MEASURES.values())
         rows = [
-            f"{name[:17]:17}" + "".join(f"{_number(row[each], decimals):>7}" for each, (_, _, decimals) in
-                                        MEASURES.items())
+            f"{name[:17]:17}"
+            + "".join(f"{_number(row[each], decimals):>7}" for each, (_, _, decimals) in MEASURES.items())
             for name, row in table.items()
-        ]  # fmt: skip
+        ]
         parts.append("\n".join([TITLES[task].partition(" (")[0], head, *rows]))
     if evaluation.tasks:
         parts.append(LEGEND)
-    if evaluation.joins:
-        head = f"{'':31}" + "".join(f"{heading:>12}" for heading, _ in JOINS.values())
+    if evaluation.borders:
+        head = f"{'':31}" + "".join(f"{heading:>12}" for heading, _ in BORDER_FILMS.values())
         rows = [
-            f"{name[:17]:17} {among:13}" + "".join(f"{_number(row[film + ending], 2):>12}" for film in JOINS)
-            for name, row in evaluation.joins.items()
+            f"{name[:17]:17} {among:13}" + "".join(f"{_number(row[film + ending], 2):>12}" for film in BORDER_FILMS)
+            for name, row in evaluation.borders.items()
             for ending, among in AMONG.items()
         ]
-        parts.append("\n".join([BORDERS, head, *rows]))
+        parts.append("\n".join([BORDER_TITLE, head, *rows]))
     for subject in evaluation.sampling:
         lines = [
             f"{'met' if each.met else 'MISSED':7}{each.name}: {each.value:.2f} "
@@ -115,7 +115,7 @@ def as_text(evaluation: Evaluation) -> str:
 
 
 def as_markdown(evaluation: Evaluation, command: str) -> str:
-    """The same for a model card, with the command that prints it again."""
+    """The same tables as Markdown for a model card, with the command that prints them."""
     plan = evaluation.plan
     lines = [
         f"Puppets 0 to {plan.count - 1} of the {plan.split} split in each task; none of their identities and motions "
@@ -126,18 +126,18 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
     ]
     for task, table in evaluation.tasks.items():
         lines += ["", f"### {TITLES[task]}", "", *_markdown_table(table)]
-    if evaluation.joins:
+    if evaluation.borders:
         lines += ["", "### Change across segment borders, over the median change within segments", ""]
         lines += [
             "*Latent frames*: compared only with the changes from one latent frame to the next, of which a",
             "border is one. Medians over puppets.",
             "",
         ]
-        head = " | ".join(heading for _, heading in JOINS.values())
-        lines += [f"| | compared with | {head} |", "|---|---|" + "---:|" * len(JOINS)]
-        for name, row in evaluation.joins.items():
+        head = " | ".join(heading for _, heading in BORDER_FILMS.values())
+        lines += [f"| | compared with | {head} |", "|---|---|" + "---:|" * len(BORDER_FILMS)]
+        for name, row in evaluation.borders.items():
             for ending, among in AMONG.items():
-                figures = [_with_error(row[film + ending], 2) for film in JOINS]
+                figures = [_with_error(row[film + ending], 2) for film in BORDER_FILMS]
                 lines.append(f"| {name} | {among} | " + " | ".join(figures) + " |")
     for subject in evaluation.sampling:
         lines += ["", f"### Targets, {subject}", "", "| target | wanted | measured | |", "|---|---:|---:|---|"]
@@ -148,10 +148,10 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
 
 
 def write_markdown(path: Path, text: str) -> None:
-    """Put `text` between the marks of a file that exists, or write a new file that has them.
+    """Write `text` between the marks of an existing file, or into a new file with marks.
 
     Raises:
-        BadInput: the file has no marks.
+        BadInput: The file has no marks.
     """
     check_marks(path)
     block = f"{MARKS[0]}\n{text}{MARKS[1]}"
@@ -162,10 +162,10 @@ def write_markdown(path: Path, text: str) -> None:
 
 
 def check_marks(path: Path) -> None:
-    """Fail early if a file that exists has no place for the tables.
+    """Check that an existing file has marks for the tables.
 
     Raises:
-        BadInput: it has not.
+        BadInput: It has none.
     """
     if path.exists():
         _, mark, after = path.read_text(encoding="utf-8").partition(MARKS[0])
@@ -173,38 +173,40 @@ def check_marks(path: Path) -> None:
             raise BadInput(f"{path} has no place for the tables.", f"Give it a line {MARKS[0]} and a line {MARKS[1]}.")
 
 
-def write_examples(path: Path, examples: list[Example]) -> None:
-    """A PNG with a row for each example: reference, adjusted reference (unknown: white), pose, truth, results."""
+def write_examples(path: Path, examples: list[ExampleFrames]) -> None:
+    """Write a PNG with a row for each example: reference, adjusted reference (unknown: white), pose, truth, results."""
     rows = []
     for example in examples:
         case = example.case
         last, unknown = len(case.truth) - 1, case.conditioning.mask[..., None]
-        rows.append([
+        row = [
             (f"{case.task} {case.number}", case.reference),
             ("adjusted", np.where(unknown, np.uint8(255), case.conditioning.reference)),
             ("pose", case.conditioning.pose_frames(last, last + 1)[0]),
             ("truth", case.truth.frames[last]),
             *example.results.items(),
-        ])  # fmt: skip
+        ]
+        rows.append(row)
     write_picture(path, contact_sheet(rows, height=examples[0].case.reference.shape[0]))
 
 
 def _markdown_table(table: Table) -> list[str]:
     head = "| | " + " | ".join(heading for _, heading, _ in MEASURES.values()) + " |"
     rows = [
-        f"| {name} | " + " | ".join(_with_error(row[each], decimals) for each, (_, _, decimals) in MEASURES.items())
+        f"| {name} | "
+        + " | ".join(_with_error(row[each], decimals) for each, (_, _, decimals) in MEASURES.items())
         + " |"
         for name, row in table.items()
-    ]  # fmt: skip
+    ]
     return [head, "|---|" + "---:|" * len(MEASURES), *rows]
 
 
-def _number(figure: Figure, decimals: int) -> str:
-    return f"{figure.mean:.{decimals}f}" if figure.count else "-"
+def _number(statistic: Statistic, decimals: int) -> str:
+    return f"{statistic.mean:.{decimals}f}" if statistic.count else "-"
 
 
-def _with_error(figure: Figure, decimals: int) -> str:
-    if not figure.count:
+def _with_error(statistic: Statistic, decimals: int) -> str:
+    if not statistic.count:
         return "–"
-    error = "" if math.isnan(figure.error) else f" ± {figure.error:.{decimals}f}"
-    return f"{figure.mean:.{decimals}f}{error}"
+    error = "" if math.isnan(statistic.error) else f" ± {statistic.error:.{decimals}f}"
+    return f"{statistic.mean:.{decimals}f}{error}"

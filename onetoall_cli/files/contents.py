@@ -20,7 +20,7 @@ def check_ours(path: Path) -> None:
     """Refuse to replace a folder that holds anything we did not write; one that is empty or not there is fine.
 
     Raises:
-        BadInput: it does, or is no folder.
+        BadInput: It does, or is no folder.
     """
     if not path.exists():
         return
@@ -65,7 +65,7 @@ def check_whole(folder: Path) -> None:
     """Refuse to read a folder of ours in which a killed run left old files among its new ones.
 
     Raises:
-        BadInput: it is one.
+        BadInput: It is one.
     """
     if _read_list(folder).get("whole") is False:
         raise BadInput(f"{folder} is half replaced: what wrote it was killed.", "Write the folder again.")

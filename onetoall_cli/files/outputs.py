@@ -56,10 +56,10 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
         overwrite: Whether what exists may be replaced.
 
     Raises:
-        BadInput: an input whose name no disk takes; an output whose name has an unknown ending or is too long; whose
+        BadInput: An input whose name no disk takes; an output whose name has an unknown ending or is too long; whose
             place is missing, not writable, no ordinary file or a folder of somebody else's; that exists without
             `overwrite`; that is or holds an input, is a folder the user lives in, or is or lies in another output.
-        OutOfResources: less than `LEAST_FREE` bytes are free there.
+        OutOfResources: Less than `LEAST_FREE` bytes are free there.
     """
     try:
         os.getcwd()
@@ -122,7 +122,7 @@ def _status(output: Output) -> os.stat_result | None:
     """What is at an output's place, behind links; None: nothing.
 
     Raises:
-        BadInput: there cannot be anything.
+        BadInput: There cannot be anything.
     """
     number = descriptor(output.path, dash=1)
     try:

@@ -85,8 +85,8 @@ def copy_to_stream(file: Path, path: Path) -> None:
     """Write the contents of `file` into the stream `path`; a named pipe is waited for until somebody reads it.
 
     Raises:
-        BadInput: it cannot be written.
-        BrokenPipeError: who read it has gone.
+        BadInput: It cannot be written.
+        BrokenPipeError: Who read it has gone.
     """
     with refusals(path):
         number = descriptor(path, dash=1)
@@ -101,8 +101,8 @@ def as_file(path: Path) -> Path:
     What comes out is copied once in a process; the copy goes when the process ends.
 
     Raises:
-        BadInput: a device or a terminal; nothing comes out, or nobody writes into a named pipe for `PATIENCE`.
-        OutOfResources: the copy does not fit the disk.
+        BadInput: A device or a terminal; nothing comes out, or nobody writes into a named pipe for `PATIENCE`.
+        OutOfResources: The copy does not fit the disk.
     """
     number = descriptor(path, dash=0)
     try:

@@ -40,8 +40,8 @@ def working_folder(beside: Path) -> Iterator[Path]:
     What killed runs left in `beside` is swept first.
 
     Raises:
-        BadInput: nothing can be made in `beside`.
-        OutOfResources: its disk is full.
+        BadInput: Nothing can be made in `beside`.
+        OutOfResources: Its disk is full.
     """
     with refusals(beside):
         sweep(beside)
@@ -91,12 +91,15 @@ def _locked_folder(beside: Path) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(dir=beside, prefix=PREFIX, suffix=SUFFIX))
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            if _lock(lock) is not False and folder.exists():
+                os.write(lock, platform.node().encode())
+                return folder, lock
+            os.close(lock)
         except FileNotFoundError:
             continue
-        if _lock(lock) is not False and folder.exists():
-            os.write(lock, platform.node().encode())
-            return folder, lock
-        os.close(lock)
+        except BaseException:  # an interrupt leaves nothing
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     raise BadInput(f"Another program keeps deleting what is written in {beside}.", "Choose another place.")
 
 

@@ -34,7 +34,7 @@ def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
 
     Raises:
         BadInput: `path` is a folder or cannot be written.
-        OutOfResources: the disk is full.
+        OutOfResources: The disk is full.
     """
     path = Path(path)
     if _is_unfinished(path):
@@ -62,7 +62,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         BadInput: `path` is no folder, holds what we did not write, or cannot be written.
-        OutOfResources: the disk is full.
+        OutOfResources: The disk is full.
     """
     path = Path(path)
     if _is_unfinished(path):

@@ -1,6 +1,6 @@
-"""The model manager: which models exist, where they are on this machine, and how they get there.
+"""The model manager: which models exist, where they are on this machine, and how they are fetched.
 
-Torch is never loaded here, huggingface_hub only when something is fetched: what is in the files is for `weights`.
+Nothing here loads torch, and huggingface_hub is loaded only to fetch. The contents of the files belong to `weights`.
 """
 
 from onetoall_cli.hub.catalogue import Catalogue, Entry, load_catalogue

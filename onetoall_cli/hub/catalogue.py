@@ -1,6 +1,6 @@
-"""The catalogue: which models exist, where they come from and what they need, as data (`catalogue.yaml`).
+"""The catalogue of models: their repositories and what each of them needs, as data (`catalogue.yaml`).
 
-The user's own `catalogue.yaml` in the configuration folder adds entries or replaces the package's.
+The user's own `catalogue.yaml` in the configuration folder adds entries to the package's or replaces them.
 """
 
 import re
@@ -36,7 +36,7 @@ _FIELDS = {
 }
 _REQUIRED = ("kind", "title", "repository", "files")
 
-# What a repository named by `hf:` may hold. Pickled weights are never among it.
+# The files that are fetched of a repository named by `hf:`, never pickled weights.
 ANY_MODEL_FILES = (
     "model_index.json",
     "generation_config.json",
@@ -56,21 +56,21 @@ ANY_MODEL_FILES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that can be fetched.
+    """Something that can be fetched: a model, a VAE, a text encoder or a detector.
 
     Attributes:
-        name: As in `onetoall fetch NAME`.
+        name: Its name in `onetoall fetch NAME`.
         kind: One of `KINDS`.
-        title: What it is, in a few words.
+        title: A description of a few words.
         repository: `OWNER/REPO` on the hub.
-        revision: The pin: a commit, or a branch whose commit is recorded when it is fetched.
-        files: Patterns of the files to take; `*` does not cross a folder.
-        size: Bytes to download, as far as known beforehand (the hub's figures decide before a download).
+        revision: The pinned commit, or a branch whose commit is recorded when it is fetched.
+        files: Patterns of the files to fetch; `*` does not match a slash.
+        size: Bytes to download as known beforehand; the hub gives the exact size before a download.
         size_is: `exact`, `derived` (computed from the tensors and dtype) or `estimate`.
-        licence: As its authors state it.
-        needs: Names of the other entries it does not work without.
-        parameters: Of a network or encoder, for the memory estimate.
-        architecture: Constructor arguments of a network that comes as bare weights.
+        licence: The licence as its authors state it.
+        needs: Names of the entries that it does not work without.
+        parameters: Number of parameters of a network or encoder, for the memory estimate.
+        architecture: Constructor arguments of a network whose repository holds only weights.
         defaults: Generation defaults of a network.
     """
 
@@ -103,18 +103,18 @@ class Catalogue:
 
     @property
     def shared_parts(self) -> tuple[str, ...]:
-        """What released weights need beside themselves: a VAE and a text encoder."""
+        """The entries that released weights need: a VAE and a text encoder."""
         return tuple(name for name, entry in self.entries.items() if entry.kind in ("vae", "text-encoder"))
 
     def knows(self, name: str) -> bool:
-        """Whether `name` is an entry, a quantised variant of one, or names a hub repository."""
+        """Whether `name` is an entry, a quantised copy of one, or a hub repository."""
         return name in self.entries or name.startswith(HUB_PREFIX) or self._split_variant(name) is not None
 
     def entry(self, name: str) -> Entry:
-        """The entry of that name; one is made up for `hf:OWNER/REPO[@REVISION]`.
+        """The entry of that name; `hf:OWNER/REPO[@REVISION]` makes a new one.
 
         Raises:
-            BadInput: there is none.
+            BadInput: There is no such entry.
         """
         if name in self.entries:
             return self.entries[name]
@@ -126,10 +126,10 @@ class Catalogue:
         )
 
     def network(self, name: str) -> tuple[Entry, str | None]:
-        """The entry behind a network's name and the precision of its quantised copy (`14b-nf4`), None if plain.
+        """The entry of a network, and the precision of a quantised copy (`14b-nf4`); None if it is not quantised.
 
         Raises:
-            BadInput: no such entry, or it is not a network.
+            BadInput: There is no such entry, or it is not a network.
         """
         base, precision = self._split_variant(name) or (name, None)
         entry = self.entry(base)
@@ -158,20 +158,20 @@ class Catalogue:
         )
 
     def expand(self, names: Iterable[str]) -> list[Entry]:
-        """The entries that `names` (entries, groups, `hf:OWNER/REPO`) stand for, each once."""
+        """The entries of `names` (entries, groups, `hf:OWNER/REPO`), each once."""
         members = (member for name in names for member in self.groups.get(name, (name,)))
         return list({entry.name: entry for entry in map(self.entry, members)}.values())
 
     def needed_by(self, name: str) -> list[str]:
-        """Which entries do not work without `name`."""
+        """Names of the entries that do not work without `name`."""
         return [entry.name for entry in self.entries.values() if name in entry.needs]
 
 
 def load_catalogue() -> Catalogue:
-    """The package's catalogue with the user's own on top.
+    """The package's catalogue, with the user's entries added.
 
     Raises:
-        BadInput: the user's file has a mistake; the file, entry and field are named.
+        BadInput: The user's file has a mistake; the message names file, entry and field.
     """
     shipped = resources.files("onetoall_cli.hub").joinpath("catalogue.yaml")
     catalogue = parse_catalogue(shipped.read_text(encoding="utf-8"), source="catalogue.yaml")
@@ -182,10 +182,10 @@ def load_catalogue() -> Catalogue:
 
 
 def parse_catalogue(text: str, *, source: str, base: Catalogue | None = None) -> Catalogue:
-    """Read a catalogue, adding to `base`.
+    """Read a catalogue and add it to `base`.
 
     Raises:
-        BadInput: it is not YAML of the documented form.
+        BadInput: The text is not YAML of the documented form.
     """
     try:
         content = yaml.safe_load(text) or {}
@@ -230,4 +230,4 @@ def _check_references(entries: dict[str, Entry], groups: dict[str, tuple[str, ..
     for name, members in [*groups.items(), *((entry.name, entry.needs) for entry in entries.values())]:
         for member in members:
             if member not in entries:
-                raise BadInput(f"{source}: '{name}' names '{member}', which is no entry.", "Correct the name.")
+                raise BadInput(f"{source}: '{name}' names '{member}', which is not an entry.", "Correct the name.")

@@ -1,6 +1,6 @@
-"""Generation defaults of a model: what `animate` uses where the user says nothing.
+"""Generation defaults of a model: the settings that `animate` uses unless the user changes them.
 
-Kept beside the weights as `generation_config.json`, or in the catalogue for the released checkpoints.
+They are stored beside the weights as `generation_config.json`, or in the catalogue for the released checkpoints.
 """
 
 import json
@@ -15,7 +15,7 @@ from onetoall_cli.lattice import is_clip_length
 
 GENERATION_CONFIG = "generation_config.json"
 
-# The research code's negative prompt, letter for letter: its embedding depends on it.
+# The research code's negative prompt, exactly: its embedding depends on every letter.
 RELEASED_NEGATIVE_PROMPT = (
     "black background, Aerial view, aerial view, overexposed, low quality, deformation, a poor composition, "
     "bad hands, bad teeth, bad eyes, bad limbs, distortion"
@@ -24,7 +24,7 @@ RELEASED_NEGATIVE_PROMPT = (
 
 @dataclass(frozen=True)
 class GenerationDefaults:
-    """The released inference settings of the 1.3B; other models override what differs.
+    """Generation settings. The defaults are the released inference settings of the 1.3B.
 
     Attributes:
         short_side: Limit of the output's short side in pixels.
@@ -32,13 +32,12 @@ class GenerationDefaults:
         image_guidance_scale: Weight of the reference guidance (1 or less: off).
         pose_guidance_scale: Weight of the pose guidance (1 or less: off).
         shift: Timestep shift of the rectified-flow schedule.
-        max_segment_frames: Frames generated in one piece; 4k + 1.
+        max_segment_frames: The most frames of a segment; 4k + 1.
         pose_canvas_short_side: Short side in pixels of the canvas on which poses are drawn.
-        max_text_tokens: Text rows the denoiser sees, zero-padded after the prompt's true length.
-        negative_prompt: What guidance steers away from.
-        face: How a driver's face is drawn where the user says nothing: "auto", or "full" for a network that was never
-            shown a dim one.
-        reference_pose: Whether the network is given the reference's pose, as it was in training.
+        max_text_tokens: Rows of a prompt's embedding, zero-padded after the prompt's true length.
+        negative_prompt: The prompt that guidance steers away from.
+        face: How the driver's face is drawn: "auto", or "full" for a network that was trained without dimmed faces.
+        reference_pose: Whether the network gets the reference's pose, as in training.
     """
 
     short_side: int = 384
@@ -55,14 +54,16 @@ class GenerationDefaults:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str) -> "GenerationDefaults":
-        """Check `values` and fill what they leave out.
+        """Check `values`; defaults fill the rest.
 
         Args:
             values: Some or all of the attributes.
-            source: Where they come from, for the message.
+
+
+        source: Their origin, for messages.
 
         Raises:
-            BadInput: an unknown name, a wrong type, or a value out of range.
+            BadInput: A name is unknown, a type is wrong, or a value is out of range.
         """
         known = {field.name: field for field in fields(cls)}
         for name, value in values.items():
@@ -92,7 +93,7 @@ class GenerationDefaults:
         """Read a `generation_config.json`.
 
         Raises:
-            BadInput: it cannot be read, is not JSON, or holds a setting that cannot be used.
+            BadInput: The file cannot be read, is not JSON, or holds a setting that cannot be used.
         """
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))

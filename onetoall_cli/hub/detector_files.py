@@ -1,4 +1,4 @@
-"""Single files of installed entries, for parts of onetoall that are not networks: the pose detectors' ONNX models."""
+"""The files of installed pose detectors (ONNX models)."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from onetoall_cli.hub.index import installed
 
 
 def component_path(name: str) -> Path | None:
-    """An installed detector's ONNX file.
+    """The ONNX file of an installed detector.
 
     Args:
         name: The file's name as published, with or without `.onnx`: `yolov10m`, `vitpose_h_wholebody`, `yolox_l`,
-            `dw-ll_ucoco_384`. Where a repository has a folder of that name, its `end2end.onnx` is meant.
+            `dw-ll_ucoco_384`. In a folder of that name it is `end2end.onnx`.
 
     Returns:
-        The file, with its external weight files beside it; None if the entry is not installed or not whole.
+        The file, with its external weight files beside it; None if the entry is not installed or incomplete.
     """
     wanted = f"{name.removesuffix('.onnx')}.onnx"
     catalogue = load_catalogue()

@@ -1,4 +1,4 @@
-"""File hashes as the hub states them: SHA-256 for large files, git's blob hash for small ones."""
+"""File hashes as the hub gives them: SHA-256 for large files, git's blob hash for small ones."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,10 +11,10 @@ CHUNK = 4 * 2**20
 
 
 def hasher(file: FileRecord) -> Any:
-    """A fresh hashlib object for `file`'s kind of digest."""
+    """A new hashlib object for `file`'s kind of digest."""
     if file.digest.startswith("sha256:"):
         return hashlib.sha256()
-    # git hashes a header with the size before the content; SHA-1 is git's choice, not ours
+    # git hashes a header with the size before the content, and uses SHA-1
     return hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
 
 
@@ -33,7 +33,7 @@ def feed_file(hashed: Any, path: Path, progress: Callable[[int], None] | None = 
 
 
 def is_intact(path: Path, file: FileRecord, progress: Callable[[int], None] | None = None) -> bool:
-    """Whether `path` has exactly the content the hub announced."""
+    """Whether `path` has exactly the content that the hub announced."""
     if not path.is_file() or path.stat().st_size != file.size:
         return False
     hashed = hasher(file)

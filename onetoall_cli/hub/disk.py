@@ -1,4 +1,4 @@
-"""Is there room: asked before anything is downloaded or converted."""
+"""The check for free disk space before anything is downloaded or converted."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ SPARE = 200 * 10**6  # bytes left free beyond what is written
 
 
 def check_disk(needed: int, folder: Path, what: str) -> None:
-    """Raise OutOfResources unless `needed` bytes and some spare fit where `folder` is or will be."""
+    """Raise OutOfResources unless `needed` bytes and `SPARE` fit on the disk of `folder`."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if needed and needed + SPARE > free:

@@ -1,7 +1,7 @@
-"""Fetching: what a request comes to, and carrying it out so that it can be interrupted anywhere.
+"""Fetching: plan a request, then run the plan, which can be interrupted anywhere.
 
-A plan names every file with its size before anything is downloaded. Carried out, it ends with all files in place
-and verified and the index saying so; broken off, the same request continues where it stopped.
+A plan names every file with its size before anything is downloaded. After a complete run all files are in place,
+verified and recorded in the index. After an interruption the same request continues where it stopped.
 """
 
 import json
@@ -21,11 +21,11 @@ from onetoall_cli.hub.catalogue import ANY_MODEL_FILES, Catalogue, Entry, load_c
 from onetoall_cli.hub.disk import check_disk
 from onetoall_cli.hub.index import FileRecord, Installed, installed, record
 from onetoall_cli.hub.location import NETWORK_CLASS
-from onetoall_cli.hub.remote import Listing, Stopped, list_repository, patiently
+from onetoall_cli.hub.remote import Listing, Stopped, list_repository, with_retries
 from onetoall_cli.hub.remove import release
 from onetoall_cli.hub.transfer import obtain
 
-WORKERS = 4  # files at once: ViTPose comes as 400 small ones, where waiting dominates
+WORKERS = 4  # files at once: ViTPose has 400 small ones, for which most time is waiting
 ASK_ABOVE = 10**9  # bytes; below this no question is asked
 
 
@@ -34,9 +34,9 @@ class FetchPart:
     """One entry of a plan.
 
     Attributes:
-        target: What the index will say of it when it is done.
+        target: The entry's record in the index afterwards.
         to_fetch: Its files that are not in the cache yet.
-        to_check: Those in the cache that onetoall did not put there: they are hashed first.
+        to_check: Its files in the cache that onetoall did not put there, which are hashed first.
     """
 
     target: Installed
@@ -45,7 +45,7 @@ class FetchPart:
 
     @property
     def bytes_to_fetch(self) -> int:
-        """What is still to come: of a partial file the rest, of content that another commit shares nothing."""
+        """Bytes to download: the rest of partial files, and nothing for content that another commit shares."""
         there = _blob_sizes(self.target.repository)
         return sum(max(0, file.size - there.get(_etag(file), 0)) for file in self.to_fetch)
 
@@ -57,7 +57,7 @@ class FetchPart:
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """What a request comes to."""
+    """All that a request has to fetch."""
 
     parts: tuple[FetchPart, ...]
 
@@ -68,7 +68,7 @@ class FetchPlan:
 
     @property
     def pending(self) -> list[tuple[FetchPart, FileRecord]]:
-        """Every file that is not known to be in place, small ones (configurations) first."""
+        """Every file that has to be fetched or checked, small ones (configurations) first."""
         pairs = [(part, file) for part in self.parts for file in (*part.to_fetch, *part.to_check)]
         return sorted(pairs, key=lambda pair: pair[1].size)
 
@@ -80,17 +80,17 @@ def plan_fetch(
     revision: str | None = None,
     without: Iterable[str] = (),
 ) -> FetchPlan:
-    """Find out what fetching `names` takes. Asks the hub only about what is not installed yet.
+    """Plan to fetch `names`. The hub is asked only about entries that are not installed yet.
 
     Args:
         names: Entries, groups or `hf:OWNER/REPO`.
-        catalogue: None: the package's and the user's.
-        revision: Of the named entries, instead of the catalogue's pin; their needs keep theirs.
-        without: Entries to leave out although they are named or needed (`text-encoder`); what they need comes.
+        catalogue: The catalogue; None reads the package's and the user's.
+        revision: Revision of the named entries instead of the pinned one; the entries they need keep theirs.
+        without: Entries to leave out although they are named or needed (`text-encoder`). What they need is fetched.
 
     Raises:
-        BadInput: an unknown name, or a repository that is no One-to-All model.
-        ModelMissing: the hub does not have it, or cannot be reached.
+        BadInput: A name is unknown, or a repository is not a One-to-All model.
+        ModelMissing: The hub does not have an entry, or cannot be reached.
     """
     catalogue = catalogue or load_catalogue()
     known = installed()
@@ -110,12 +110,12 @@ def plan_fetch(
 
 
 def plan_repair(entries: Iterable[Installed]) -> FetchPlan:
-    """Bring back what is missing of installed entries, at their recorded commits."""
+    """Plan to fetch the missing files of installed entries, at their recorded commits."""
     return FetchPlan(tuple(FetchPart(entry, tuple(entry.missing())) for entry in entries))
 
 
 def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> FetchPart:
-    """The part for one entry. What is installed keeps its commit until another is asked for or the pin changes."""
+    """The part for one entry. An installed entry keeps its commit unless another is asked for or the pin changed."""
     if known is not None and (asked == known.commit or (asked is None and known.pin == entry.revision)):
         return FetchPart(known, tuple(known.missing()))
     revision = asked or entry.revision
@@ -125,7 +125,7 @@ def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> Fetc
         files = _check_is_model(listing, files)
     if not files:
         raise ModelMissing(
-            f"{entry.repository} holds nothing of '{entry.name}' ({', '.join(entry.files)}).",
+            f"{entry.repository} has none of the files of '{entry.name}' ({', '.join(entry.files)}).",
             "Check the catalogue entry's repository and files, or choose another --revision.",
         )
     target = Installed(entry.name, entry.repository, revision, entry.revision, listing.commit, files)
@@ -134,11 +134,11 @@ def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> Fetc
 
 
 def _check_is_model(listing: Listing, files: tuple[FileRecord, ...]) -> tuple[FileRecord, ...]:
-    """Refuse a repository that is no One-to-All model before its gigabytes are fetched."""
+    """The files of a One-to-All model; any other repository is refused before gigabytes are fetched."""
     if not any(file.path == "model_index.json" for file in files):
-        return tuple(file for file in files if "/" not in file.path)  # released weights, bare
+        return tuple(file for file in files if "/" not in file.path)  # released weights without configurations
     what = f"{listing.repository}/model_index.json"
-    path = patiently(
+    path = with_retries(
         lambda: hf_hub_download(
             listing.repository, "model_index.json", revision=listing.commit, cache_dir=places.hub_cache()
         ),
@@ -156,24 +156,26 @@ def _check_is_model(listing: Listing, files: tuple[FileRecord, ...]) -> tuple[Fi
 
 
 def run_plan(plan: FetchPlan, *, progress: Callable[[int, int | None], None] | None = None) -> None:
-    """Carry out a plan: download, verify, record.
+    """Run a plan: download, verify, record.
 
     Args:
         plan: From `plan_fetch`.
-        progress: Called with (bytes in place, bytes in all) of the pending files, from several threads in turn.
+        progress: Called with (bytes in place, all bytes) of the pending files, by one thread at a time.
 
     Raises:
-        OutOfResources: the disk has no room, now or on the way.
-        ModelMissing: the hub failed for good; what came so far is kept for the next run.
+        OutOfResources: The disk is too full, before or during the download.
+        ModelMissing: The hub failed repeatedly; what has been downloaded is kept for the next run.
     """
     check_disk(plan.bytes_to_fetch, places.hub_cache(), "the download")
     before = installed()
     for part in plan.parts:
-        if part.target.name not in before:  # recorded first: a broken-off fetch is seen, continued and removable
+        if (
+            part.target.name not in before
+        ):  # recorded first, so that an interrupted fetch is listed, continued and removable
             record(part.target)
     _obtain_all(plan, progress)
     for part in plan.parts:
-        record(part.target)  # an update: the former commit was usable until now
+        record(part.target)  # for an update only now: the old commit is usable until here
         old = before.get(part.target.name)
         if old is not None and old.commit != part.target.commit:
             release(old)
@@ -203,7 +205,7 @@ def _obtain_all(plan: FetchPlan, progress: Callable[[int, int | None], None] | N
 
 
 class _Counter:
-    """Adds up what the threads report."""
+    """Adds up the bytes that the threads report."""
 
     def __init__(self, total: int, progress: Callable[[int, int | None], None] | None) -> None:
         self._done, self._total, self._progress = 0, total, progress
@@ -218,7 +220,7 @@ class _Counter:
 
 @contextmanager
 def fetch_lock(waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Held while models are fetched, repaired, converted or removed; a second run waits, after `waiting` is called."""
+    """Hold the lock for changes to the installed models; if it is taken, call `waiting` and wait for it."""
     path = places.data_folder() / "fetch.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -235,11 +237,11 @@ def fetch_lock(waiting: Callable[[], None] | None = None) -> Iterator[None]:
 
 
 def _etag(file: FileRecord) -> str:
-    """The name of the file's blob: on the hub itself the ETag is the digest."""
+    """The name of the file's blob; huggingface.co uses the digest as ETag."""
     return file.digest.partition(":")[2]
 
 
 def _blob_sizes(repository: str) -> dict[str, int]:
-    """Bytes that are there of each blob, whole or partial, by its name."""
+    """Bytes in the cache of each blob, whole or partial, by its name."""
     blobs = (places.repository_folder(repository) / "blobs").glob("*")
     return {path.name.removesuffix(".incomplete"): path.stat().st_size for path in blobs if path.is_file()}

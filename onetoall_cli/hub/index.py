@@ -1,6 +1,6 @@
-"""The record of what is installed: per catalogue entry the repository, the commit and every file with its hash.
+"""The index of installed entries: repository, commit and every file with its hash.
 
-The files themselves are in the hub cache; this says which of them make a model, and what they must be.
+The files are in the hub cache. The index lists which of them make up a model, and their content.
 """
 
 import json
@@ -23,9 +23,9 @@ class FileRecord:
     """One file of a repository at a commit.
 
     Attributes:
-        path: Inside the repository, with forward slashes.
-        size: Bytes.
-        digest: `sha256:<hex>` of the content (large files) or `git:<hex>` (git's blob hash, small files).
+        path: Path in the repository, with forward slashes.
+        size: Size in bytes.
+        digest: `sha256:<hex>` for large files, `git:<hex>` (git's blob hash) for small ones.
     """
 
     path: str
@@ -35,14 +35,14 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Installed:
-    """What `fetch` installed for one catalogue entry.
+    """One catalogue entry as `fetch` installed it.
 
     Attributes:
         name: The entry's name, or `hf:OWNER/REPO`.
         repository: `OWNER/REPO`.
-        revision: What was asked for: a branch, tag or commit.
-        pin: The catalogue's revision at that time; when that changes, the next fetch updates.
-        commit: What that was when it was fetched; loads use exactly this.
+        revision: The branch, tag or commit that was asked for.
+        pin: The catalogue's revision at that time; when it changes, the next fetch updates the entry.
+        commit: The commit of `revision` when it was fetched; exactly this is loaded.
         files: Every file, with its hash.
     """
 
@@ -64,7 +64,7 @@ class Installed:
         return sum(file.size for file in self.files)
 
     def missing(self) -> list[FileRecord]:
-        """Files that are not there, or not of their size (a quick look: no hashes)."""
+        """Files that are absent or of another size (a quick check without hashes)."""
         return [file for file in self.files if not _has_size(self.folder / file.path, file.size)]
 
 
@@ -76,10 +76,10 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def installed() -> dict[str, Installed]:
-    """Everything the index knows, by entry name.
+    """All installed entries by name.
 
     Raises:
-        BadInput: the index is damaged or from a newer onetoall.
+        BadInput: The index is damaged or from another version of onetoall.
     """
     path = index_file()
     if not path.exists():
@@ -110,7 +110,7 @@ def record(entry: Installed) -> None:
 
 
 def forget(name: str) -> None:
-    """Remove one entry; its files are left alone."""
+    """Remove one entry from the index; its files stay."""
     with _index_lock():
         _write({known: entry for known, entry in installed().items() if known != name})
 

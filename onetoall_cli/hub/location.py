@@ -1,4 +1,4 @@
-"""From a model's name or folder to the paths and settings that loading needs."""
+"""Find a model by name or folder: the paths and settings that loading needs."""
 
 import json
 from dataclasses import dataclass, replace
@@ -16,28 +16,28 @@ from onetoall_cli.hub.weight_files import weight_files
 
 PROMPT_EMBEDS = "prompt_embeds.safetensors"
 NETWORK_CLASS = "OneToAllTransformer3DModel"
-SHIPPED = Path(__file__).parent.parent / "assets"  # where the package ships models, a folder each
+SHIPPED = Path(__file__).parent.parent / "assets"  # models inside the package, a folder each
 
 
 @dataclass(frozen=True)
 class ModelLocation:
-    """Where one usable model is, and how to load it.
+    """The paths of a usable model, and how to load it.
 
     Attributes:
-        name: As the user would name it: `1.3b`, `14b-nf4`, `hf:OWNER/REPO`, or a folder's path.
+        name: The name a user gives: `1.3b`, `14b-nf4`, `hf:OWNER/REPO`, or a folder's path.
         transformer: The network's folder.
-        published: Whether these are bare weights under the released names, whose configuration is read off their
-            shapes (`weights.network_config`), instead of diffusers' layout with its own `config.json`.
-        architecture: What the catalogue says that configuration is; None where it says nothing.
+        published: Whether the folder holds only weights with the released tensor names, whose shapes give the
+            configuration (`weights.network_config`), instead of diffusers' layout with a `config.json`.
+        architecture: The configuration in the catalogue; None where it has none.
         vae: The VAE's folder (diffusers).
         scheduler: The scheduler's folder, or None.
         text_encoder: The text encoder's folder, or None if it is not installed.
-        tokenizer: Likewise.
-        embeddings: Prompt stores to look in, first the model's own; some may not exist yet.
+        tokenizer: The tokenizer's folder, or None if it is not installed.
+        embeddings: Prompt stores to search, the model's own first; some may not exist yet.
         defaults: The model's generation defaults.
-        revision: The commit of the network, where known.
-        encoder: Which text encoder made (or would make) the embeddings: `OWNER/REPO@commit`, `OWNER/REPO` when it
-            is not installed, `local-...` for one that is just a folder; None if the model knows of none.
+        revision: The commit of the network, if known.
+        encoder: The text encoder of the embeddings: `OWNER/REPO@commit`, `OWNER/REPO` if it is not installed,
+            `local-...` for a folder; None if the model has none.
     """
 
     name: str
@@ -58,13 +58,13 @@ def locate_model(name_or_dir: str, *, catalogue: Catalogue | None = None) -> Mod
     """Find a model on this machine, without loading it.
 
     Args:
-        name_or_dir: A catalogue name (`1.3b`, or a quantised copy as `14b-nf4`), `hf:OWNER/REPO`, a folder in
-            diffusers' layout, a folder of released weights.
-        catalogue: The models known by name; None reads the package's and the user's.
+        name_or_dir: A catalogue name (`1.3b`, or a quantised copy such as `14b-nf4`), `hf:OWNER/REPO`, a folder in
+            diffusers' layout, or a folder of released weights.
+        catalogue: The catalogue; None reads the package's and the user's.
 
     Raises:
-        ModelMissing: it is not installed, or not whole; the file at fault or the fetch command is named.
-        BadInput: no such name or folder, or a setting that cannot be used.
+        ModelMissing: It is not installed or incomplete; the message names the file or the fetch command.
+        BadInput: There is no such name or folder, or a setting cannot be used.
     """
     catalogue = catalogue or load_catalogue()
     shipped = SHIPPED / name_or_dir
@@ -86,12 +86,12 @@ def shipped_models() -> list[str]:
 
 
 def locate_folder(folder: Path, *, catalogue: Catalogue | None = None) -> ModelLocation:
-    """A model that is a folder: diffusers' layout, or released weights (`*.safetensors` at its root).
+    """Find a model in a folder: diffusers' layout, or released weights (`*.safetensors` at its root).
 
-    Released weights bring neither VAE nor text encoder, so the installed ones are used.
+    Released weights come without VAE and text encoder, so the installed ones are used.
 
     Raises:
-        ModelMissing, BadInput: as `locate_model`.
+        ModelMissing, BadInput: As `locate_model`.
     """
     check_whole(folder)
     if (folder / "model_index.json").is_file():
@@ -152,7 +152,7 @@ def _locate_snapshot(known: Installed, catalogue: Catalogue, entry: Entry) -> Mo
     if (known.folder / "model_index.json").is_file():
         encoder = f"{known.repository}@{known.commit}" if (known.folder / "text_encoder").is_dir() else None
         return replace(_locate_diffusers(known.folder, known.name, encoder), revision=known.commit)
-    weight_files(known.folder)  # names what is missing
+    weight_files(known.folder)  # raises if a file is missing
     return _with_shared_parts(known.name, known.folder, known.commit, catalogue, entry, published=True)
 
 
@@ -165,7 +165,7 @@ def _with_shared_parts(
     *,
     published: bool,
 ) -> ModelLocation:
-    """A network joined with the VAE and text encoder that all released networks share."""
+    """A network with the VAE and text encoder that all released networks share."""
     known = installed()
     needs = entry.needs if entry is not None else catalogue.shared_parts
     vae_name = next(need for need in needs if catalogue.entries[need].kind == "vae")
@@ -193,10 +193,10 @@ def _with_shared_parts(
 
 
 def require(name: str, known: Installed | None) -> Installed:
-    """The installed entry, if it is there and whole.
+    """The installed entry, if it is complete.
 
     Raises:
-        ModelMissing: it is not, with the fetch command that brings it.
+        ModelMissing: It is not; the message gives the fetch command.
     """
     if known is None:
         hint = " `--model tiny` works now, without a download." if "tiny" in shipped_models() else ""
@@ -212,7 +212,7 @@ def require(name: str, known: Installed | None) -> Installed:
 
 
 def prompt_stores(encoder: str | None) -> tuple[Path, ...]:
-    """Where embeddings of this encoder may be: its own revision's store, else any revision's, and imported ones."""
+    """The prompt stores of an encoder: that of its revision, else those of any revision, and imported embeddings."""
     if encoder is None:
         return (places.supplied_prompts(),)
     if "@" in encoder or encoder.startswith("local-"):
@@ -226,7 +226,7 @@ def _network_folder(folder: Path) -> Path:
     try:
         class_name = json.loads(config.read_text(encoding="utf-8"))["_class_name"]
     except FileNotFoundError as error:
-        raise ModelMissing(f"{config} is missing.", "The folder is not a whole diffusers model.") from error
+        raise ModelMissing(f"{config} is missing.", "The folder is not a complete diffusers model.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelMissing(f"{config} is not a diffusers configuration.", "Fetch or save the model again.") from error
     if class_name != NETWORK_CLASS:
@@ -237,7 +237,7 @@ def _network_folder(folder: Path) -> Path:
 
 def _component(folder: Path) -> Path:
     if not folder.is_dir():
-        raise ModelMissing(f"{folder} is missing.", "The model's folder is not whole: fetch or copy it again.")
+        raise ModelMissing(f"{folder} is missing.", "The model's folder is incomplete: fetch or copy it again.")
     return folder
 
 

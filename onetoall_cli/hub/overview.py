@@ -1,4 +1,4 @@
-"""What is on this machine, entry by entry, for `fetch --list` and `doctor`."""
+"""The list of all models and their state on this machine, for `fetch --list` and `doctor`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ class Row:
     """One line of the list.
 
     Attributes:
-        name: For `fetch`, `--model`, `--remove`.
-        kind: As in the catalogue; "quantised copy" for those made here.
-        title: What it is.
+        name: The name for `fetch`, `--model` and `--remove`.
+        kind: The kind in the catalogue; "quantised copy" for copies made on this machine.
+        title: A description of a few words.
         state: "installed", "incomplete" or "not installed".
-        size: Bytes on disk when installed, else to download.
+        size: Bytes on disk if installed, else bytes to download.
         size_is: "exact", "derived" or "estimate".
-        repository, revision, commit: Where it comes from; None where there is nothing to say.
-        licence: As its authors state it.
+        repository, revision, commit: Its origin; None where unknown.
+        licence: The licence as its authors state it.
         needed_by: Installed models that do not work without it.
-        path: Its folder, if it is there.
+        path: Its folder; None if it is not installed.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Row:
 
 
 def overview(catalogue: Catalogue) -> list[Row]:
-    """Every entry of the catalogue, what else is installed, and the quantised copies."""
+    """All entries of the catalogue, other installed entries, and quantised copies."""
     known = installed()
     rows = [_row(entry, known.get(name), catalogue) for name, entry in catalogue.entries.items()]
     others = [entry for name, entry in known.items() if name not in catalogue.entries]

@@ -1,7 +1,7 @@
-"""Where things are kept: the Hugging Face cache for downloads, this user's own folders for what onetoall adds.
+"""The folders of onetoall: the Hugging Face cache for downloads, and the user's own folders for everything else.
 
-Downloads live in the ordinary hub cache (`HF_HOME`, `HF_HUB_CACHE`), shared with every other program. Own data
-(index, prompt embeddings, quantised copies) and the user's catalogue live under `platformdirs`.
+Downloads are in the usual hub cache (`HF_HOME`, `HF_HUB_CACHE`), which other programs share. onetoall's own data
+(index, prompt embeddings, quantised copies) and the user's catalogue are in the folders of `platformdirs`.
 """
 
 import hashlib
@@ -13,17 +13,17 @@ APP = "onetoall"
 
 
 def data_folder() -> Path:
-    """This user's data folder of onetoall; it may not exist yet."""
+    """The user's data folder of onetoall; it may not exist yet."""
     return platformdirs.user_data_path(APP, appauthor=False)
 
 
 def config_folder() -> Path:
-    """This user's configuration folder of onetoall; it may not exist yet."""
+    """The user's configuration folder of onetoall; it may not exist yet."""
     return platformdirs.user_config_path(APP, appauthor=False)
 
 
 def index_file() -> Path:
-    """The record of what `fetch` installed, from which commit, with which hashes."""
+    """The index of installed entries (see `index`)."""
     return data_folder() / "index.json"
 
 
@@ -33,12 +33,12 @@ def user_catalogue() -> Path:
 
 
 def copy_folder(name: str) -> Path:
-    """A quantised copy of a network, by its name (`14b-nf4`)."""
+    """The folder of a quantised copy, by its name (`14b-nf4`)."""
     return data_folder() / "converted" / name
 
 
 def hub_cache() -> Path:
-    """The Hugging Face cache, wherever the environment puts it."""
+    """The Hugging Face cache, as the environment sets it."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
@@ -50,12 +50,16 @@ def repository_folder(repository: str) -> Path:
 
 
 def snapshot_folder(repository: str, commit: str) -> Path:
-    """The files of one commit, as in the repository."""
+    """The folder of one commit, with the files as in the repository."""
     return repository_folder(repository) / "snapshots" / commit
 
 
 def prompt_store_folder(encoder: str) -> Path:
-    """The prompt stores of a text encoder (`OWNER/REPO`, `OWNER/REPO@commit` or `local-...`): one file a revision."""
+    """The folder of a text encoder's prompt stores, one file for each revision.
+
+    Args:
+        encoder: `OWNER/REPO`, `OWNER/REPO@commit` or `local-...`.
+    """
     return data_folder() / "prompt-embeds" / encoder.partition("@")[0].replace("/", "--")
 
 
@@ -65,12 +69,12 @@ def prompt_store(encoder: str) -> Path:
 
 
 def supplied_prompts() -> Path:
-    """Imported embeddings whose encoder is not recorded: looked at for every model."""
+    """The store of imported embeddings without a recorded encoder, which serves every model."""
     return data_folder() / "prompt-embeds" / "supplied.safetensors"
 
 
 def local_encoder_name(folder: Path) -> str:
-    """A name for a text encoder that is just a folder, changing when its files change."""
+    """A name for a text encoder in a folder; it changes when the files change."""
     files = sorted(path for path in folder.glob("*") if path.is_file())
     described = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     return "local-" + hashlib.sha256("\n".join([str(folder.resolve()), *described]).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Quantised copies on disk: what each was made from."""
+"""Quantised copies on disk, and the manifest of each."""
 
 import json
 from pathlib import Path
@@ -22,15 +22,15 @@ def has_copy(name: str, precision: str) -> bool:
 
 
 def files_of_copy(folder: Path) -> tuple[FileRecord, ...]:
-    """The files of a quantised copy, as its manifest lists them."""
+    """The files of a quantised copy according to its manifest."""
     return tuple(FileRecord(**file) for file in manifest_of(folder)["files"])
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """What a quantised copy was made from: `name`, `repository`, `commit`, `precision`, `files`.
+    """The manifest of a quantised copy: `name`, `repository` and `commit` of the original, `precision`, `files`.
 
     Raises:
-        BadInput: it is damaged.
+        BadInput: The manifest is damaged.
     """
     path = folder / COPY_MANIFEST
     try:

@@ -1,6 +1,6 @@
-"""The hub's side: what a repository holds at a revision, with patience for passing faults and clear last words.
+"""Requests to the hub: the files of a repository at a revision, retries after temporary errors, and error messages.
 
-Everything goes through `huggingface_hub`, so its tokens, endpoint, proxy and offline settings hold.
+All requests use `huggingface_hub`, with its settings for token, endpoint, proxy and offline mode.
 """
 
 import logging
@@ -27,11 +27,11 @@ from onetoall_cli.hub.index import FileRecord
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-ATTEMPTS = 6  # without progress in between; with the waits below about half a minute
+ATTEMPTS = 6  # in a row without progress; about half a minute with the waits below
 FIRST_WAIT = 1.0  # seconds before the second attempt; it doubles
 LONGEST_WAIT = 8.0  # seconds between attempts, unless the server asks for more
-LONGEST_ASKED_WAIT = 300.0  # seconds; the hub's rate-limit windows are five minutes
-PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
+LONGEST_ASKED_WAIT = 300.0  # seconds; the hub's rate limits last five minutes
+TEMPORARY_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 # The base of every error of the HTTP library under huggingface_hub (httpx, httpx2 in its newer releases).
 HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
@@ -41,7 +41,7 @@ AGAIN = "Run the command again: it continues where it stopped."
 
 @dataclass(frozen=True)
 class Listing:
-    """A repository at one commit: every file with its size and hash."""
+    """The files of a repository at one commit, with sizes and hashes."""
 
     repository: str
     revision: str
@@ -49,7 +49,7 @@ class Listing:
     files: tuple[FileRecord, ...]
 
     def matching(self, patterns: Iterable[str]) -> tuple[FileRecord, ...]:
-        """The files that any of `patterns` takes in; `*` does not cross a folder. In the order of the names."""
+        """The files that match any of `patterns`, sorted by name; `*` does not match a slash."""
         patterns = tuple(patterns)
         return tuple(file for file in self.files if any(_matches(file.path, pattern) for pattern in patterns))
 
@@ -60,10 +60,10 @@ def _matches(path: str, pattern: str) -> bool:
 
 
 def list_repository(repository: str, revision: str) -> Listing:
-    """Ask the hub what `repository` holds at `revision` (a branch, tag or commit).
+    """Ask the hub for the files of `repository` at `revision` (a branch, tag or commit).
 
     Raises:
-        ModelMissing: it cannot be reached, does not exist or is not shown to this user.
+        ModelMissing: The repository cannot be reached, does not exist or is not visible to this user.
     """
     api = HfApi()
 
@@ -78,37 +78,37 @@ def list_repository(repository: str, revision: str) -> Listing:
         ]
         return Listing(repository, revision, commit, tuple(sorted(files, key=lambda file: file.path)))
 
-    return patiently(ask, f"{repository} (revision {revision})")
+    return with_retries(ask, f"{repository} (revision {revision})")
 
 
 def _is_plain(path: str) -> bool:
-    """Whether a name from the hub stays inside its folder on every system."""
+    """Whether a path from the hub stays inside its folder on every system."""
     return "\\" not in path and ":" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
-def patiently(ask: Callable[[], Result], what: str) -> Result:
-    """Call `ask`, again after passing faults, and turn the last one into a sentence.
+def with_retries(ask: Callable[[], Result], what: str) -> Result:
+    """Call `ask`, and again after temporary errors.
 
     Raises:
-        ModelMissing: it failed for good.
+        ModelMissing: It failed too often, or with a permanent error.
     """
-    patience = Patience(what)
+    retries = Retries(what)
     while True:
         try:
             return ask()
         except (HTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-            patience.after(error)
+            retries.after(error)
 
 
 class Stopped(Exception):
-    """Another thread failed or the user interrupted: give up quietly, keeping what has come."""
+    """Another thread failed or the user interrupted: stop without a message, and keep what was downloaded."""
 
 
-class Patience:
-    """Waits after passing faults of the network or the hub, and ends them when they do not pass.
+class Retries:
+    """Waits after temporary errors of network or hub, and gives up after too many.
 
     Args:
-        what: What is being asked for, for the message.
+        what: What is requested, for the message.
         stop: Ends a wait early.
     """
 
@@ -118,18 +118,18 @@ class Patience:
         self._attempts = 0
 
     def progressed(self) -> None:
-        """Something came through: the count starts anew."""
+        """Start counting again, because data arrived."""
         self._attempts = 0
 
     def after(self, error: Exception) -> None:
-        """Wait as long as `error` asks for, or as is usual.
+        """Wait after `error`, as long as the server asks for or else a growing time.
 
         Raises:
-            ModelMissing: it is no passing fault, or it has come too often.
+            ModelMissing: The error is permanent, or came too often.
             Stopped: `stop` was set.
         """
         self._attempts += 1
-        if self._attempts >= ATTEMPTS or not _passes(error):
+        if self._attempts >= ATTEMPTS or not _is_temporary(error):
             raise describe(error, self._what) from error
         wait = _asked_wait(error) or min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self._attempts - 1))
         log.info("%s: %s; trying again in %.0f s", self._what, error, wait)
@@ -137,17 +137,17 @@ class Patience:
             raise Stopped
 
 
-def _passes(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
     if isinstance(error, OfflineModeIsEnabled):
         return False
     if isinstance(error, LocalEntryNotFoundError):  # huggingface_hub's wrapping of a failed request
-        return error.__cause__ is not None and _passes(error.__cause__)  # type: ignore[arg-type]
+        return error.__cause__ is not None and _is_temporary(error.__cause__)  # type: ignore[arg-type]
     status = _status(error)
-    return status is None or status in PASSING_STATUS
+    return status is None or status in TEMPORARY_STATUS
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status behind `error`; None when no answer came at all."""
+    """The HTTP status of `error`; None without an answer."""
     response = getattr(error, "response", None)
     return response.status_code if response is not None else None
 
@@ -160,7 +160,7 @@ def _asked_wait(error: Exception) -> float | None:
 
 
 def describe(error: Exception, what: str) -> OnetoallError:
-    """`error` of the hub as a sentence for the user and one of advice."""
+    """An error of the hub as an error for the user, with advice."""
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     status = _status(error)

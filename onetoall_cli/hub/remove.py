@@ -1,4 +1,4 @@
-"""Taking things off the disk again: files that no other installed entry uses, with their content."""
+"""Removal of installed entries: of their files, those that no other installed entry uses."""
 
 import os
 import shutil
@@ -13,16 +13,20 @@ from onetoall_cli.hub.quantised_copies import all_copies
 
 
 def remove(names: Iterable[str], catalogue: Catalogue) -> int:
-    """Remove entries, quantised copies and unfinished downloads of them; what others need stays.
+    """Remove entries, quantised copies and unfinished downloads of entries.
 
-    A part that another installed model needs (the VAE) is refused, not broken; removing the last model that needs
-    a part leaves the part, for `fetch --list` to show.
+    An entry that another installed model needs, such as the VAE, is refused. It also stays when the last model that
+    needs it is removed; `fetch --list` shows it.
+
+    Args:
+        names: Entries, groups or quantised copies.
+        catalogue: The catalogue.
 
     Returns:
         Bytes freed.
 
     Raises:
-        BadInput: not installed, or needed by an installed model.
+        BadInput: An entry is not installed, or an installed model needs it.
     """
     names = list(dict.fromkeys(member for name in names for member in catalogue.groups.get(name, (name,))))
     _check_removable(names, catalogue)
@@ -52,7 +56,7 @@ def _check_removable(names: list[str], catalogue: Catalogue) -> None:
 
 
 def dependants(name: str, catalogue: Catalogue) -> list[str]:
-    """Installed models, quantised copies among them, that do not work without `name`."""
+    """Installed models, including quantised copies, that do not work without `name`."""
     known = installed()
     users = []
     for user in catalogue.needed_by(name):
@@ -66,7 +70,7 @@ def dependants(name: str, catalogue: Catalogue) -> list[str]:
 
 
 def copies_of(name: str) -> list[str]:
-    """Names of the quantised copies of a network on this machine."""
+    """Names of the quantised copies of a network."""
     return [folder.name for folder in all_copies() if folder.name.rpartition("-")[0] == name]
 
 
@@ -104,7 +108,7 @@ def release(known: Installed) -> int:
 
 
 def discard(placed: Path) -> None:
-    """Remove a file from a snapshot, and the content it links to (in the cache's stores only)."""
+    """Remove a file from a snapshot, and the content it links to, inside the hub cache only."""
     chain = [placed]
     while chain[-1].is_symlink():
         chain.append(Path(os.path.normpath(chain[-1].parent / os.readlink(chain[-1]))))
@@ -115,7 +119,7 @@ def discard(placed: Path) -> None:
 
 
 def _contents_in_use(known: Installed, used: set[tuple[str, str, str]]) -> set[Path]:
-    """The blobs that other snapshots' files, or other entries' files in this one, link to."""
+    """The blobs to which other snapshots or other entries' files in this snapshot link."""
     own = {known.folder / file.path for file in known.files if (known.repository, known.commit, file.path) not in used}
     snapshots = known.folder.parent
     return {path.resolve() for path in snapshots.rglob("*") if path.is_symlink() and path not in own}
@@ -133,7 +137,7 @@ def _size(folder: Path) -> int:
 
 
 def drop_original(name: str) -> int:
-    """Remove a network of which a quantised copy stays; the parts it shares with the copy stay too.
+    """Remove a network but keep its quantised copy, and the entries that the copy needs.
 
     Returns:
         Bytes freed.

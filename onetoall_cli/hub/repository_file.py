@@ -1,4 +1,4 @@
-"""One file of a repository by its name, such as a LoRA: from the Hugging Face cache, or fetched into it."""
+"""A single file of a repository, such as a LoRA: from the Hugging Face cache, or fetched into it."""
 
 import re
 import threading
@@ -12,21 +12,21 @@ _ADDRESS = re.compile(r"^hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.
 
 
 def repository_file(address: str, *, progress: Callable[[int, int | None], None] | None = None) -> Path:
-    """The local path of `hf:OWNER/REPO/FILE` (or `hf:OWNER/REPO@REVISION/FILE`), fetched unless it is in the cache.
+    """The local path of a file of a repository, fetched unless it is in the cache.
 
     Args:
-        address: Naming the file is asking for it: no other consent is needed.
-        progress: Called with (bytes fetched, bytes in all).
+        address: `hf:OWNER/REPO/FILE` or `hf:OWNER/REPO@REVISION/FILE`. It is fetched without a question.
+        progress: Called with (bytes fetched, all bytes).
 
     Raises:
-        BadInput: the address is not of that form, or the repository has no such file.
-        ModelMissing: the hub cannot be reached or refuses.
-        OutOfResources: no room on the disk.
+        BadInput: The address has another form, or the repository has no such file.
+        ModelMissing: The hub cannot be reached or refuses the request.
+        OutOfResources: The disk is too full.
     """
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     from onetoall_cli.hub.disk import check_disk
-    from onetoall_cli.hub.remote import list_repository, patiently
+    from onetoall_cli.hub.remote import list_repository, with_retries
     from onetoall_cli.hub.transfer import obtain
 
     match = _ADDRESS.match(address)
@@ -53,5 +53,5 @@ def repository_file(address: str, *, progress: Callable[[int, int | None], None]
             progress(done, file.size)
 
     obtain(repository, listing.commit, file, count, threading.Event())
-    # it is there now: this only notes which commit the revision is, so that the next run needs no network
-    return Path(patiently(lambda: hf_hub_download(repository, path, revision=revision, cache_dir=cache), address))
+    # The file is in the cache now; this records the revision's commit, so that the next run needs no network.
+    return Path(with_retries(lambda: hf_hub_download(repository, path, revision=revision, cache_dir=cache), address))

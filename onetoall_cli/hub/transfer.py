@@ -1,8 +1,8 @@
-"""One file from the hub into the Hugging Face cache: resumed to the byte, hashed, whole or not at all.
+"""Download of one file from the hub into the Hugging Face cache: resumed at the byte, hashed, whole or not at all.
 
-`huggingface_hub` keeps no partial file across runs (since 1.0 it deletes them), which for a 5 GB shard on a poor
-line means starting over. So the bytes are received here, into the cache's own `blobs/<etag>.incomplete`, and
-`huggingface_hub` then links the finished blob into its snapshot as if it had fetched it itself.
+Since version 1.0 `huggingface_hub` deletes partial files, so that an interrupted 5 GB file starts over. So the bytes
+are received here, into the cache's `blobs/<etag>.incomplete`; then `huggingface_hub` links the finished blob into its
+snapshot as if it had fetched it.
 """
 
 import errno
@@ -24,7 +24,7 @@ from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources
 from onetoall_cli.hub import digest
 from onetoall_cli.hub.index import FileRecord
 from onetoall_cli.hub.places import hub_cache, repository_folder, snapshot_folder
-from onetoall_cli.hub.remote import AGAIN, HTTPError, Patience, Stopped, patiently
+from onetoall_cli.hub.remote import AGAIN, HTTPError, Retries, Stopped, with_retries
 from onetoall_cli.hub.remove import discard
 
 Progress = Callable[[int], None]
@@ -33,21 +33,21 @@ _SAFE_NAME = re.compile(r"\w[\w.-]*")
 
 
 def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, stop: threading.Event) -> Path:
-    """Make sure `file` is in the cache with the right content.
+    """Get `file` into the cache, with the right content.
 
     Args:
         repository: `OWNER/REPO`.
         commit: The commit it belongs to.
         file: Its path, size and hash.
-        progress: Called with the number of bytes that came (negative when some turned out bad).
-        stop: Checked between pieces.
+        progress: Called with the number of received bytes (negative if bytes had to be discarded).
+        stop: Stops the download between two chunks.
 
     Returns:
         Its path in the snapshot.
 
     Raises:
-        ModelMissing: it cannot be had, or comes with other content than announced.
-        OutOfResources: the disk is full.
+        ModelMissing: The file cannot be fetched, or its content is not what the hub announced.
+        OutOfResources: The disk is full.
         Stopped: `stop` was set.
     """
     what = f"{repository}/{file.path}"
@@ -58,7 +58,7 @@ def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, s
             return placed
         discard(placed)
     url = hf_hub_url(repository, file.path, revision=commit)
-    metadata = patiently(lambda: get_hf_file_metadata(url), what)
+    metadata = with_retries(lambda: get_hf_file_metadata(url), what)
     etag = metadata.etag or ""
     if not _SAFE_NAME.fullmatch(etag):  # it becomes a file name
         raise ModelMissing(f"The hub sends no usable ETag for {what}.", "Check HF_ENDPOINT: this is not a hub.")
@@ -78,7 +78,7 @@ def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, s
 
 @contextmanager
 def _locked(path: Path, stop: threading.Event) -> Iterator[None]:
-    """Hold the lock under which huggingface_hub too downloads this file."""
+    """Hold the lock that huggingface_hub uses for this file."""
     lock = FileLock(path)
     while not lock.is_locked:
         if stop.is_set():
@@ -94,7 +94,7 @@ def _locked(path: Path, stop: threading.Event) -> Iterator[None]:
 def _receive_intact(
     url: str, blob: Path, file: FileRecord, what: str, progress: Progress, stop: threading.Event
 ) -> None:
-    """Receive into `<blob>.incomplete`, check the hash, rename. One more try from the start if the hash is wrong."""
+    """Receive into `<blob>.incomplete`, check the hash and rename; if the hash is wrong, once more from the start."""
     partial = blob.with_name(f"{blob.name}.incomplete")
     for _ in range(2):
         hashed = _receive(url, partial, file, what, progress, stop)
@@ -110,22 +110,22 @@ def _receive_intact(
 
 
 def _receive(url: str, partial: Path, file: FileRecord, what: str, progress: Progress, stop: threading.Event) -> Any:
-    """Complete `partial` by as many requests as it takes; returns the hasher fed with all of it."""
+    """Complete `partial` by as many requests as needed; returns the hasher of the whole content."""
     hashed = digest.hasher(file)
     if partial.exists() and partial.stat().st_size > file.size:
         partial.unlink()
     if partial.exists():
         digest.feed_file(hashed, partial, progress)
-    patience = Patience(what, stop)
+    retries = Retries(what, stop)
     try:
         with partial.open("ab") as stream:
             while stream.tell() < file.size:
                 try:
-                    hashed = _receive_rest(url, stream, file, hashed, progress, stop, patience)
+                    hashed = _receive_rest(url, stream, file, hashed, progress, stop, retries)
                     if stream.tell() < file.size:  # a server that ends early without an error
                         raise HTTPError(f"the connection closed at byte {stream.tell()} of {file.size}")
                 except HTTPError as error:
-                    patience.after(error)
+                    retries.after(error)
     except OSError as error:
         raise _as_disk_error(error, partial.parent) from error
     return hashed
@@ -138,11 +138,11 @@ def _receive_rest(
     hashed: Any,
     progress: Progress,
     stop: threading.Event,
-    patience: Patience,
+    retries: Retries,
 ) -> Any:
-    """One request for what is still missing. A server that ignores the range sends all: then start over."""
+    """Request the missing bytes once. If the server ignores the range and sends the whole file, start over."""
     start = stream.tell()
-    # identity: a compressed answer would have other byte positions than the file
+    # identity: byte positions in a compressed answer differ from those in the file
     headers = {**build_hf_headers(library_name="onetoall", library_version=__version__), "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -161,15 +161,15 @@ def _receive_rest(
             stream.write(chunk)
             hashed.update(chunk)
             progress(len(chunk))
-            patience.progressed()
+            retries.progressed()
     return hashed
 
 
 def _by_xet(repository: str, commit: str, file: FileRecord, progress: Progress) -> Path:
-    """The hub's own chunked transfer, for fast lines: quicker, but an interrupted file starts over."""
+    """Download with the hub's own Xet transfer, which is faster but cannot resume."""
     what = f"{repository}/{file.path}"
     placed = Path(
-        patiently(lambda: hf_hub_download(repository, file.path, revision=commit, cache_dir=hub_cache()), what)
+        with_retries(lambda: hf_hub_download(repository, file.path, revision=commit, cache_dir=hub_cache()), what)
     )
     if not digest.is_intact(placed, file):
         discard(placed)
@@ -179,12 +179,12 @@ def _by_xet(repository: str, commit: str, file: FileRecord, progress: Progress) 
 
 
 def _link(repository: str, commit: str, file: FileRecord, what: str, blob: Path) -> Path:
-    """Let huggingface_hub put the finished blob into its snapshot: a link, or a copy where there are none."""
+    """Let huggingface_hub put the finished blob into its snapshot, as a link or, without links, as a copy."""
     placed = _hub_download(repository, commit, file, what)
     if placed.stat().st_size != file.size:
         raise ModelMissing(f"{placed} has the wrong size after it was fetched.", AGAIN)
     if not placed.is_symlink():
-        blob.unlink(missing_ok=True)  # copied: nobody looks at the blob again
+        blob.unlink(missing_ok=True)  # the copy is all that is needed
     return placed
 
 
@@ -199,4 +199,7 @@ def _as_disk_error(error: OSError, folder: Path) -> Exception:
 
 
 def _hub_download(repository: str, commit: str, file: FileRecord, what: str) -> Path:
-    return Path(patiently(lambda: hf_hub_download(repository, file.path, revision=commit, cache_dir=hub_cache()), what))
+    def fetch() -> str:
+        return hf_hub_download(repository, file.path, revision=commit, cache_dir=hub_cache())
+
+    return Path(with_retries(fetch, what))

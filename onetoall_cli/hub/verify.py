@@ -1,4 +1,4 @@
-"""Is what was installed still what was fetched: every file hashed and compared with the record."""
+"""Verification of installed files: hash every file and compare it with the record."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from onetoall_cli.hub.remove import discard
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A file that is not as it should be.
+class DamagedFile:
+    """A file that differs from its record.
 
     Attributes:
         name: The entry or quantised copy it belongs to.
@@ -35,18 +35,18 @@ class _Checked:
 
 def verify(
     names: Iterable[str] = (), *, progress: Callable[[int, int | None], None] | None = None
-) -> tuple[list[str], list[Fault]]:
+) -> tuple[list[str], list[DamagedFile]]:
     """Hash every file of installed entries and quantised copies.
 
     Args:
-        names: Which; none: all.
-        progress: Called with (bytes hashed, bytes in all).
+        names: Names to verify; none for all.
+        progress: Called with (bytes hashed, all bytes).
 
     Returns:
-        The names looked at, and the faults.
+        The verified names, and the damaged files.
 
     Raises:
-        BadInput: a name that is not installed.
+        BadInput: A name is not installed.
     """
     checked = _wanted(list(names))
     total = sum(file.size for each in checked for file in each.files)
@@ -58,13 +58,13 @@ def verify(
         if progress:
             progress(done, total)
 
-    faults = []
+    damaged = []
     for each in checked:
         for file in each.files:
             problem = _problem(each.folder / file.path, file, advance)
             if problem:
-                faults.append(Fault(each.name, each.folder / file.path, problem))
-    return [each.name for each in checked], faults
+                damaged.append(DamagedFile(each.name, each.folder / file.path, problem))
+    return [each.name for each in checked], damaged
 
 
 def _wanted(names: list[str]) -> list[_Checked]:
@@ -88,24 +88,24 @@ def _problem(path: Path, file: FileRecord, advance: Callable[[int], None]) -> st
     return None if digest.is_intact(path, file, advance) else "other content"
 
 
-def clear_faults(faults: Iterable[Fault]) -> list[Installed]:
-    """Remove the bad files, so that a fetch brings them anew.
+def delete_damaged(damaged: Iterable[DamagedFile]) -> list[Installed]:
+    """Delete damaged files, so that they can be fetched again.
 
     Returns:
         The entries to fetch again (see `plan_repair`).
 
     Raises:
-        BadInput: a quantised copy is at fault: it is not downloaded but made.
+        BadInput: A file of a quantised copy is damaged, which cannot be fetched.
     """
-    faults = list(faults)
+    damaged = list(damaged)
     known = installed()
-    for fault in faults:
-        if fault.name not in known:
-            base, _, precision = fault.name.rpartition("-")
+    for file in damaged:
+        if file.name not in known:
+            base, _, precision = file.name.rpartition("-")
             raise BadInput(
-                f"The quantised copy '{fault.name}' is damaged ({fault.path}: {fault.problem}).",
+                f"The quantised copy '{file.name}' is damaged ({file.path}: {file.problem}).",
                 f"Make it again: `onetoall fetch {base} --quantize {precision} --overwrite`.",
             )
-    for fault in faults:
-        discard(fault.path)
-    return [known[name] for name in dict.fromkeys(fault.name for fault in faults)]
+    for file in damaged:
+        discard(file.path)
+    return [known[name] for name in dict.fromkeys(file.name for file in damaged)]

@@ -1,6 +1,6 @@
-"""Which files make up one set of weights in a folder, and whether all of them are there; only an index is opened.
+"""The files of a set of weights in a folder, and a check that all are present; only an index is opened.
 
-Only safetensors are ever used: pickled weights can run code, so a folder that has only those is refused.
+Pickled weights are refused, because they can run code; only safetensors are used.
 """
 
 import json
@@ -15,11 +15,11 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that make up one set of weights, sorted.
 
-    With an index (`*.safetensors.index.json`) these are the files it names; without, every `*.safetensors`
-    at the folder's root (the released repositories come either way).
+    With an index (`*.safetensors.index.json`) these are the files that it names, else all `*.safetensors` at the
+    folder's root. Released repositories have either form.
 
     Raises:
-        ModelMissing: there are none, only pickled ones, or one named by the index is not there.
+        ModelMissing: There are no weights, only pickled ones, or a file of the index is missing.
     """
     folder = Path(folder)
     indexes = sorted(folder.glob("*.safetensors.index.json"))
@@ -56,7 +56,7 @@ def _files_in_index(index: Path) -> set[str]:
 
 
 def _check_shards_complete(files: list[Path]) -> None:
-    """`x-00001-of-00003.safetensors`: all three must be there, even without an index that says so."""
+    """Check that all shards (`x-00001-of-00003.safetensors`) are present, where no index lists them."""
     for file in files:
         parts = file.stem.rsplit("-", 3)
         if len(parts) != 4 or parts[2] != "of" or not (parts[1].isdigit() and parts[3].isdigit()):

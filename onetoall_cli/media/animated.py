@@ -20,7 +20,7 @@ class AnimatedFile(Protocol):
     """An animated picture being written to an open file; it repeats for ever.
 
     Attributes:
-        longest: seconds that one frame can be shown.
+        longest: Seconds that one frame can be shown.
     """
 
     longest: ClassVar[Fraction]

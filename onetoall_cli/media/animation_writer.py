@@ -27,8 +27,8 @@ class AnimationWriter:
     """A .gif, .webp or .apng being written; the arguments are `VideoWriter`'s.
 
     Attributes:
-        tick: seconds that the frames' times are multiples of.
-        shortest: ticks; a frame that follows another sooner is left out, as players would slow down.
+        tick: Seconds that the frames' times are multiples of.
+        shortest: Ticks; a frame that follows another sooner is left out, as players would slow down.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class AnimationWriter:
         """Encode a frame, shown from `begin` to `end` ticks.
 
         Raises:
-            BadInput: the file cannot say that it is shown so long, or becomes too large.
+            BadInput: The file cannot say that it is shown so long, or becomes too large.
         """
         shown, longest = (end - begin) * self.tick, self._output.file.longest
         if shown > longest:

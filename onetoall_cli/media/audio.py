@@ -29,11 +29,11 @@ class Audio:
     """The sound of a file from `start` for `duration` seconds (None: to the end).
 
     Attributes:
-        path: a video or sound file.
-        start, duration: seconds, on the clock of `open_video`: 0 is the file's first frame (its first sound where
+        path: A video or sound file.
+        start, duration: Seconds, on the clock of `open_video`: 0 is the file's first frame (its first sound where
             it has no pictures). `Video.audio` is exactly what is heard while that part is seen.
-        origin: the file's own time of that 0, seconds; None: it is looked up.
-        at: when it is heard in an output, seconds; None: after the sound before it, or from the beginning.
+        origin: The file's own time of that 0, seconds; None: it is looked up.
+        at: When it is heard in an output, seconds; None: after the sound before it, or from the beginning.
     """
 
     path: Path | str
@@ -52,14 +52,14 @@ class SoundReader:
     """An open sound file, placed at the beginning of an `Audio`.
 
     Args:
-        audio: what is read.
+        audio: What is read.
 
     Attributes:
         stream: PyAV's audio stream.
-        zero: the beginning, seconds on the file's own clock.
+        zero: The beginning, seconds on the file's own clock.
 
     Raises:
-        BadInput: the file cannot be read or has no sound.
+        BadInput: The file cannot be read or has no sound.
     """
 
     def __init__(self, audio: Audio) -> None:

@@ -19,7 +19,7 @@ def open_container(path: Path) -> av.container.InputContainer:
     """Open a media file for reading.
 
     Raises:
-        av.FFmpegError, OSError: it cannot be opened, or is no media file.
+        av.FFmpegError, OSError: It cannot be opened, or is no media file.
     """
     file = as_file(path)
     with open(file, "rb"):
@@ -45,11 +45,11 @@ class MovieFormat:
     """What goes into a video file, with sound.
 
     Attributes:
-        video: encoder of the pictures.
-        sound: encoder of the sound.
-        copied: names of the sound codecs that are copied as they are.
-        options: of the container.
-        has_edit_lists: can say that playing begins behind the samples a codec puts before its first sound.
+        video: Encoder of the pictures.
+        sound: Encoder of the sound.
+        copied: Names of the sound codecs that are copied as they are.
+        options: Of the container.
+        has_edit_lists: Can say that playing begins behind the samples a codec puts before its first sound.
     """
 
     video: str
@@ -64,10 +64,10 @@ class AnimationFormat:
     """What goes into an animated picture.
 
     Attributes:
-        encoder: of the frames.
-        pixels: pixel format the encoder takes.
-        file: puts the frames together.
-        tick: seconds that all times are multiples of; None: any time can be written.
+        encoder: Of the frames.
+        pixels: Pixel format the encoder takes.
+        file: Puts the frames together.
+        tick: Seconds that all times are multiples of; None: any time can be written.
     """
 
     encoder: str
@@ -81,7 +81,7 @@ class PictureFormat:
     """How Pillow writes a still picture.
 
     Attributes:
-        options: of `Image.save`.
+        options: Of `Image.save`.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -127,7 +127,7 @@ def video_format(path: Path | str) -> MovieFormat | AnimationFormat:
     """How a video of this name is written; call it before any work to refuse a name that cannot be.
 
     Raises:
-        BadInput: the suffix is not one of a video in `WRITTEN`.
+        BadInput: The suffix is not one of a video in `WRITTEN`.
     """
     return _look_up(
         path, "video", VIDEO_STREAMED_AS, {suffix: row.video for suffix, row in WRITTEN.items() if row.video}
@@ -138,7 +138,7 @@ def picture_format(path: Path | str) -> PictureFormat:
     """How a still picture of this name is written; call it before any work to refuse a name that cannot be.
 
     Raises:
-        BadInput: the suffix is not one of a picture in `WRITTEN`.
+        BadInput: The suffix is not one of a picture in `WRITTEN`.
     """
     return _look_up(
         path, "picture", PICTURE_STREAMED_AS, {suffix: row.picture for suffix, row in WRITTEN.items() if row.picture}

@@ -1,4 +1,4 @@
-"""Interlaced video made whole: one full frame for each stored one, which holds the lines of two moments in turn."""
+"""Deinterlaces video: one full frame for each stored frame, which holds the lines of two moments in turn."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator

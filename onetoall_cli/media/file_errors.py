@@ -1,4 +1,4 @@
-"""What can go wrong with a media file, said in the user's words.
+"""Errors of media files, in the user's words.
 
 Two context managers turn errors of PyAV, Pillow and the operating system into `OnetoallError`s.
 """

@@ -21,12 +21,12 @@ class FrameFolderWriter:
     otherwise nothing is left and the old one stays. `open_video(path, fps=...)` reads it back.
 
     Args:
-        path: the folder.
-        metadata: settings to keep inside every frame; `read_metadata` gives them back.
+        path: The folder.
+        metadata: Settings to keep inside every frame; `read_metadata` gives them back.
 
     Raises:
-        BadInput: the place cannot be written, or is a folder that holds anything else.
-        OutOfResources: the disk is full.
+        BadInput: The place cannot be written, or is a folder that holds anything else.
+        OutOfResources: The disk is full.
     """
 
     def __init__(self, path: Path | str, *, metadata: Mapping[str, Any] | None = None) -> None:

@@ -16,8 +16,8 @@ class Display:
 
     Attributes:
         stored: (width, height) to scale the stored frame to, so that its pixels are square; before turning.
-        turns: quarter turns counter-clockwise.
-        mirrored: left and right change places, before turning.
+        turns: Quarter turns counter-clockwise.
+        mirrored: Left and right change places, before turning.
     """
 
     stored: tuple[int, int]

@@ -48,7 +48,7 @@ def picture_stream(container: av.container.InputContainer, path: Path) -> av.Vid
     """The stream to show: the first that is not the cover picture of a song.
 
     Raises:
-        BadInput: there is none, or nothing here can decode it.
+        BadInput: There is none, or nothing here can decode it.
     """
     if not container.streams:
         raise BadInput(f"{path} has no frames.", "Check that it plays, or export it again.")

@@ -30,8 +30,8 @@ class MovieWriter:
     """An .mp4, .mov, .mkv or .webm being written; the arguments are `VideoWriter`'s.
 
     Attributes:
-        tick: seconds that the frames' times are multiples of.
-        shortest: ticks; a frame that follows another sooner is left out.
+        tick: Seconds that the frames' times are multiples of.
+        shortest: Ticks; a frame that follows another sooner is left out.
     """
 
     shortest = 1

@@ -49,7 +49,7 @@ def read_picture(path: Path | str) -> NDArray[np.uint8]:
     transparent; 16-bit depth is rounded to 8. An animated picture gives its first frame.
 
     Raises:
-        BadInput: the file is missing, not a picture, broken off, larger than `MAX_PIXELS`, or in a format that needs
+        BadInput: The file is missing, not a picture, broken off, larger than `MAX_PIXELS`, or in a format that needs
             another package.
     """
     path = Path(path)
@@ -62,7 +62,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) of a picture as `read_picture` turns it, from its header alone.
 
     Raises:
-        BadInput: as `read_picture`, but for damage behind the header.
+        BadInput: As `read_picture`, but for damage behind the header.
     """
     with _header(path) as image, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -174,11 +174,11 @@ def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[
     """Write uint8 (height, width, 3) sRGB as .png, .jpg or .webp (quality 95), whole or not at all.
 
     Args:
-        metadata: settings to keep inside the file; `read_metadata` gives them back.
+        metadata: Settings to keep inside the file; `read_metadata` gives them back.
 
     Raises:
-        BadInput: the suffix is another, or the folder cannot be written.
-        OutOfResources: the disk is full.
+        BadInput: The suffix is another, or the folder cannot be written.
+        OutOfResources: The disk is full.
     """
     path = Path(path)
     options = picture_format(path).options

@@ -21,12 +21,12 @@ class MediaInfo:
 
     Attributes:
         kind: "video", "picture" (animated or not) or "folder".
-        width, height: pixels as seen.
-        frames: how many; 1 for a still.
-        fps: frames a second, on average where the rate varies.
-        variable_rate: frames are not all shown equally long.
-        duration: seconds.
-        video_codec, audio_codec: codec names, or None.
+        width, height: Pixels as seen.
+        frames: How many; 1 for a still.
+        fps: Frames a second, on average where the rate varies.
+        variable_rate: Frames are not all shown equally long.
+        duration: Seconds.
+        video_codec, audio_codec: Codec names, or None.
     """
 
     kind: str
@@ -44,7 +44,7 @@ def read_metadata(path: Path | str) -> dict[str, Any] | None:
     """The settings stored in an output of ours (`containers.WRITTEN`), or None if it has none.
 
     Raises:
-        BadInput: the file is missing or is neither a video nor a picture.
+        BadInput: The file is missing or is neither a video nor a picture.
     """
     path = Path(path)
     if input_ending(path) in PICTURE_SUFFIXES:
@@ -60,7 +60,7 @@ def probe(path: Path | str) -> MediaInfo:
     """Look at a video, picture or folder of pictures; decodes one frame at most, but reads a whole video's clock.
 
     Raises:
-        BadInput: as `open_video`.
+        BadInput: As `open_video`.
     """
     path = Path(path)
     video = open_video(path)

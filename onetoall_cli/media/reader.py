@@ -1,4 +1,4 @@
-"""Driving videos in, whatever they are kept in: upright RGB frames with the times they are shown at."""
+"""Reads driving videos of any format: upright RGB frames with the times at which they are shown."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -20,15 +20,15 @@ def open_video(
     tone-mapped; transparency becomes white), each with its true time. A still picture is a video of one frame.
 
     Args:
-        path: a file, a pipe (`-`: standard input), or a folder whose pictures are taken in natural order (frame2
+        path: A file, a pipe (`-`: standard input), or a folder whose pictures are taken in natural order (frame2
             before frame10).
-        start: seconds from the first frame. At a constant rate the part begins with the whole frame on screen then;
+        start: Seconds from the first frame. At a constant rate the part begins with the whole frame on screen then;
             at a variable rate at `start` itself.
-        duration: seconds; None or too much: to the end.
-        fps: rate of a folder of pictures, which has no clock of its own (25 if not given); a file keeps its own.
+        duration: Seconds; None or too much: to the end.
+        fps: Rate of a folder of pictures, which has no clock of its own (25 if not given); a file keeps its own.
 
     Raises:
-        BadInput: it is missing, unreadable, no video, has no frame, or is shorter than `start`.
+        BadInput: It is missing, unreadable, no video, has no frame, or is shorter than `start`.
     """
     path = Path(path)
     if start < 0:

@@ -16,11 +16,11 @@ def contact_sheet(rows: Sequence[Row], height: int) -> NDArray[np.uint8]:
     """Lay out rows of (caption, picture).
 
     Args:
-        rows: pictures are uint8 (h, w, 3); an empty caption leaves the place above a picture empty.
-        height: to which every picture is scaled, pixels.
+        rows: Pictures are uint8 (h, w, 3); an empty caption leaves the place above a picture empty.
+        height: To which every picture is scaled, pixels.
 
     Returns:
-        uint8 (H, W, 3), as wide as the widest row.
+        Uint8 (H, W, 3), as wide as the widest row.
     """
     scaled = [[(caption, _at_height(picture, height)) for caption, picture in row] for row in rows]
     width = max(sum(picture.width + GAP for _, picture in row) for row in scaled) + GAP

@@ -24,12 +24,12 @@ class Soundtrack:
     """Sound on its way into an output file, in step with the pictures.
 
     Args:
-        pieces: what is heard, in this order; one that another follows without an `at` needs a duration.
-        container: the output, nothing muxed yet.
-        output: what kind of file that is.
+        pieces: What is heard, in this order; one that another follows without an `at` needs a duration.
+        container: The output, nothing muxed yet.
+        output: What kind of file that is.
 
     Raises:
-        BadInput: a source cannot be read or has no sound.
+        BadInput: A source cannot be read or has no sound.
     """
 
     def __init__(self, pieces: Sequence[Audio], container: av.container.OutputContainer, output: MovieFormat) -> None:

@@ -78,7 +78,7 @@ def _common_size(folder: Path, pictures: list[Path]) -> tuple[int, int]:
     """(width, height) of all pictures, from their headers: one of another size is rather no frame than to be scaled.
 
     Raises:
-        BadInput: they differ; it names a picture of the rarer size.
+        BadInput: They differ; it names a picture of the rarer size.
     """
     sizes = {picture: picture_size(picture) for picture in pictures}
     (usual, count), *others = Counter(sizes.values()).most_common()
@@ -100,7 +100,7 @@ def video_of_frames(
     """Frames in memory, uint8 (T, H, W, 3), as a part of a video of `fps` frames a second. See `open_video`.
 
     Raises:
-        BadInput: the array is not of that form.
+        BadInput: The array is not of that form.
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
         raise BadInput(f"The frames are {frames.dtype} {frames.shape}.", "Give uint8 (frames, height, width, 3) RGB.")

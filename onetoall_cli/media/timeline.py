@@ -36,14 +36,14 @@ class Timeline:
     """The clock of one video; seconds count from its first frame.
 
     Attributes:
-        pts: int64 (frames,), ascending: when each frame is shown, in ticks.
-        tick: seconds.
-        fps: the rate where it is constant, else frames by duration.
-        constant: every frame lies within a tick of `index / fps`.
-        duration: seconds to the end of the last frame.
+        pts: Int64 (frames,), ascending: when each frame is shown, in ticks.
+        tick: Seconds.
+        fps: The rate where it is constant, else frames by duration.
+        constant: Every frame lies within a tick of `index / fps`.
+        duration: Seconds to the end of the last frame.
         stamped: False where the file stores no times; `pts` are then the frames' numbers.
-        keyframes: int64 (keyframes, 2), ascending: pts and decoding time of the frames that decoding can start at.
-        hidden: how many more frames are stored that an edit list cuts away.
+        keyframes: Int64 (keyframes, 2), ascending: pts and decoding time of the frames that decoding can start at.
+        hidden: How many more frames are stored that an edit list cuts away.
     """
 
     pts: NDArray[np.int64]
@@ -107,7 +107,7 @@ def read_timeline(container: av.container.InputContainer, stream: av.VideoStream
     """Read the clock of `stream` from its packets; `container` is left at its end.
 
     Raises:
-        av.FFmpegError: not one packet can be read.
+        av.FFmpegError: Not one packet can be read.
     """
     shown: list[tuple[int, int]] = []  # pts, duration
     keyframes: list[tuple[int, int]] = []  # pts, dts
@@ -155,8 +155,8 @@ def stamped(
 
     Args:
         shown: (pts, duration) of each frame in ticks, ascending; a duration of 0 is unknown.
-        tick: seconds.
-        claims: frame rates the file's headers give, most trusted first.
+        tick: Seconds.
+        claims: Frame rates the file's headers give, most trusted first.
         keyframes: (pts, dts) of the frames that decoding can start at.
     """
     pts = np.unique(np.array([time for time, _ in shown], dtype=np.int64))

@@ -19,8 +19,8 @@ class Frame:
     """One picture of a video.
 
     Attributes:
-        image: uint8 (height, width, 3), sRGB, upright.
-        time: seconds from the start of the part that was opened; the first frame's is 0.
+        image: Uint8 (height, width, 3), sRGB, upright.
+        time: Seconds from the start of the part that was opened; the first frame's is 0.
     """
 
     image: NDArray[np.uint8]
@@ -32,14 +32,14 @@ class Video:
     """A part of a video, ready to be read: iterating yields its `Frame`s, as often as asked, one in memory at a time.
 
     Attributes:
-        path: the file or folder.
-        width, height: pixels, upright and square.
-        fps: frames a second: exact where the rate is constant, else frames by duration.
-        variable_rate: frames are not all shown equally long, so that `Frame.time` is the only clock.
-        start: seconds from the file's first frame to the beginning of this part.
-        duration: seconds, to the end of the last frame.
-        frames_estimate: how many frames there will be; only a damaged file gives fewer.
-        audio: the sound of this part on the same clock, or None.
+        path: The file or folder.
+        width, height: Pixels, upright and square.
+        fps: Frames a second: exact where the rate is constant, else frames by duration.
+        variable_rate: Frames are not all shown equally long, so that `Frame.time` is the only clock.
+        start: Seconds from the file's first frame to the beginning of this part.
+        duration: Seconds, to the end of the last frame.
+        frames_estimate: How many frames there will be; only a damaged file gives fewer.
+        audio: The sound of this part on the same clock, or None.
     """
 
     path: Path
@@ -74,11 +74,11 @@ def part_of_video(
 
     Args:
         size: (width, height).
-        frames: opens an iterator over the frames of a part.
-        sound: makes the sound of a part; None: there is none.
+        frames: Opens an iterator over the frames of a part.
+        sound: Makes the sound of a part; None: there is none.
 
     Raises:
-        BadInput: the timeline ends before `start`.
+        BadInput: The timeline ends before `start`.
     """
     if start >= timeline.duration:
         problem = f"{path} is {float(timeline.duration):.3f} s long: there is nothing at {start:g} s."

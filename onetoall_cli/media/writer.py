@@ -36,18 +36,18 @@ class VideoWriter:
     an exception; otherwise nothing is left.
 
     Args:
-        path: output file; a stream whose name has no suffix gets an .mp4.
-        width, height: pixels. Odd ones are made even by repeating the last column or row, but not in animated
+        path: Output file; a stream whose name has no suffix gets an .mp4.
+        width, height: Pixels. Odd ones are made even by repeating the last column or row, but not in animated
             pictures.
-        fps: frames a second, for frames written without a time.
-        crf: quality on x264's scale: 0 is best, 18 looks like the source, 51 is worst. .gif and .apng do without.
-        audio: sound to carry: `Video.audio`, or several, heard one after another or each from its `at`.
-        metadata: settings to keep in the file; `read_metadata` gives them back. "title" is also a video file's title.
+        fps: Frames a second, for frames written without a time.
+        crf: Quality on x264's scale: 0 is best, 18 looks like the source, 51 is worst. .gif and .apng do without.
+        audio: Sound to carry: `Video.audio`, or several, heard one after another or each from its `at`.
+        metadata: Settings to keep in the file; `read_metadata` gives them back. "title" is also a video file's title.
 
     Raises:
-        BadInput: on creation for an unknown suffix, a size, rate or crf that cannot be; on entering for sound that
+        BadInput: On creation for an unknown suffix, a size, rate or crf that cannot be; on entering for sound that
             cannot be read or a folder that cannot be written; on writing for what an animated picture cannot hold.
-        OutOfResources: the disk is full.
+        OutOfResources: The disk is full.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            image: uint8 (height, width, 3), sRGB.
-            time: seconds from the start at which it is shown; None: when the frame before it ends.
-            duration: seconds it is shown for if no other frame follows before; None: one frame at the writer's rate.
+            image: Uint8 (height, width, 3), sRGB.
+            time: Seconds from the start at which it is shown; None: when the frame before it ends.
+            duration: Seconds it is shown for if no other frame follows before; None: one frame at the writer's rate.
         """
         if image.dtype != np.uint8 or image.shape != (self.height, self.width, 3):
             expected = f"uint8 ({self.height}, {self.width}, 3)"

@@ -1,4 +1,4 @@
-"""The network: denoiser, reference extractor, HRFA, pose encoder. Torch and diffusers only; no files but weights."""
+"""The network: denoiser, reference extractor, HRFA and pose encoder, on torch and diffusers."""
 
 from onetoall_cli.model.configs import CONFIG_1_3B, CONFIG_14B
 from onetoall_cli.model.prepared import Prepared

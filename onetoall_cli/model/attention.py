@@ -1,6 +1,6 @@
-"""The network's three attentions: self-attention, self-attention fused with the reference (HRFA), and to the text.
+"""The network's three attentions: self-attention, self-attention fused with the reference (HRFA), and text attention.
 
-All of them call diffusers' attention dispatcher, so `set_attention_backend` chooses the kernel. Queries and keys are
+All call diffusers' attention dispatcher, so `set_attention_backend` chooses the kernel. Queries and keys are
 RMS-normalised over all heads together and rotated in float32, a piece of the tokens at a time.
 """
 
@@ -14,17 +14,17 @@ from torch import nn
 
 from onetoall_cli.model.rotary import RotaryTables, Rotation, rotate
 
-# Tokens at a time for element-wise work in float32: on a CPU few enough to stay in the cache, elsewhere few enough
-# that the temporaries are small against the weights.
+# Tokens in a piece of element-wise work in float32. On a CPU a piece fits the cache; elsewhere its temporaries are
+# small compared with the weights.
 CPU_PIECE = 256
 DEVICE_PIECE = 4096
 
-# Repeated text rows are merged from this many on; below it the extra keys would cost as much as they save.
+# The least number of repeated text rows that are merged: with fewer the added keys cost as much as they save.
 MERGE_FROM = 16
 
 
 def pieces(start: int, stop: int, device: torch.device, cpu_size: int = CPU_PIECE) -> list[tuple[int, int]]:
-    """Cut the token range [start, stop) into consecutive ranges. A compiler fuses instead, so it gets one range."""
+    """Cut the token range [start, stop) into consecutive ranges; one range under a compiler, which fuses operations."""
     if torch.compiler.is_compiling():
         return [(start, stop)]
     size = cpu_size if device.type == "cpu" else DEVICE_PIECE
@@ -32,16 +32,16 @@ def pieces(start: int, stop: int, device: torch.device, cpu_size: int = CPU_PIEC
 
 
 def join(parts: list[torch.Tensor], dim: int = 1) -> torch.Tensor:
-    """Concatenate, without a copy where there is one part."""
+    """Concatenate tensors; a single one is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 class Text(NamedTuple):
-    """What one block's text attention looks at; constant over a segment.
+    """Keys and values of one block's text attention; constant over a segment.
 
     Attributes:
-        key, value: (B, rows, heads, head dim).
-        log_weights: How often each row counts, as a logarithm, (1, 1, 1, rows); None where each counts once.
+        key, value: Keys and values, (B, rows, heads, head dim).
+        log_weights: Logarithm of each row's weight, (1, 1, 1, rows); None where all weights are 1.
     """
 
     key: torch.Tensor
@@ -59,7 +59,7 @@ class HeadsNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(heads * head_dim))
 
     def forward(self, hidden_states: torch.Tensor, *rotations: Rotation | None) -> tuple[torch.Tensor, ...]:
-        """(B, L, heads * head dim) to one (B, L, heads, head dim) per entry of `rotations`, None meaning unrotated.
+        """(B, L, heads * head dim) to a tensor (B, L, heads, head dim) for each of `rotations`; None does not rotate.
 
         The norm is computed once for all of them.
         """
@@ -78,7 +78,7 @@ class HeadsNorm(nn.Module):
 
 
 class AttentionKernel:
-    """The softmax attention itself, on the kernel that diffusers' `set_attention_backend` chose."""
+    """Softmax attention, by the kernel of diffusers' `set_attention_backend`."""
 
     _attention_backend = None
 
@@ -89,11 +89,16 @@ class AttentionKernel:
         value: torch.Tensor,
         log_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Attend from (B, L, heads, head dim) to keys and values (B, K, heads, head dim); returns (B, L, width).
+        """Softmax attention.
 
         Args:
-            log_weights: Added to the logits, broadcastable to (B, heads, L, K). Most fused kernels take no such term,
-                so with it torch's own attention runs; it is only used where there are few keys.
+            query: Queries (B, L, heads, head dim).
+            key, value: Keys and values (B, K, heads, head dim).
+            log_weights: Added to the logits, broadcastable to (B, heads, L, K). Most fused kernels have no such term,
+                so torch's own attention runs; it is used where keys are few.
+
+        Returns:
+            Attended values (B, L, width).
         """
         heads = dispatch_attention_fn(
             query,
@@ -106,7 +111,7 @@ class AttentionKernel:
 
 
 class _Attention(nn.Module, AttentionModuleMixin):
-    """Query and output of any attention, and the kernel between them, where diffusers looks for it."""
+    """The parts of all attentions: query, output, and the kernel as `processor`, where diffusers expects it."""
 
     _default_processor_cls = AttentionKernel  # type: ignore[assignment]
     _supports_qkv_fusion = False
@@ -123,7 +128,7 @@ class _Attention(nn.Module, AttentionModuleMixin):
 
 
 class SelfAttention(_Attention):
-    """Plain self-attention with rotary positions: extractor and pose-refinement blocks."""
+    """Self-attention with rotary positions, of extractor and pose-refinement blocks."""
 
     def __init__(self, heads: int, head_dim: int, eps: float) -> None:
         super().__init__(heads, head_dim, eps)
@@ -143,8 +148,8 @@ class SelfAttention(_Attention):
 class ReferenceFusionAttention(_Attention):
     """HRFA: self-attention plus attention to a reference feature, added before the shared output projection.
 
-    The second attention reuses the block's normalised query, rotated by row and column only, so that no frame is
-    nearer to the reference than another (paper, eq. for z'_fusion).
+    The second attention reuses the block's normalised query, rotated by row and column only, so that all frames are
+    equally near to the reference (paper, equation of z'_fusion).
     """
 
     def __init__(self, heads: int, head_dim: int, eps: float) -> None:
@@ -158,7 +163,7 @@ class ReferenceFusionAttention(_Attention):
         self.norm_reference_k = HeadsNorm(heads, head_dim, eps)
 
     def forward(self, hidden_states: torch.Tensor, reference: torch.Tensor, rotary: RotaryTables) -> torch.Tensor:
-        """`hidden_states` (B, L, width) with a reference feature (B, h * w, width) to (B, L, width)."""
+        """Fuse `hidden_states` (B, L, width) with a reference feature (B, h * w, width); returns (B, L, width)."""
         query, spatial_query = self.norm_q(self.to_q(hidden_states), rotary.full, rotary.spatial)
         (key,) = self.norm_k(self.to_k(hidden_states), rotary.full)
         value = self.to_v(hidden_states).unflatten(-1, (self.heads, -1))
@@ -170,7 +175,7 @@ class ReferenceFusionAttention(_Attention):
 
 
 class TextAttention(_Attention):
-    """Attention to the text. Its keys and values come from `TextKeys`, once per segment."""
+    """Attention to the text. `TextKeys` computes its keys and values once for a segment."""
 
     def forward(self, hidden_states: torch.Tensor, text: Text) -> torch.Tensor:
         """(B, L, width) to the same shape."""
@@ -181,7 +186,7 @@ class TextAttention(_Attention):
 class TextKeys(nn.Module):
     """Keys and values of one block's text attention, from the embedded text.
 
-    Apart from its block, so that blocks hold only what runs at every step.
+    A module of its own, so that blocks contain only what runs at every step.
     """
 
     def __init__(self, heads: int, head_dim: int, eps: float) -> None:
@@ -199,10 +204,10 @@ class TextKeys(nn.Module):
 
 
 def merge_repeated_rows(text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Replace the identical rows at the end of `text` (B, L, C) by few rows that weigh as much; exact.
+    """Replace the identical rows at the end of `text` (B, L, C) by a few weighted rows; exact.
 
     UMT5's 512 rows are zero after the prompt's end, and they take part in the attention (no mask). c identical keys
-    are one key whose logit is raised by log(c).
+    equal one key whose logit is larger by log(c).
 
     Returns:
         The rows (B, K, C), and their log weights (1, 1, 1, K) in the same dtype, or None where nothing was merged.
@@ -219,10 +224,10 @@ def merge_repeated_rows(text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor 
 
 
 def representable_log_weights(count: int) -> list[float]:
-    """Logarithms whose exponentials sum to `count` within 1e-7 of it, all multiples of 1/16.
+    """Multiples of 1/16 whose exponentials sum to `count`, up to a relative error of 1e-7.
 
-    Kernels want the term in the query's dtype; multiples of 1/16 are exact in bfloat16, log(count) is not. Each takes
-    what fits of the rest, so a handful suffices.
+    Kernels need the term in the query's dtype. Multiples of 1/16 are exact in bfloat16, log(count) is not. Each is the
+    largest that fits the remainder, so that a few suffice.
     """
     logs: list[float] = []
     rest = float(count)

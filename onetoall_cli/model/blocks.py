@@ -1,4 +1,4 @@
-"""The transformer blocks and what modulates them (adaLN-single with a table of six rows per block, as in Wan2.1)."""
+"""The transformer blocks and their modulation (adaLN-single with a table of six rows per block, as in Wan2.1)."""
 
 from typing import Any, NamedTuple
 
@@ -19,21 +19,21 @@ from onetoall_cli.model.attention import (
 )
 from onetoall_cli.model.rotary import RotaryTables, Rotation
 
-# Tokens at a time through the feed-forward on a CPU: its hidden layer is the widest activation of a block, and at
-# this size matrix products are still at full speed.
+# Tokens in a piece of the feed-forward on a CPU. Its hidden layer is the widest activation of a block; at this size
+# matrix products still run at full speed.
 CPU_FEED_FORWARD_PIECE = 1024
 
 
 class Modulation(NamedTuple):
-    """Which tokens follow which time: token ranges, each with its row of time embeddings.
+    """The times of the tokens: token ranges, each with its row of time embeddings.
 
-    Without token replace there is one range. With it there are three (prefix; clean context at t = 0; the rest), so
+    Without token replace there is one range. With it there are three (prefix, clean context at t = 0, and the rest), so
     that no table per token is needed.
 
     Attributes:
-        embedding: Float32 (B, times, width): time embeddings, for the output layer.
-        projection: Float32 (B, times, 6, width): the same, projected for the blocks.
-        ranges: (first token, end, index into `times`).
+        embedding: Time embeddings for the output layer, float32 (B, times, width).
+        projection: Time embeddings projected for the blocks, float32 (B, times, 6, width).
+        ranges: First token, end and index into `times` of each range.
     """
 
     embedding: torch.Tensor
@@ -42,7 +42,7 @@ class Modulation(NamedTuple):
 
 
 class TimeEmbedding(nn.Module):
-    """Embeds the flow time. Keys and structure as Wan's condition embedder without its text part."""
+    """Embeds the flow time; keys and structure are those of Wan's condition embedder without its text part."""
 
     def __init__(self, freq_dim: int, width: int) -> None:
         super().__init__()
@@ -51,10 +51,11 @@ class TimeEmbedding(nn.Module):
         self.time_proj = nn.Linear(width, 6 * width)
 
     def forward(self, timesteps: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """Times (B, times) on the scale 0..1000 to float32 (B, times, width) and (B, times, 6, width).
+        """Embed times, as float32 (B, times, width) and (B, times, 6, width).
 
         Args:
-            dtype: The compute dtype, in which the projection runs; before it the weights' dtype counts (float32).
+            timesteps: Times (B, times) on the scale 0..1000.
+            dtype: Dtype of the projection; the layers before it run in their weights' dtype (float32).
         """
         frequencies = self.frequencies(timesteps.flatten())
         weight = self.time_embedder.linear_1.weight
@@ -65,15 +66,15 @@ class TimeEmbedding(nn.Module):
 
 
 def widened(hidden_states: torch.Tensor) -> torch.Tensor:
-    """The input for a norm whose factors are float32.
+    """The input of a norm with float32 factors.
 
-    The CPU's fused kernels take a narrower input as it is, and widen it inside; other devices' want one dtype.
+    CPU kernels accept a narrower input and convert it inside; those of other devices need one dtype.
     """
     return hidden_states if hidden_states.device.type == "cpu" else hidden_states.float()
 
 
 def norm_times(hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, eps: float) -> torch.Tensor:
-    """Layer norm of (B, T, C), times 1 + `scale`, plus `shift` (each float32 (B, C)); rounded once, at the end."""
+    """Layer norm of (B, T, C), times 1 + `scale`, plus `shift` (float32 (B, C) each); rounded once at the end."""
     wide = widened(hidden_states)
     width = hidden_states.shape[-1:]
     parts = [
@@ -86,7 +87,7 @@ def norm_times(hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Te
 def modulated_norm(
     hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, eps: float, modulation: Modulation
 ) -> torch.Tensor:
-    """Layer norm of (B, L, C), each range of tokens modulated by its own time's row of (B, times, C)."""
+    """Layer norm of (B, L, C), with each range of tokens modulated by its time's row of (B, times, C)."""
     parts = []
     for start, stop, time in modulation.ranges:
         for a, b in pieces(start, stop, hidden_states.device, cpu_size=stop - start):
@@ -95,12 +96,12 @@ def modulated_norm(
 
 
 def add_gated(hidden_states: torch.Tensor, update: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-    """(B, T, C) plus an update times a gate (float32 (B, C)); in float32, rounded once."""
+    """(B, T, C) plus an update times a gate (float32 (B, C)), computed in float32 and rounded once."""
     return torch.addcmul(hidden_states.float(), update.float(), gate[:, None]).to(hidden_states.dtype)
 
 
 class WideLayerNorm(nn.Module):
-    """Affine layer norm computed in float32 whatever the input's dtype: the norm before the text attention."""
+    """Affine layer norm in float32 for any input dtype: the norm before the text attention."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ class WideLayerNorm(nn.Module):
 
 
 class _ModulatedBlock(nn.Module):
-    """What every block shares: the modulation table and the modulated feed-forward."""
+    """The parts of all blocks: the modulation table and the modulated feed-forward."""
 
     def __init__(self, width: int, ffn_dim: int, eps: float) -> None:
         super().__init__()
@@ -134,7 +135,7 @@ class _ModulatedBlock(nn.Module):
     def gated_sum(
         self, hidden_states: torch.Tensor, update: torch.Tensor, gate: torch.Tensor, modulation: Modulation
     ) -> torch.Tensor:
-        """`hidden_states` + `gate` * `update`, each range of tokens with its own time's gate."""
+        """`hidden_states` + `gate` * `update`, with each range of tokens gated by its time's row."""
         parts = []
         for start, stop, time in modulation.ranges:
             for a, b in pieces(start, stop, hidden_states.device):
@@ -149,7 +150,7 @@ class _ModulatedBlock(nn.Module):
         gate: torch.Tensor,
         modulation: Modulation,
     ) -> torch.Tensor:
-        """The block's second half, residual included; a piece of the tokens at a time bounds the hidden layer."""
+        """The feed-forward with its residual, a piece of the tokens at a time to limit the hidden layer."""
         parts = []
         for start, stop, time in modulation.ranges:
             for a, b in pieces(start, stop, hidden_states.device, CPU_FEED_FORWARD_PIECE):
@@ -175,7 +176,7 @@ class PlainBlock(_ModulatedBlock):
 
 
 class DenoiserBlock(_ModulatedBlock):
-    """HRFA, text attention and feed-forward; the refined pose, where there is one, joins at the end."""
+    """HRFA, text attention and feed-forward; a pose residual is added at the end."""
 
     def __init__(self, heads: int, head_dim: int, ffn_dim: int, eps: float) -> None:
         super().__init__(heads * head_dim, ffn_dim, eps)
@@ -195,9 +196,13 @@ class DenoiserBlock(_ModulatedBlock):
         """`hidden_states` (B, L, width) to the same shape.
 
         Args:
-            reference: The reference feature this block uses, (B, h * w, width).
-            pose_residual: (B, L, width), added to the block's output. It is part of the block so that step caches,
-                which replace blocks, see it.
+            hidden_states: Tokens.
+            modulation: Time embeddings of the token ranges.
+            rotary: Rotary tables of the segment.
+            reference: The block's reference feature, (B, h * w, width).
+            text: Keys and values of the block's text attention.
+            pose_residual: Added to the block's output, (B, L, width). It is an argument so that step caches, which
+                replace blocks, include it.
         """
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = self.rows(modulation)
         normalised = modulated_norm(hidden_states, shift, scale, self.eps, modulation)
@@ -210,11 +215,11 @@ class DenoiserBlock(_ModulatedBlock):
 
 
 def run_block(owner: nn.Module, block: nn.Module, *arguments: Any) -> Any:
-    """Run `block`, recomputing it in the backward pass where diffusers switched `owner`'s gradient checkpointing on."""
+    """Run `block`, with gradient checkpointing if `owner` has it enabled."""
     if torch.is_grad_enabled() and owner.gradient_checkpointing:
         return owner._gradient_checkpointing_func(block, *arguments)  # type: ignore[operator]
     return block(*arguments)
 
 
-# Where diffusers' step caches (`enable_cache`) learn that a block takes and returns the hidden states.
+# This tells diffusers' step caches (`enable_cache`) that a block takes and returns the hidden states.
 TransformerBlockRegistry.register(DenoiserBlock, TransformerBlockMetadata(return_hidden_states_index=0))

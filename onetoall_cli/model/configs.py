@@ -1,4 +1,4 @@
-"""The sizes of the released networks, as plain data: what `OneToAllTransformer3DModel(**config)` takes.
+"""The sizes of the released networks: arguments of `OneToAllTransformer3DModel`.
 
 Source: the tensor shapes of the released checkpoints (`MochunniaN1/One-to-All-1.3b_1`, `-1.3b_2`, `-14b`) and Wan2.1's
 transformer configuration.

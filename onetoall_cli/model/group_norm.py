@@ -1,4 +1,4 @@
-"""Group norm in float32 whatever the input's dtype, over a whole picture or video or over one that comes in chunks."""
+"""Group norm in float32 for any input dtype, over a whole picture or video or over a video in chunks."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class WideGroupNorm(nn.GroupNorm):
     """`torch.nn.GroupNorm` with its factors and statistics in float32."""
 
     def forward(self, hidden_states: torch.Tensor, statistics: Moments | None = None) -> torch.Tensor:
-        """Normalise (B, C, ...) by its own statistics, or, where it is one chunk of a video, by the video's."""
+        """Normalise (B, C, ...) by its own statistics, or a chunk of a video by the video's `statistics`."""
         wide = widened(hidden_states)
         if statistics is None:
             normalised = F.group_norm(wide, self.num_groups, self.weight.float(), self.bias.float(), self.eps)
@@ -30,7 +30,7 @@ class WideGroupNorm(nn.GroupNorm):
         return normalised.to(hidden_states.dtype)
 
     def _by(self, statistics: Moments, chunk: torch.Tensor) -> torch.Tensor:
-        """Group norm with known statistics is batch norm's evaluation mode, the samples folded into the channels."""
+        """Group norm with given statistics: batch norm in evaluation mode, with samples folded into the channels."""
         batch, channels = chunk.shape[:2]
         mean, variance = (value.repeat_interleave(channels // self.num_groups, dim=1).flatten() for value in statistics)
         weight, bias = self.weight.float().repeat(batch), self.bias.float().repeat(batch)
@@ -38,7 +38,7 @@ class WideGroupNorm(nn.GroupNorm):
         return folded[0].unflatten(0, (batch, channels))
 
     def moments(self, chunks: Iterable[torch.Tensor]) -> Moments:
-        """One sweep over a video in chunks: its statistics, merged chunk by chunk (Chan et al. 1979)."""
+        """The statistics of a video in chunks, merged chunk by chunk (Chan et al. 1979)."""
         count, mean, squares = 0, torch.zeros(()), torch.zeros(())
         for chunk in chunks:
             groups = chunk.unflatten(1, (self.num_groups, -1)).flatten(2).float()  # (B, groups, values)

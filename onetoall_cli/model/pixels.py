@@ -1,4 +1,4 @@
-"""Pictures as people store them, uint8, and as networks see them, floats in [-1, 1]."""
+"""Conversion of pictures between uint8 and the networks' floats in [-1, 1]."""
 
 import numpy as np
 import torch
@@ -12,6 +12,6 @@ def to_tensor(clips: NDArray[np.uint8] | torch.Tensor, device: torch.device | st
 
 
 def to_uint8(pictures: torch.Tensor) -> NDArray[np.uint8]:
-    """(..., 3, H, W) in [-1, 1] as uint8 (..., H, W, 3) on the CPU; values beyond are cut off."""
+    """(..., 3, H, W) in [-1, 1] as uint8 (..., H, W, 3) on the CPU; values outside are clipped."""
     scaled = (pictures.detach().float() + 1) * 127.5
     return scaled.round().clamp(0, 255).byte().movedim(-3, -1).cpu().numpy()

@@ -1,8 +1,8 @@
-"""How motion enters: the pose encoder (causal 3D convolutions over pixels) and the reference-guided refinement.
+"""The pose branch: the pose encoder (causal 3D convolutions over pixels) and the reference-guided refinement.
 
-At full pixel resolution the encoder's activations are the largest of the whole program, and its group norms span all
-frames. So a stage goes through its video a few frames at a time, and several times: to measure the first norm's
-statistics, to measure the second's, then to compute its output. Only that output, a quarter of the size, is kept.
+The encoder works at full pixel resolution, where its activations are larger than any others, and its group norms span
+all frames. So a stage reads its video three times in chunks of a few frames: for the statistics of the first norm, for
+those of the second, and for its output. Only the output, a quarter of the size, is kept.
 """
 
 from collections import deque
@@ -17,14 +17,14 @@ from onetoall_cli.model.group_norm import Moments, WideGroupNorm
 from onetoall_cli.model.reference import NORM_EPS, NORM_GROUPS, zero_linear
 from onetoall_cli.model.rotary import Rotation
 
-TEMPORAL_STRIDES = (1, 2, 2, 1)  # of the four stages; all halve height and width
+TEMPORAL_STRIDES = (1, 2, 2, 1)  # of the four stages, which all halve height and width
 
-# Frames at a time: as many as hold this many pixels, 5 at 832 x 480 (64 MB for 16 channels in bfloat16).
+# The most pixels in a chunk: 5 frames at 832 x 480 (64 MB for 16 channels in bfloat16).
 CHUNK_PIXELS = 2_000_000
 
 
 class Sweep:
-    """A video in chunks along time, (B, C, frames, H, W) each, computed anew whenever it is iterated."""
+    """A video in chunks along time, (B, C, frames, H, W) each, which are computed again at each iteration."""
 
     def __init__(self, chunks: Callable[[], Iterator[torch.Tensor]]) -> None:
         self._chunks = chunks
@@ -33,18 +33,18 @@ class Sweep:
         return self._chunks()
 
 
-# A list of one chunk is a whole video: it is computed in one go, as autograd and short videos want it.
+# A list of one chunk is a whole video, computed at once, for autograd and for short videos.
 Chunks = list[torch.Tensor] | Sweep
 
 
 class CausalConv3d(nn.Conv3d):
-    """A convolution over padded frames; one frame alone stands for a first frame and the two replicas before it."""
+    """A convolution over padded frames; a single frame stands for itself and two replicas before it."""
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """(B, C, frames, H + 2, W + 2), three frames at least or one, to (B, C', frames', H', W')."""
+        """(B, C, frames, H + 2, W + 2), of one frame or at least three, to (B, C', frames', H', W')."""
         if frames.shape[2] > 1:
             return super().forward(frames)
-        # the three time slices see the same picture, so that their sum sees it for all of them, in a third of the work
+        # All three time slices see the same picture, so one 2D convolution with their sum does a third of the work.
         still = F.conv2d(frames.squeeze(2), self.weight.sum(dim=2), self.bias, self.stride[1:])
         return still.unsqueeze(2)
 
@@ -66,8 +66,8 @@ class PoseStage(nn.Module):
         if not _is_whole(chunks):
             first = self.norm1.moments(chunks)
             second = self.norm2.moments(self._inner(chunks, first))
-        waiting: deque[torch.Tensor] = deque()  # chunks whose update is on its way
-        inner = self._inner(_noting(waiting, chunks), first)
+        waiting: deque[torch.Tensor] = deque()  # chunks whose update is not computed yet
+        inner = self._inner(_appending_to(waiting, chunks), first)
         updates = causal(self.conv2, activated(self.norm2, second, inner))
         return list(causal(self.downsample, (waiting.popleft() + update for update in updates)))
 
@@ -76,9 +76,9 @@ class PoseStage(nn.Module):
 
 
 class PoseEncoder(nn.Module):
-    """Encodes a drawn pose video to one feature vector per token of the denoiser.
+    """Encodes a drawn pose video to a feature vector for each token of the denoiser.
 
-    The convolutions are causal: they look one pixel around and two frames back, beyond the edges at replicas.
+    The convolutions are causal: they reach one pixel around and two frames back, with replicated edges.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -91,7 +91,7 @@ class PoseEncoder(nn.Module):
     def forward(self, video: torch.Tensor) -> torch.Tensor:
         """(B, 3, T, H, W) in [-1, 1], T = 4 (n - 1) + 1, to (B, width, n, H/16, W/16).
 
-        Where gradients are wanted the video is encoded in one go, since autograd keeps every activation anyway.
+        With gradients the video is encoded at once, because autograd keeps every activation anyway.
         """
         frames = max(1, CHUNK_PIXELS // (video.shape[0] * video.shape[3] * video.shape[4]))
         if self._wants_gradients(video) or frames >= video.shape[2]:
@@ -107,7 +107,7 @@ class PoseEncoder(nn.Module):
 
 
 class PoseRefiner(nn.Module):
-    """Lets the pose tokens of reference and motion attend to each other and to the denoiser's first state."""
+    """Pose refinement: the pose tokens of reference and motion attend to each other and to the denoiser's tokens."""
 
     def __init__(self, heads: int, head_dim: int, ffn_dim: int, num_layers: int, eps: float) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class PoseRefiner(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, modulation: Modulation, rotation: Rotation, scale: float
     ) -> tuple[torch.Tensor, ...]:
-        """Denoiser plus pose tokens (B, L, width) to one residual (B, L, width) for each denoiser block from 1 on."""
+        """Denoiser plus pose tokens (B, L, width) to residuals (B, L, width) for the denoiser blocks from 1 on."""
         residuals = []
         for block, project in zip(self.blocks, self.projections, strict=True):
             hidden_states = run_block(self, block, hidden_states, modulation, rotation)
@@ -127,9 +127,9 @@ class PoseRefiner(nn.Module):
 
 
 def causal(conv: CausalConv3d, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Convolve a video chunk by chunk, carrying over the frames that later outputs still look at.
+    """Convolve a video chunk by chunk, keeping the frames that later outputs need.
 
-    Chunks may have any number of frames; where none can be completed yet, none is yielded.
+    Chunks may have any number of frames. If a chunk completes no output frame, nothing is yielded for it.
     """
     stride = conv.stride[0]
     carried: torch.Tensor | None = None
@@ -147,21 +147,21 @@ def causal(conv: CausalConv3d, chunks: Iterable[torch.Tensor]) -> Iterator[torch
         carried = frames[:, :, outputs * stride :].clone()  # not a view, which would keep the whole chunk alive
         if outputs > 0:
             output = conv(frames)
-            del frames, chunk  # while this waits, they would only take memory
+            del frames, chunk  # not needed while the generator is suspended
             yield output
 
 
 def activated(
     norm: WideGroupNorm, statistics: Moments | None, chunks: Iterable[torch.Tensor]
 ) -> Iterator[torch.Tensor]:
-    """Normalise chunk by chunk by the whole video's statistics, then SiLU. None: the one chunk is the whole video."""
+    """Normalise chunks by the whole video's statistics, then apply SiLU. None: the only chunk is the whole video."""
     return map(lambda chunk: F.silu(norm(chunk, statistics)), chunks)
 
 
-def _noting(notes: deque[torch.Tensor], chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The chunks themselves, each also appended to `notes`. (`itertools.tee` would keep dozens alive.)"""
+def _appending_to(kept: deque[torch.Tensor], chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The chunks, each also appended to `kept`. (`itertools.tee` would keep dozens in memory.)"""
     for chunk in chunks:
-        notes.append(chunk)
+        kept.append(chunk)
         yield chunk
 
 

@@ -1,16 +1,16 @@
-"""Which of the network's weights stay float32, and which linear layers may be quantised."""
+"""The weights that stay float32, and the linear layers that may be quantised."""
 
 from torch import nn
 
 from onetoall_cli.model.transformer import OneToAllTransformer3DModel
 
 # Path elements under which linear layers are quantised. Norms, embeddings, modulation tables and the zero-initialised
-# projections keep their precision: they are small, and what they carry is not.
+# projections keep their precision: they are small, but errors in them matter.
 QUANTISED_PARTS = ("blocks", "text_keys")
 
 
 def is_kept_wide(name: str) -> bool:
-    """Whether the tensor of that name is float32 whatever the rest is."""
+    """Whether the tensor of that name always stays float32."""
     return any(part in OneToAllTransformer3DModel._keep_in_fp32_modules for part in name.split("."))
 
 

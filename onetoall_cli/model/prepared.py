@@ -1,4 +1,4 @@
-"""The values that stay the same over denoising steps or passes, and that the sampler hands to every step."""
+"""Values that are computed once for several denoising steps or passes."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from onetoall_cli.model.rotary import RotaryTables
 
 
 class Prepared(NamedTuple):
-    """What one pass of one step needs besides the noisy latents; see the methods that make each.
+    """The inputs of one pass of one step besides the noisy latents.
 
     Attributes:
         text: From `encode_text`.
         reference_features: From `extract_reference`, at this step's time.
         prefix: From `encode_prefix`.
         rotary: From `rotary_tables`.
-        pose: From `encode_pose`; None runs no pose branch.
+        pose: From `encode_pose`; None leaves the pose branch out.
     """
 
     text: tuple[Text, ...]
@@ -26,9 +26,9 @@ class Prepared(NamedTuple):
     pose: torch.Tensor | None
 
     def check_fit(self, grid: list[int]) -> None:
-        """Fail on values made for another size than `grid` (frames with the prefix, rows, columns, in tokens).
+        """Raise ValueError if a value has another size than `grid` (frames with the prefix, rows, columns, in tokens).
 
-        Broadcasting or slicing would not fail, or not clearly.
+        Broadcasting or slicing would hide the mistake.
         """
         one_frame = grid[1] * grid[2]
         length = grid[0] * one_frame

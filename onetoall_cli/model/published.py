@@ -1,4 +1,4 @@
-"""The released checkpoints: their tensor names in this network's names and back, and strict loading."""
+"""The released checkpoints: mapping of their tensor names to this network's and back, and strict loading."""
 
 import json
 import re
@@ -36,7 +36,10 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     (r"^prefix_encoder\b", r"image_to_cond"),
     (r"\.stages\.(\d+)\.downsample\b", r".down_blocks.\1.downsamplers.0.conv"),
     (r"\.stages\.(\d+)\.", r".down_blocks.\1.resnets.0."),
-    (r"^(input_hint_block\..*conv(?:_in|_out|1|2)?)\.(weight|bias)$", r"\1.conv.\2"),  # causal convolutions wrap one
+    (
+        r"^(input_hint_block\..*conv(?:_in|_out|1|2)?)\.(weight|bias)$",
+        r"\1.conv.\2",
+    ),  # a causal convolution wraps a plain one
 )
 
 
@@ -45,16 +48,16 @@ class CheckpointError(ValueError):
 
 
 class CheckpointUnreadable(CheckpointError):
-    """A file that is not there, not safetensors, or cut short."""
+    """A file that is missing, truncated or not safetensors."""
 
 
 class CheckpointMismatch(CheckpointError):
-    """Weights that are not this network's.
+    """Weights that do not fit this network.
 
     Attributes:
-        missing: Published names the network needs and the weights lack.
-        unexpected: Published names the weights have and the network does not.
-        wrong_shape: Published name to (shape needed, shape found).
+        missing: Published names that the weights lack.
+        unexpected: Published names that the network does not have.
+        wrong_shape: The needed and the found shape by published name.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class KeyMapping(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """One tensor of a checkpoint: its shape is known from the file's header, its data are read on demand."""
+    """One tensor of a checkpoint: its shape from the file's header, and a function that reads its data."""
 
     shape: list[int]
     read: Callable[[], torch.Tensor]
@@ -104,17 +107,18 @@ def load_published(
     source: Mapping[str, torch.Tensor] | str | Path,
     dtype_of: Callable[[str, torch.dtype], torch.dtype],
 ) -> None:
-    """Give `model`, which lives on the meta device, the weights in `source`.
+    """Load the weights of `source` into `model`, which is on the meta device.
 
-    Names and shapes are checked before any weight is read; then tensor after tensor is put in place, mapped from the
-    file where its dtype stays, so that the weights are never held twice.
+    Names and shapes are checked before any weight is read. Then each tensor is loaded by itself, mapped from the file
+    if its dtype stays, so that the weights are never in memory twice.
 
     Args:
+        model: The network.
         source: Tensors by published name, a safetensors file, or a folder of them (with or without an index).
-        dtype_of: From a tensor's own name and stored dtype to the dtype it is kept in.
+        dtype_of: Returns the dtype of a tensor for its name in the network and its stored dtype.
 
     Raises:
-        CheckpointUnreadable: A file is missing, cut short or not safetensors.
+        CheckpointUnreadable: A file is missing, truncated or not safetensors.
         CheckpointMismatch: A name is missing or unexpected, or a shape is wrong.
     """
     with _stored_tensors(source) as stored:
@@ -141,7 +145,7 @@ def _check(source: str, model: torch.nn.Module, mapping: KeyMapping, stored: Map
 
 @contextmanager
 def _stored_tensors(source: Mapping[str, torch.Tensor] | str | Path) -> Iterator[dict[str, StoredTensor]]:
-    """Everything in `source` by published name; files stay open, and readable, inside the `with`."""
+    """The tensors of `source` by published name; files stay open inside the `with`."""
     if isinstance(source, Mapping):
         yield {
             name: StoredTensor(list(tensor.shape), partial(source.__getitem__, name)) for name, tensor in source.items()

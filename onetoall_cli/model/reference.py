@@ -1,4 +1,4 @@
-"""What the network takes from the reference picture: features for its blocks (extractor), a latent frame (prefix)."""
+"""Encoders of the reference picture: features for the denoiser's blocks (extractor), and a latent frame (prefix)."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ NORM_EPS = 1e-6
 
 
 class ReferenceExtractor(nn.Module):
-    """A transformer beside the denoiser that turns the reference latents into one feature per group of its blocks."""
+    """A transformer that turns the reference latents into a feature for each group of denoiser blocks."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ReferenceExtractor(nn.Module):
     ) -> tuple[torch.Tensor, ...]:
         """Latents (B, in_channels, 1, h, w) at times (B,) to num_layers + 1 features (B, h/2 * w/2, width).
 
-        The features are the input of every block and the last one's output, each through its own linear layer.
+        The features are the inputs of all blocks and the last one's output, each through a linear layer of its own.
         """
         tokens = self.patch_embedding(reference_latents).flatten(2).transpose(1, 2).contiguous()
         embedding, projection = self.time_embedding(timestep[:, None], tokens.dtype)
@@ -52,7 +52,7 @@ class ReferenceExtractor(nn.Module):
 
 
 class PrefixEncoder(nn.Module):
-    """A small residual convolution net: reference latents to the latent frame put in front of the noisy ones."""
+    """A small residual convolutional network: reference latents to the latent frame in front of the noisy ones."""
 
     def __init__(self, in_channels: int, out_channels: int, channels: int, num_stages: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class _ResidualStage(nn.Module):
 
 
 def zero_linear(width: int) -> nn.Linear:
-    """A linear layer that starts at zero, so that a new branch changes nothing before it is trained."""
+    """A linear layer with zero weights, so that a new branch has no effect before it is trained."""
     linear = nn.Linear(width, width)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

@@ -1,7 +1,7 @@
-"""Rotary position embedding over (frame, row, column): tables made once per segment, applied in float32.
+"""Rotary position embedding over frame, row and column: tables made once for a segment, applied in float32.
 
-A head's channels are split into a temporal, a height and a width part (44 + 42 + 42 of 128, as in Wan2.1). Rotating
-"in space only" leaves the temporal part as it is, which is what frame index 0 amounts to.
+A head's channels have a temporal, a height and a width part (44 + 42 + 42 of 128, as in Wan2.1). A rotation in space
+only leaves the temporal part unchanged, as frame index 0 does.
 """
 
 from typing import NamedTuple
@@ -13,9 +13,9 @@ THETA = 10000.0  # Wan2.1
 
 
 class Rotation(NamedTuple):
-    """Factors that turn the channel pairs (2i, 2i + 1) of every head: see `rotate`.
+    """Factors that rotate the channel pairs (2i, 2i + 1) of every head: see `rotate`.
 
-    Both are float32, (tokens, 1, head dim). `cos` holds each cosine twice, `sin` each sine as -sin, +sin.
+    Both are float32 (tokens, 1, head dim). `cos` holds each cosine twice, `sin` each sine as -sin, +sin.
     """
 
     cos: torch.Tensor
@@ -30,9 +30,9 @@ class RotaryTables(NamedTuple):
     """The rotations of one segment of `frames` x `height` x `width` tokens (the prefix frame included).
 
     Attributes:
-        full: By frame, row and column, for every token: self-attention.
-        spatial: By row and column only, for every token: HRFA's query.
-        reference: By row and column only, for one frame's tokens: the reference extractor and HRFA's key.
+        full: Rotation of every token by frame, row and column, for self-attention.
+        spatial: Rotation of every token by row and column only, for HRFA's query.
+        reference: Rotation of one frame's tokens by row and column, for the reference extractor and HRFA's key.
     """
 
     full: Rotation
@@ -43,10 +43,10 @@ class RotaryTables(NamedTuple):
 def rotary_tables(
     frames: int, height: int, width: int, head_dim: int, device: torch.device | str | None = None
 ) -> RotaryTables:
-    """Make the tables for a segment, counted in tokens along each axis.
+    """Make the tables of a segment; sizes are in tokens along each axis.
 
-    The angles themselves are few (positions along an axis times channel pairs), so the host computes them in double
-    precision; what grows with the number of tokens is float32.
+    The angles are few (positions along an axis times channel pairs), so the CPU computes them in float64. The tables,
+    which have a row for each token, are float32.
     """
     spatial_dim = 2 * (head_dim // 6)
     time = _angles(frames, head_dim - 2 * spatial_dim)
@@ -58,7 +58,7 @@ def rotary_tables(
 
 
 def rotate(heads: torch.Tensor, rotation: Rotation) -> torch.Tensor:
-    """Turn the channel pairs of `heads` (B, tokens, heads, head dim), float32, by the tables of the same tokens."""
+    """Rotate the channel pairs of `heads`, float32 (B, tokens, heads, head dim), by the tables of the same tokens."""
     swapped = heads.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
     return torch.addcmul(heads * rotation.cos, swapped, rotation.sin)
 
@@ -81,7 +81,7 @@ def _signed_pairs(sine: np.ndarray) -> np.ndarray:
 
 
 def _spread(time: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
-    """Join per-axis rows (positions, dim) into one float32 row per token: (frames * height * width, 1, head dim)."""
+    """Combine rows per axis (positions, dim) into a float32 row per token: (frames * height * width, 1, head dim)."""
     grid = (len(time), len(rows), len(columns), -1)
     parts = [
         torch.from_numpy(time[:, None, None].astype(np.float32)).expand(grid),

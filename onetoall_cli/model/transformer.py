@@ -1,6 +1,6 @@
 """The One-to-All network: a Wan2.1 video transformer guided by a reference picture and a pose video.
 
-Read `_denoise` first: it is one step. What does not change between steps is prepared once per segment.
+Read `_denoise` first: it is one step. Values that do not change between steps are prepared once for a segment.
 """
 
 import math
@@ -37,7 +37,7 @@ from onetoall_cli.model.rotary import RotaryTables, rotary_tables
 PREFIX_STAGES = 3  # released prefix encoder
 
 REPEATED_BLOCKS = [DenoiserBlock.__name__, PlainBlock.__name__]
-# Parts of module and parameter names: what is small and sensitive, as in diffusers' Wan model.
+# Parts of the names of small and sensitive parameters, as in diffusers' Wan model.
 KEPT_IN_FLOAT32 = ["time_embedder", "scale_shift_table", "text_norm", "norm1", "norm2"]
 
 
@@ -74,7 +74,7 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
         num_layers: Denoiser blocks (N).
         num_reference_layers: Reference extractor blocks (M).
         num_pose_layers: Pose refinement blocks; fewer than `num_layers`.
-        eps: Of all norms of the transformer blocks.
+        eps: Epsilon of all norms of the transformer blocks.
         pose_channels, prefix_channels: Widths of the two convolutional encoders.
     """
 
@@ -83,7 +83,7 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
     _repeated_blocks: ClassVar = REPEATED_BLOCKS
     _keep_in_fp32_modules: ClassVar = KEPT_IN_FLOAT32  # type: ignore[assignment]
     _skip_layerwise_casting_patterns = ("patch_embedding", "time_embedding", "text_embedding", "norm")  # type: ignore
-    # What runs outside `forward`, once per segment or step; the rest is loaded when `forward` starts.
+    # Modules that run outside `forward`, once for a segment or step; the others are loaded when `forward` starts.
     _group_offload_block_modules = (
         "text_embedding",
         "prefix_encoder",
@@ -137,9 +137,9 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
 
     @apply_forward_hook
     def encode_text(self, encoder_hidden_states: torch.Tensor) -> tuple[Text, ...]:
-        """Text embeddings (B, rows, text_dim), zero-padded or not, to every block's text keys and values.
+        """Text embeddings (B, rows, text_dim), padded or not, to every block's text keys and values.
 
-        Identical rows at the end (the padding) are merged into few with the same total weight, which is exact.
+        Identical rows at the end (the padding) are merged into a few with the same total weight, which is exact.
         """
         rows, log_weights = merge_repeated_rows(encoder_hidden_states)
         embedded = self.text_embedding(rows)
@@ -147,16 +147,16 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
 
     @apply_forward_hook
     def encode_prefix(self, reference_latents: torch.Tensor) -> torch.Tensor:
-        """Reference latents (B, 2 * in_channels, 1, h, w) to the frame put in front (B, in_channels, 1, h, w)."""
+        """Reference latents (B, 2 * in_channels, 1, h, w) to the prefix frame (B, in_channels, 1, h, w)."""
         return self.prefix_encoder(reference_latents)
 
     @apply_forward_hook
     def encode_pose(self, pose_video: torch.Tensor, reference_pose: torch.Tensor) -> torch.Tensor:
-        """Drawn poses in pixels to pose tokens (B, (n + 1) * h/2 * w/2, width), the reference's first.
+        """Drawn poses to pose tokens (B, (n + 1) * h/2 * w/2, width), the reference's first.
 
         Args:
-            pose_video: (B, 3, T, H, W) in [-1, 1].
-            reference_pose: (B, 3, 1, H, W) in [-1, 1].
+            pose_video: Driving poses, (B, 3, T, H, W) in [-1, 1].
+            reference_pose: The reference's pose, (B, 3, 1, H, W) in [-1, 1].
         """
         features = torch.cat([self.pose_encoder(reference_pose), self.pose_encoder(pose_video)], dim=2)
         return features.flatten(2).transpose(1, 2).contiguous()
@@ -193,7 +193,7 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
         pose_scale: float = 1.0,
         num_context_frames: int = 0,
     ) -> torch.Tensor:
-        """`forward` on prepared values: latents (B, in_channels, n, h, w) to velocities (B, out_channels, n, h, w)."""
+        """`forward` with prepared values; latents (B, in_channels, n, h, w) to velocities of the same size."""
         prepared = Prepared(text, reference_features, prefix, rotary, pose)
         return self(
             hidden_states,
@@ -220,15 +220,16 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
         """Predict the velocity of the noisy latents.
 
         Args:
-            hidden_states: (B, in_channels, n, h, w).
+            hidden_states: Noisy latents, (B, in_channels, n, h, w).
             timestep: Flow time on the scale 0..1000, one number or (B,).
-            encoder_hidden_states: Text embeddings (B, rows, text_dim).
-            reference_latents: (B, 2 * in_channels, 1, h, w), the reference picture's latent then the mask's.
-            pose_video: (B, 3, T, 8 h, 8 w) in [-1, 1]. Not needed where `pose_scale` is 0.
-            reference_pose: (B, 3, 1, 8 h, 8 w) in [-1, 1].
+            encoder_hidden_states: Text embeddings, (B, rows, text_dim).
+            reference_latents: Latents of the reference picture and of its mask, (B, 2 * in_channels, 1, h, w).
+            pose_video: Driving poses, (B, 3, T, 8 h, 8 w) in [-1, 1]; not needed if `pose_scale` is 0.
+            reference_pose: The reference's pose, (B, 3, 1, 8 h, 8 w) in [-1, 1].
             pose_scale: Weight of the pose branch; at 0 it does not run.
-            num_context_frames: How many latent frames at the start are clean context and follow t = 0 (token replace).
-            prepared: Takes the place of the four conditions above; the sampler prepares them once (see `denoise`).
+            num_context_frames: Latent frames at the start that are clean context, at t = 0 (token replace).
+            return_dict: Whether to return an object with `.sample` instead of a tuple.
+            prepared: Replaces the four conditions above; the sampler prepares them once (see `denoise`).
 
         Returns:
             The velocity (B, out_channels, n, h, w), as `.sample` or as a tuple of one.
@@ -247,7 +248,7 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
         reference_latents: torch.Tensor | None,
         pose_inputs: tuple[torch.Tensor | None, torch.Tensor | None] | None,
     ) -> Prepared:
-        """Everything a pass needs, from raw inputs."""
+        """Prepare the inputs of a pass."""
         if encoder_hidden_states is None or reference_latents is None:
             raise ValueError("forward needs encoder_hidden_states and reference_latents, or prepared values.")
         pose = None
@@ -320,7 +321,7 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
     # ---- weights -----------------------------------------------------------------------------------------------
 
     def published_key_mapping(self) -> KeyMapping:
-        """Names of all tensors of this network in the released checkpoints, both ways."""
+        """Mapping of this network's tensor names to those of the released checkpoints and back."""
         return key_mapping(self.state_dict())
 
     @classmethod
@@ -331,17 +332,17 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
         torch_dtype: torch.dtype | None = None,
         **config: Any,
     ) -> "OneToAllTransformer3DModel":
-        """Build the network from released weights, strictly: every tensor must be there, with its shape, and no other.
+        """Build the network from released weights; every tensor must be present, with its shape, and no others.
 
         Args:
             source: A state dict, a safetensors file, or a folder of shards with or without an index.
-            torch_dtype: What to keep the weights in; None keeps them as stored. Modulation tables, the norms and
-                the time embedding are float32 whatever it is.
+            torch_dtype: Dtype of the weights; None keeps the stored one. Modulation tables, norms and the time
+                embedding are always float32.
             config: The constructor's arguments, such as `CONFIG_1_3B`.
 
         Raises:
-            CheckpointMismatch: Naming the missing, unexpected or misshapen tensors.
-            CheckpointUnreadable: Naming the file that is missing or damaged.
+            CheckpointMismatch: Tensors are missing, unexpected or of another shape; the message names them.
+            CheckpointUnreadable: A file is missing or damaged; the message names it.
         """
         with torch.device("meta"):
             model = cls(**config)
@@ -361,7 +362,7 @@ def _per_sample(timestep: torch.Tensor | float, like: torch.Tensor) -> torch.Ten
 
 
 def _check_size(latents: torch.Tensor, patch_size: tuple[int, int, int], num_context_frames: int) -> None:
-    """Fail on latents, the prefix included, that the network would cut short or that leave nothing to do."""
+    """Raise ValueError for latents (with the prefix) that do not fit the patches, or are all context."""
     frames, h, w = latents.shape[2:]
     if h % patch_size[1] or w % patch_size[2]:
         raise ValueError(f"Latents of {h} x {w} cannot be cut into patches of {patch_size[1]} x {patch_size[2]}.")

@@ -41,7 +41,7 @@ def read_array(path: Path, name: str | None = None) -> tuple[str, NDArray, Facts
         Its place for error messages, the array as stored, and what the file says about it.
 
     Raises:
-        BadInput: unreadable, or no such array.
+        BadInput: Unreadable, or no such array.
     """
     try:
         source = Path(as_file(path))
@@ -122,7 +122,7 @@ def array_to_keypoints(place: str, array: NDArray) -> NDArray[np.float32]:
     """An array of 133 points as float32 (frames, people, 133, 3).
 
     Raises:
-        BadInput: another shape, NaN, infinity or coordinates beyond reach.
+        BadInput: Another shape, NaN, infinity or coordinates beyond reach.
     """
     if array.ndim not in (2, 3, 4) or array.shape[-2:] != (kp.COUNT, 3) or 0 in array.shape:
         fault(place, f"has shape {_cut(array.shape)}, not {_SHAPES} of x px, y px and score")

@@ -1,4 +1,4 @@
-"""A stretch of a motion, and a motion on another size of its canvas."""
+"""Cut a motion in time, and rescale poses to another size of their picture."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ def cut(motion: PoseSequence, start: float, duration: float | None, source: Path
     """The frames that start within `duration` seconds (None: all) after second `start` of the motion.
 
     Raises:
-        BadInput: there is none, naming `source`.
+        BadInput: There is none, naming `source`.
     """
     clock = motion.clock() - motion.clock()[0] + TIME_TOLERANCE
     end = np.inf if duration is None else start + duration
@@ -32,7 +32,7 @@ def on_canvas(poses: PoseSequence, width: int, height: int, source: Path | str) 
     """Poses in the pixels of the picture they were made on, width x height, whatever size it had then.
 
     Raises:
-        BadInput: their canvas has another aspect than the picture, naming `source`.
+        BadInput: Their canvas has another aspect than the picture, naming `source`.
     """
     across, down = width / poses.width, height / poses.height
     if max(across, down) > (1 + ASPECT_TOLERANCE) * min(across, down):

@@ -36,8 +36,8 @@ def open_detector(name: str = "auto", *, device: str = "auto", locate: Locate | 
         locate: Where ONNX files are; None asks the model manager what has been fetched.
 
     Raises:
-        ModelMissing: it is not installed, or a file of it is broken.
-        BadInput: there is no detector of that name.
+        ModelMissing: It is not installed, or a file of it is broken.
+        BadInput: There is no detector of that name.
     """
     locate = locate or _locate_fetched
     name = installed_detectors(locate)[0] if name == "auto" else name
@@ -75,8 +75,8 @@ def find_people(
         throughout. The times are kept unless they are those of the constant rate.
 
     Raises:
-        BadInput: there are no frames.
-        ModelMissing, OutOfResources: as `Detector.detect`.
+        BadInput: There are no frames.
+        ModelMissing, OutOfResources: As `Detector.detect`.
     """
     waiting: deque[tuple[Image, float]] = deque()
 

@@ -20,14 +20,44 @@ Colour = tuple[float, float, float]
 
 # Limbs of the 18-point body in drawing order, and its colours by limb and by joint (OpenPose's rainbow).
 LIMBS = (
-    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
-    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
-)  # fmt: skip
+    (1, 2),
+    (1, 5),
+    (2, 3),
+    (3, 4),
+    (5, 6),
+    (6, 7),
+    (1, 8),
+    (8, 9),
+    (9, 10),
+    (1, 11),
+    (11, 12),
+    (12, 13),
+    (1, 0),
+    (0, 14),
+    (14, 16),
+    (0, 15),
+    (15, 17),
+)
 COLOURS = (
-    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
-    (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255),
-    (255, 0, 170), (255, 0, 85),
-)  # fmt: skip
+    (255, 0, 0),
+    (255, 85, 0),
+    (255, 170, 0),
+    (255, 255, 0),
+    (170, 255, 0),
+    (85, 255, 0),
+    (0, 255, 0),
+    (0, 255, 85),
+    (0, 255, 170),
+    (0, 255, 255),
+    (0, 170, 255),
+    (0, 85, 255),
+    (0, 0, 255),
+    (85, 0, 255),
+    (170, 0, 255),
+    (255, 0, 255),
+    (255, 0, 170),
+    (255, 0, 85),
+)
 HEAD_POINTS = frozenset({0, 14, 15, 16, 17})  # nose, eyes, ears
 HAND_EDGES = tuple(
     (0 if joint == 0 else 4 * finger + joint, 4 * finger + joint + 1) for finger in range(5) for joint in range(4)
@@ -68,7 +98,7 @@ def draw_pose(
         canvas_short_side: Short side of the picture drawn before it is shrunk; 2160 in the released models.
 
     Returns:
-        uint8 (H, W, 3) RGB on black.
+        Uint8 (H, W, 3) RGB on black.
     """
     height, width = size
     scale = canvas_short_side / min(height, width)
@@ -90,7 +120,7 @@ def draw_motion(
     """Draw every frame of one person's motion at the size of its canvas; options as of `draw_pose`.
 
     Returns:
-        uint8 (frames, H, W, 3) RGB on black.
+        Uint8 (frames, H, W, 3) RGB on black.
     """
     drawn = np.empty((len(motion), motion.height, motion.width, 3), np.uint8)
     for frame, keypoints in zip(drawn, motion.keypoints[:, 0], strict=True):

@@ -1,4 +1,4 @@
-"""How a pose file is found wanting: one error shape for every format, and the limits all of them share."""
+"""Errors of pose files, in one form for every format, and the limits that all formats share."""
 
 from typing import NoReturn
 
@@ -22,6 +22,6 @@ def fault(
     """Raise the error for `place` ("walk.json, frame 3, person 0, face_keypoints_2d").
 
     Raises:
-        BadInput: always.
+        BadInput: Always.
     """
     raise BadInput(f"{place}: {problem}.", advice)

@@ -76,7 +76,7 @@ def load_poses(path: Path, *, fps: float | None = None, size: tuple[int, int] | 
         size: Canvas (width, height) in px for a file that does not say; without it the extent of the keypoints.
 
     Raises:
-        BadInput: naming file, frame, person and field at fault.
+        BadInput: Naming file, frame, person and field at fault.
     """
     given = Facts(size, fps)
     file, _, name = str(path).partition(".npz:") if not path.exists() else ("", "", "")
@@ -93,7 +93,7 @@ def from_json(data: Any, source: str, *, fps: float | None = None, size: tuple[i
     """Read parsed JSON of any format that `load_poses` reads; `source` names it in errors.
 
     Raises:
-        BadInput: naming source, frame, person and field at fault.
+        BadInput: Naming source, frame, person and field at fault.
     """
     given = Facts(size, fps)
     if isinstance(data, dict):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from onetoall_cli.files.contents import check_whole
 from onetoall_cli.files.names import PICTURE_SUFFIXES, natural_order
 from onetoall_cli.files.streams import input_ending
 from onetoall_cli.pose.file_errors import FORMATS_ADVICE, fault
@@ -34,8 +35,9 @@ def folder_frames(folder: Path, read_json: Callable[[Path], Any]) -> list[tuple[
     with a warning.
 
     Raises:
-        BadInput: there is no frame.
+        BadInput: There is no frame.
     """
+    check_whole(folder)
     files = [file for file in folder.iterdir() if file.suffix.lower() == ".json" and not file.name.startswith(".")]
     if not files:
         fault(str(folder), "the folder holds no .json files", FORMATS_ADVICE)

@@ -1,4 +1,4 @@
-"""What is seen when: steadies flickering keypoints, bridges short gaps, reports long ones."""
+"""Steadies flickering keypoints, bridges short gaps, reports long ones."""
 
 from dataclasses import replace
 

@@ -91,7 +91,7 @@ def frames_from_json(frames: list[tuple[str, Any]], slots: int | None = None) ->
             where all have one (in the order of the ids), else they are in the order of each frame's list.
 
     Raises:
-        BadInput: naming the frame, person and field at fault.
+        BadInput: Naming the frame, person and field at fault.
     """
     parsed = [_people_of(place, frame) for place, frame in frames]
     indices, count, told_apart = _identities(frames, parsed, slots)
@@ -129,7 +129,7 @@ def canvas_of(frames: list[tuple[str, Any]]) -> tuple[int, int] | None:
     """The canvas size (width, height) the frames state; None if none does.
 
     Raises:
-        BadInput: a size is no size, or frames differ.
+        BadInput: A size is no size, or frames differ.
     """
     found: tuple[str, tuple[int, int]] | None = None
     for place, frame in frames:
@@ -199,7 +199,7 @@ def checked_numbers(place: str, values: list[Any]) -> NDArray[np.float64]:
     """Nested lists of JSON numbers as an array; null, which JSON has in place of NaN, becomes NaN.
 
     Raises:
-        BadInput: something in it is not a number, or the nesting is uneven.
+        BadInput: Something in it is not a number, or the nesting is uneven.
     """
     try:
         array = np.asarray(values)
@@ -216,7 +216,7 @@ def check_points(place: str, points: NDArray[Floating]) -> NDArray[Floating]:
     """`points` (..., 3) if every one is finite and within reach; missing ones (score 0, or all NaN) become 0, 0, 0.
 
     Raises:
-        BadInput: naming the first point at fault by its indices.
+        BadInput: Naming the first point at fault by its indices.
     """
     unknown = ~np.isfinite(points)
     missing = unknown.any(axis=-1) & ((points[..., 2] == 0) | np.isnan(points).all(axis=-1))

@@ -19,8 +19,13 @@ Rgb = tuple[int, int, int]
 
 # One colour a person, for box and label; far apart in hue, light enough for dark text.
 PERSON_COLOURS: tuple[Rgb, ...] = (
-    (255, 214, 10), (90, 200, 250), (255, 120, 180), (120, 230, 120), (255, 150, 60), (190, 150, 255),
-)  # fmt: skip
+    (255, 214, 10),
+    (90, 200, 250),
+    (255, 120, 180),
+    (120, 230, 120),
+    (255, 150, 60),
+    (190, 150, 255),
+)
 TEXT: Rgb = (20, 20, 20)
 OUTLINE: Rgb = (0, 0, 0)
 OPACITY = 0.9  # of skeletons, so that the limb beneath stays visible
@@ -43,14 +48,14 @@ def overlay_pose(
     out). Points with a score below 0.3 are rings instead of dots, and limbs between them thin.
 
     Args:
-        image: uint8 (H, W, 3) RGB; not changed.
+        image: Uint8 (H, W, 3) RGB; not changed.
         keypoints: (133, 3) or (people, 133, 3): x, y, score. People without a seen point are skipped.
         canvas: (width, height) the keypoints are in pixels of, if not the picture's.
         chosen: Index of the person the program uses; the others are drawn faintly.
         caption: A line of text for the lower left corner.
 
     Returns:
-        uint8 (H, W, 3) RGB.
+        Uint8 (H, W, 3) RGB.
     """
     result = np.ascontiguousarray(image).copy()
     height, width = result.shape[:2]

@@ -21,17 +21,17 @@ class PoseSequence:
     """Keypoints of a clip or of one picture. Immutable: the arrays are read-only, methods return new values.
 
     Attributes:
-        keypoints: float32 (frames, people, 133, 3): x px, y px, score 0..1, COCO-WholeBody order (17 body, 6 feet,
+        keypoints: Float32 (frames, people, 133, 3): x px, y px, score 0..1, COCO-WholeBody order (17 body, 6 feet,
             68 face, 21 left hand, 21 right hand). A point that was not seen has score 0; points outside the
             canvas keep their coordinates. At least one frame and one person; a person's index is their identity.
             Scores are clipped to 0..1 (network outputs overshoot 1 a little).
         width: Canvas width in pixels.
         height: Canvas height in pixels.
         fps: Frames per second; the average for a variable frame rate.
-        times: float64 (frames,): seconds, strictly increasing, for a variable frame rate; None means `index / fps`.
+        times: Float64 (frames,): seconds, strictly increasing, for a variable frame rate; None means `index / fps`.
 
     Raises:
-        ValueError: on values that break the above, such as NaN.
+        ValueError: On values that break the above, such as NaN.
     """
 
     keypoints: Keypoints
@@ -77,6 +77,18 @@ class PoseSequence:
         """Whether any keypoint of a person is seen, (frames, people)."""
         return np.asarray((self.keypoints[..., 2] > 0).any(axis=-1))
 
+    def body_sizes(self) -> NDArray[np.float64]:
+        """How large each person is, (people,): the median diagonal of the box around the seen body points, px; 0 if no
+        two are ever seen."""
+        body = self.keypoints[:, :, kp.BODY]
+        seen = body[..., 2:] > 0
+        low = np.where(seen, body[..., :2], np.inf).min(axis=2)
+        high = np.where(seen, body[..., :2], -np.inf).max(axis=2)
+        spans = np.where((seen.sum(axis=(2, 3)) > 1)[..., None], high - low, np.nan)
+        diagonals = np.linalg.norm(spans, axis=-1)
+        sizes = [np.median(each[np.isfinite(each)]) if np.isfinite(each).any() else 0.0 for each in diagonals.T]
+        return np.array(sizes, dtype=np.float64)
+
     def person(self, index: int) -> "PoseSequence":
         """The motion of one person, as a sequence of one person."""
         return replace(self, keypoints=self.keypoints[:, [range(self.people)[index]]])
@@ -121,7 +133,7 @@ class PoseSequence:
         """Read parsed JSON of any known pose format; keywords as for `load`.
 
         Raises:
-            BadInput: it is none of them, naming `source`, frame and field.
+            BadInput: It is none of them, naming `source`, frame and field.
         """
         return PoseSequence(*formats.from_json(data, source, **known))
 
@@ -130,7 +142,7 @@ class PoseSequence:
         """Read a pose file or folder of any known format (see `onetoall_cli.pose.formats.load_poses`).
 
         Raises:
-            BadInput: it cannot be read, naming file, frame and field.
+            BadInput: It cannot be read, naming file, frame and field.
         """
         return PoseSequence(*formats.load_poses(Path(path), **known))
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.gaps import steady_sight
 from onetoall_cli.pose.sequence import PoseSequence
+from onetoall_cli.pose.swaps import undo_swaps
 
 # Chosen on the real clips of the tests: jitter of resting joints falls 3 to 9 times, a 3 Hz wrist keeps its course to
 # within 0.5 % of the body's size. Speeds are in body sizes (diagonal of the body's box) a second.
@@ -28,24 +28,23 @@ SCORE_CUTOFF = 2.0  # Hz, for the scores, which are brightness in the picture
 def smooth(sequence: PoseSequence) -> PoseSequence:
     """Smooth every keypoint in time, on the real clock where the frame rate varies.
 
-    Also steadies what is seen (hysteresis on the scores) and bridges gaps of up to 0.4 s: see `gaps.steady_sight`.
+    Also undoes swaps of left and right (`swaps`), steadies what is seen (hysteresis on the scores) and bridges gaps of
+    up to 0.4 s: see `gaps.steady_sight`.
     The result scales and mirrors with the input, and reversing time reverses it.
     """
     if len(sequence) == 1:
         return sequence
-    steady = steady_sight(sequence)
+    steady = steady_sight(undo_swaps(sequence)[0])
     keypoints = steady.keypoints.copy()
     steps = np.diff(steady.clock())
-    for person in range(steady.people):
-        keypoints[:, person] = _smooth_person(steady.keypoints[:, person], steps)
+    for person, size in enumerate(steady.body_sizes()):
+        if size > 0:
+            keypoints[:, person] = _smooth_person(steady.keypoints[:, person], steps, float(size))
     return replace(steady, keypoints=keypoints)
 
 
-def _smooth_person(keypoints: NDArray[np.float32], steps: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Keypoints (frames, 133, 3) of one person, smoothed; `steps` (frames - 1,) are the seconds between frames."""
-    size = _body_size(keypoints)
-    if size == 0:
-        return keypoints
+def _smooth_person(keypoints: NDArray[np.float32], steps: NDArray[np.float64], size: float) -> NDArray[np.float32]:
+    """Keypoints (frames, 133, 3) of one person of this size in pixels, smoothed; `steps` (frames - 1,) are seconds."""
     scores = keypoints[..., 2].astype(np.float64)
     positions = keypoints[..., :2].astype(np.float64)
 
@@ -60,16 +59,6 @@ def _smooth_person(keypoints: NDArray[np.float32], steps: NDArray[np.float64]) -
     even = _decay(np.full(cutoff.shape, SCORE_CUTOFF), steps)
     result = np.where(seen[..., None], np.concatenate([fitted, _means(scores, weights, even)], axis=-1), keypoints)
     return result.astype(np.float32)
-
-
-def _body_size(keypoints: NDArray[np.float32]) -> float:
-    """The median diagonal of the box around the seen body points, px; 0 if no two are ever seen."""
-    body = keypoints[:, kp.BODY]
-    seen = body[..., 2:] > 0
-    low = np.where(seen, body[..., :2], np.inf).min(axis=1)
-    high = np.where(seen, body[..., :2], -np.inf).max(axis=1)
-    frames = seen.sum(axis=(1, 2)) > 1
-    return float(np.median(np.linalg.norm(high[frames] - low[frames], axis=-1))) if frames.any() else 0.0
 
 
 def _decay(cutoff: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:

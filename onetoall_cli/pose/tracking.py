@@ -47,7 +47,7 @@ class _Track:
 
     Attributes:
         sightings: Frame number and (133, 3) keypoints of each.
-        speed: x, y px per frame of the body as a whole.
+        speed: X, y px per frame of the body as a whole.
         look: Running mean of what they wear.
     """
 
@@ -227,7 +227,7 @@ def select_person(sequence: "PoseSequence", which: str | int = "auto") -> "PoseS
             average; only people in view at least half as long as the longest count. Or a number from 0.
 
     Raises:
-        BadInput: no such choice, or no such number.
+        BadInput: No such choice, or no such number.
     """
     if isinstance(which, str) and which not in _CHOICES:
         if not which.strip().isdigit():

@@ -1,9 +1,9 @@
-"""A world with ground truth: procedural articulated characters, their motions, and exact whole-body keypoints."""
+"""A synthetic world with ground truth: drawn characters ("puppets"), their motions, and exact whole-body keypoints."""
 
 from onetoall_cli.puppets.identity import Identity, Split, sample_identity
+from onetoall_cli.puppets.motion_from_poses import motion_from_poses
 from onetoall_cli.puppets.render import Clip
 from onetoall_cli.puppets.skeleton import Motion
-from onetoall_cli.puppets.traced_motion import retrace
 from onetoall_cli.puppets.world import (
     FPS,
     MOVE_FRAMES,
@@ -27,7 +27,7 @@ __all__ = [
     "PairKind",
     "Scene",
     "Split",
-    "retrace",
+    "motion_from_poses",
     "sample_identity",
     "sample_other_motion",
     "sample_pair",

@@ -1,6 +1,6 @@
-"""What is behind a puppet: a world of its own that any camera can look at.
+"""Backdrops: what stands behind a puppet.
 
-A backdrop is defined in world coordinates, so that one place looks the same in a close-up and in a wide shot.
+A backdrop is defined in world coordinates, so that a close-up and a wide shot show the same place.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _WALL = (-60.0, -40.0, 60.0, 40.0)  # far enough for any camera: left, top, righ
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A place. `seed` fixes its furniture; colours are RGB."""
+    """A place. `seed` fixes its details; colours are RGB."""
 
     kind: str
     first: Colour
@@ -43,7 +43,7 @@ def sample_backdrop(split: Split, seed: int) -> Backdrop:
 
 
 def paint_backdrop(backdrop: Backdrop, camera: Camera, width: int, height: int) -> NDArray[np.uint8]:
-    """The picture (height, width, 3) RGB of a backdrop through a camera."""
+    """A backdrop as a camera sees it: uint8 (height, width, 3) RGB."""
     if backdrop.kind == "white":
         return np.full((height, width, 3), 255, np.uint8)
     if backdrop.kind == "gradient":
@@ -57,7 +57,7 @@ def paint_backdrop(backdrop: Backdrop, camera: Camera, width: int, height: int) 
 
 
 def rectangle(canvas: Canvas, camera: Camera, box: tuple[float, float, float, float], colour: Colour) -> None:
-    """An upright rectangle given as left, top, right, bottom in the world."""
+    """Paint an upright rectangle; `box` is left, top, right, bottom in the world."""
     left, top, right, bottom = box
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     canvas.fill(camera.place(corners), colour, 1, convex=True)
@@ -134,7 +134,7 @@ def _paint_stage(canvas: Canvas, camera: Camera, backdrop: Backdrop, rng: np.ran
 
 
 def _paint_blocks(canvas: Canvas, camera: Camera, backdrop: Backdrop, rng: np.random.Generator) -> None:
-    """Loose coloured discs and blocks: a busy wall."""
+    """A busy wall of coloured discs and blocks."""
     for _ in range(26):
         colour = (backdrop.second, backdrop.third, shade(backdrop.first, 0.85))[rng.integers(3)]
         x, y, size = rng.uniform(-2.2, 2.2), rng.uniform(-1.9, 0.2), rng.uniform(0.07, 0.24)
@@ -145,6 +145,10 @@ def _paint_blocks(canvas: Canvas, camera: Camera, backdrop: Backdrop, rng: np.ra
 
 
 _PAINTERS = {
-    "room": _paint_room, "hills": _paint_hills, "stripes": _paint_stripes, "dots": _paint_dots, "stage": _paint_stage,
+    "room": _paint_room,
+    "hills": _paint_hills,
+    "stripes": _paint_stripes,
+    "dots": _paint_dots,
+    "stage": _paint_stage,
     "blocks": _paint_blocks,
-}  # fmt: skip
+}

@@ -1,4 +1,5 @@
-"""A small anti-aliased painter on OpenCV: filled shapes on a supersampled canvas that remembers who painted a pixel.
+"""A small anti-aliased painter on OpenCV: filled shapes on a supersampled canvas that records which part painted each
+pixel.
 
 Coordinates are picture pixels, x right, y down, with 0 at the picture's left and top edge.
 """
@@ -21,7 +22,7 @@ CIRCLE_POINTS = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1)
 
 
 class Canvas:
-    """Paints opaque shapes; the fourth channel holds the number of the part that painted last (0 = nobody)."""
+    """Paints opaque shapes. The fourth channel holds the number of the part that painted last; 0 is unpainted."""
 
     def __init__(self, width: int, height: int, supersample: int = 3) -> None:
         self.width, self.height, self.supersample = width, height, supersample
@@ -33,22 +34,22 @@ class Canvas:
         return np.rint(scaled - (1 << _SHIFT) / 2).astype(np.int32)
 
     def fill(self, points: Points, colour: Colour, part: int, *, convex: bool = False) -> None:
-        """A filled polygon, points (n, 2)."""
+        """Paint a filled polygon, points (n, 2)."""
         paint = cv2.fillConvexPoly if convex else _fill_any
         paint(self._image, self._fixed(points), (*colour, part), lineType=cv2.LINE_8, shift=_SHIFT)
 
     def stroke(self, points: Points, width: float, colour: Colour, part: int, *, closed: bool = False) -> None:
-        """A line of the given width through points (n, 2)."""
+        """Paint a line of the given width through points (n, 2)."""
         thickness = max(1, round(width * self.supersample))
         fixed = self._fixed(points)
         cv2.polylines(self._image, [fixed], closed, (*colour, part), thickness, cv2.LINE_8, _SHIFT)
 
     def disc(self, centre: Points, radius: float, colour: Colour, part: int) -> None:
-        """A filled disc."""
+        """Paint a filled disc."""
         self.fill(np.asarray(centre) + CIRCLE_POINTS * radius, colour, part, convex=True)
 
     def owner(self, points: Points) -> NDArray[np.uint8]:
-        """The part that painted last at each of points (n, 2); 0 where nobody did or outside the picture."""
+        """The part that painted last at each of points (n, 2); 0 where unpainted or outside the picture."""
         cells = np.floor(np.asarray(points) * self.supersample).astype(np.int64)
         inside = (cells >= 0).all(axis=1) & (cells[:, 0] < self._image.shape[1]) & (cells[:, 1] < self._image.shape[0])
         owners = np.zeros(len(cells), np.uint8)
@@ -56,7 +57,7 @@ class Canvas:
         return owners
 
     def over(self, background: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The painting over a background (H, W, 3): picture (H, W, 3) and coverage (H, W), 255 = painted; uint8."""
+        """The painting over a background uint8 (H, W, 3): picture (H, W, 3) and coverage (H, W), 255 = painted."""
         size = (self.width, self.height)
         owners = cv2.extractChannel(self._image, 3)
         painted = cv2.threshold(owners, 0, 255, cv2.THRESH_BINARY)[1]
@@ -113,9 +114,11 @@ def rounded(points: Points, steps: int = 4) -> Points:
     before, after, later = np.roll(p, 1, axis=0), np.roll(p, -1, axis=0), np.roll(p, -2, axis=0)
     t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
     curve = 0.5 * (
-        2 * p + (after - before) * t + (2 * before - 5 * p + 4 * after - later) * t**2
+        2 * p
+        + (after - before) * t
+        + (2 * before - 5 * p + 4 * after - later) * t**2
         + (3 * p - before - 3 * after + later) * t**3
-    )  # fmt: skip
+    )
     return curve.transpose(1, 0, 2).reshape(-1, 2)
 
 

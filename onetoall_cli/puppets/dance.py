@@ -1,7 +1,7 @@
-"""Dance-like motions: key poses on a beat, joined by smooth moves, with arms and legs solved by inverse kinematics.
+"""Dance-like motions: key poses on a beat with smooth moves between them; arms and legs by inverse kinematics.
 
-A motion belongs to exactly one split by construction: every key pose (left hand's place, right hand's place, stance) is
-hashed, and only those of the wanted split are drawn, so no key pose can occur in motions of two splits.
+Each key pose (place of the left hand, place of the right hand, stance) is hashed, and the hash decides its split. A
+motion draws only key poses of its own split, so no key pose occurs in motions of two splits.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,22 @@ Array = NDArray[np.float64]
 
 # Where a hand can be, from its shoulder, in arm lengths: outward, down, forward.
 HAND_PLACES: dict[str, tuple[float, float, float]] = {
-    "hang": (0.2, 0.93, 0.12), "away": (0.45, 0.82, 0.12), "hip": (0.02, 0.66, 0.16), "side": (0.95, 0.08, 0.15),
-    "low": (0.72, 0.6, 0.12), "up": (0.2, -0.92, 0.08), "high": (0.62, -0.7, 0.1), "front": (0.05, 0.3, 0.8),
-    "chest": (-0.28, 0.3, 0.42), "across": (-0.5, 0.1, 0.5), "head": (0.12, -0.5, 0.2), "wave": (0.55, -0.42, 0.25),
-    "flex": (0.5, -0.28, 0.1), "cheek": (-0.12, -0.16, 0.42), "offer": (0.45, 0.38, 0.5),
-}  # fmt: skip
+    "hang": (0.2, 0.93, 0.12),
+    "away": (0.45, 0.82, 0.12),
+    "hip": (0.02, 0.66, 0.16),
+    "side": (0.95, 0.08, 0.15),
+    "low": (0.72, 0.6, 0.12),
+    "up": (0.2, -0.92, 0.08),
+    "high": (0.62, -0.7, 0.1),
+    "front": (0.05, 0.3, 0.8),
+    "chest": (-0.28, 0.3, 0.42),
+    "across": (-0.5, 0.1, 0.5),
+    "head": (0.12, -0.5, 0.2),
+    "wave": (0.55, -0.42, 0.25),
+    "flex": (0.5, -0.28, 0.1),
+    "cheek": (-0.12, -0.16, 0.42),
+    "offer": (0.45, 0.38, 0.5),
+}
 
 # Where the feet are, from below the pelvis, in leg lengths: left (sideways, height, forward), right, and the pelvis:
 # (sideways, height as a part of the leg).
@@ -39,13 +50,15 @@ STANCES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float],
     "kick_left": ((0.66, 0.36, 0.25), (-0.04, 0.0, 0.0), (-0.1, 0.97)),
     "kick_right": ((0.04, 0.0, 0.0), (-0.66, 0.36, 0.25), (0.1, 0.97)),
     "cross": ((-0.08, 0.0, 0.12), (0.02, 0.0, -0.08), (0.0, 0.97)),
-}  # fmt: skip
+}
 
-# The body the inverse kinematics works on: an average one. A puppet takes over the directions, not the places.
+# The inverse kinematics solves for this average body. A puppet takes over its bone directions, not its joint positions.
 _SHOULDER, _HIP, _TORSO, _UPPER, _FORE, _THIGH, _SHIN = 0.125, 0.067, 0.385, 0.22, 0.19, 0.3, 0.275
 _FASTEST_MOVE = 0.42  # seconds from one key pose to the next
-_CLEARANCE = 0.5  # how near a hand comes to its shoulder, arm lengths
+_CLEARANCE = 0.5  # the least distance of a hand from its shoulder, arm lengths
 _ARM, _LEG = _UPPER + _FORE, _THIGH + _SHIN
+# The ranges of a key pose's turns, radians, in the order of `_KeyPoses.turns`.
+_TURNS = ((-0.55, 0.55), (-0.35, 0.35), (-0.22, 0.22), (-0.1, 0.25))
 
 
 @dataclass(frozen=True)
@@ -64,11 +77,11 @@ class _KeyPoses:
 
 
 def sample_motion(split: Split, seed: int, *, frames: int, fps: float = 16.0) -> Motion:
-    """The motion number `seed` of a split, from the first of its frames; the same arguments give the same motion.
+    """The motion number `seed` of a split; the same arguments give the same motion.
 
     Args:
-        frames: length. Motions of one seed and different lengths agree on the frames they share.
-        fps: frames per second; the dance has 80 to 130 beats a minute and a key pose every one or two beats.
+        frames: Its length. Motions of one seed and different lengths agree on the frames they share.
+        fps: Frames per second. The dance has 80 to 130 beats a minute and a key pose every one or two beats.
     """
     rng = seeded("motion", split, seed)
     beat = 60.0 / rng.uniform(80, 130)
@@ -83,12 +96,14 @@ def sample_motion(split: Split, seed: int, *, frames: int, fps: float = 16.0) ->
     weights = _key_weights(seconds / key_step, len(keys.codes), hold)
     used = np.flatnonzero(weights.any(axis=0))
     return _perform(
-        keys, weights, fps,
+        keys,
+        weights,
+        fps,
         bob=bounce * (1 - np.cos(2 * np.pi * seconds / beat + phase)) / 2,
         sway=0.012 * np.sin(np.pi * seconds / beat + phase),
         blink=np.clip(1.6 - np.abs((seconds % blink_period) - 0.2) / 0.07, 0, 1),
         codes=tuple(keys.codes[i] for i in used),
-    )  # fmt: skip
+    )
 
 
 def _sample_keys(rng: np.random.Generator, split: Split, *, count: int, energy: float) -> _KeyPoses:
@@ -111,24 +126,24 @@ def _sample_keys(rng: np.random.Generator, split: Split, *, count: int, energy: 
         pelvis.append(hips)
     u = rng.uniform
     general_turn = u(-0.5, 0.5)
+    moved_hands = np.array(hands) + u(-0.07, 0.07, (count, 2, 3))
+    moved_feet = np.array(feet) * u(0.85, 1.1, (count, 1, 1))
+    turns = np.stack([u(low, high, count) for low, high in _TURNS], axis=1)
     return _KeyPoses(
         codes=tuple(codes),
-        hands=np.array(hands) + u(-0.07, 0.07, (count, 2, 3)),
-        feet=np.array(feet) * u(0.85, 1.1, (count, 1, 1)),
+        hands=moved_hands,
+        feet=moved_feet,
         pelvis=np.array(pelvis),
-        turns=np.stack([
-            general_turn + energy * u(-0.55, 0.55, count), energy * u(-0.35, 0.35, count),
-            energy * u(-0.22, 0.22, count), energy * u(-0.1, 0.25, count),
-        ], axis=1),
+        turns=np.array([general_turn, 0, 0, 0]) + energy * turns,
         head=np.stack([u(-0.45, 0.45, count), u(-0.2, 0.22, count), u(-0.28, 0.28, count)], axis=1),
         fingers=np.stack([u(0.02, 0.9, (count, 2)) ** 2.2, u(0, 1, (count, 2))], axis=2),
         expression=np.stack([np.maximum(0, u(-0.7, 1.0, count)), u(0, 1, count)], axis=1),
         spot=energy * np.cumsum(u(-0.1, 0.1, count)),
-    )  # fmt: skip
+    )
 
 
 def _key_weights(position: Array, count: int, hold: float) -> Array:
-    """How much each key pose counts at each time (frames, keys): minimum-jerk moves between holds."""
+    """The weight of each key pose in each frame (frames, keys): minimum-jerk moves between holds."""
     index = np.floor(position).astype(int)
     part = np.clip((position - index - hold) / (1 - hold), 0, 1)
     ease = part**3 * (10 - 15 * part + 6 * part**2)
@@ -171,13 +186,13 @@ def _perform(
 
 
 def _axes(yaw: Array) -> Array:
-    """Left, down and forward of a body turned by yaw, as the columns of (frames, 3, 3)."""
+    """Axes of a body turned by yaw (left, down, forward) as the columns of (frames, 3, 3)."""
     cos, sin, zero, one = np.cos(yaw), np.sin(yaw), np.zeros_like(yaw), np.ones_like(yaw)
     return np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], axis=1).reshape(-1, 3, 3)
 
 
 def _solve_arm(directions: Array, side: int, place: Array, axes: Array, sign: float) -> None:
-    # On its way from one place to another a hand passes in front of the shoulder, not through it.
+    # Between two places a hand passes in front of the shoulder, not through it.
     clear = np.sqrt(np.maximum(_CLEARANCE**2 - (place[:, :2] ** 2).sum(axis=1), 0))
     place = np.concatenate([place[:, :2], np.maximum(place[:, 2], clear)[:, None]], axis=1)
     target = np.einsum("fij,fj->fi", axes, place) * _ARM
@@ -203,10 +218,10 @@ def _solve_leg(directions: Array, side: int, foot: Array, pelvis: Array, axes: A
 
 
 def two_bones(target: Array, first: float, second: float, pole: Array) -> tuple[Array, Array]:
-    """Directions (frames, 3) of two bones that reach from the origin to `target`, the joint bent towards `pole`.
+    """Directions (frames, 3) of two bones from the origin to `target`, with the joint bent towards `pole`.
 
-    A target out of reach is taken as far as the bones go; nearer than 40 % of the reach is pushed out to that, so
-    that elbows and knees keep to human angles.
+    The distance to the target is clipped to 40 .. 99.8 % of the bones' reach, so that elbows and knees keep human
+    angles.
     """
     reach = first + second
     length = np.linalg.norm(target, axis=1, keepdims=True)

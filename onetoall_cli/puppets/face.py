@@ -1,4 +1,4 @@
-"""The 68 face landmarks of a puppet in head coordinates: geometry only, no painting.
+"""The 68 face landmarks of a puppet in head coordinates.
 
 Head coordinates: origin at the head's centre, x to the puppet's left, y down, z out of the face; chin to crown = 1.
 """
@@ -8,29 +8,29 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.puppets.identity import Face
+from onetoall_cli.puppets.identity import FaceShape
 
 Array = NDArray[np.float64]
 
-# The head as an ellipsoid: half its height (a little more than 0.5: the hair line) and half its depth.
+# The head as an ellipsoid: half its height (above 0.5 to leave room for hair) and half its depth.
 HALF_HEIGHT, HALF_DEPTH = 0.54, 0.44
 
 JAW, BROWS, NOSE, EYES, LIPS = slice(0, 17), slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
 
 
-def landmarks(face: Face, expression: Array) -> Array:
+def landmarks(face: FaceShape, expression: Array) -> Array:
     """The 68 iBUG landmarks (frames, 68, 3) for expressions (frames, 3): mouth opening, smile, closed eyes."""
     rest, changes = _template(face)
     return rest + np.einsum("fe,elk->flk", expression, changes)
 
 
 def surface(x: Array, y: Array, half_width: float) -> Array:
-    """How far the head's front stands out (z) at x, y."""
+    """The depth (z) of the head's front at x, y."""
     return HALF_DEPTH * np.sqrt(np.clip(1.0 - (x / (half_width * 1.04)) ** 2 - (y / HALF_HEIGHT) ** 2, 0.0, 1.0))
 
 
 @lru_cache(maxsize=256)
-def _template(face: Face) -> tuple[Array, Array]:
+def _template(face: FaceShape) -> tuple[Array, Array]:
     """The resting landmarks (68, 3) and how each expression moves them (3, 68, 3)."""
     flat = np.zeros((68, 2))
     flat[JAW] = _jaw(face)
@@ -46,7 +46,7 @@ def _template(face: Face) -> tuple[Array, Array]:
     return rest, _expressions(face, rest)
 
 
-def _jaw(face: Face) -> Array:
+def _jaw(face: FaceShape) -> Array:
     angle = np.pi * np.arange(17) / 16
     cos, sin = np.cos(angle), np.sin(angle)
     power = 0.95 - 0.4 * face.jaw_square
@@ -55,7 +55,7 @@ def _jaw(face: Face) -> Array:
     return np.stack([x * (1 - 0.12 * face.chin_taper * sin), y], axis=1)
 
 
-def _brows(face: Face) -> Array:
+def _brows(face: FaceShape) -> Array:
     along = np.linspace(-1, 1, 5)  # inner to outer end
     x = face.eye_spacing + along * face.eye_width * 0.52
     arch = -(1 - along**2) * 0.025 - along * face.brow_tilt * 0.06
@@ -64,7 +64,7 @@ def _brows(face: Face) -> Array:
     return np.concatenate([left[::-1] * (-1, 1), left])
 
 
-def _nose(face: Face) -> Array:
+def _nose(face: FaceShape) -> Array:
     top = face.eye_y - 0.02
     tip = face.eye_y + face.nose_length
     bridge = np.stack([np.zeros(4), np.linspace(top, tip, 4)], axis=1)
@@ -73,7 +73,7 @@ def _nose(face: Face) -> Array:
     return np.concatenate([bridge, wings])
 
 
-def _eye(face: Face) -> Array:
+def _eye(face: FaceShape) -> Array:
     """Six points round the puppet's left eye: outer corner, upper lid (outer, inner), inner corner, lower lid."""
     half_width, half_height = face.eye_width / 2, face.eye_height / 2
     x = np.array([1.0, 0.42, -0.42, -1.0, -0.42, 0.42]) * half_width
@@ -81,7 +81,7 @@ def _eye(face: Face) -> Array:
     return np.stack([x, y - x * face.eye_tilt], axis=1)
 
 
-def _lips(face: Face) -> Array:
+def _lips(face: FaceShape) -> Array:
     half = face.mouth_width / 2
     x = np.array([-1, -0.62, -0.25, 0, 0.25, 0.62, 1, 0.62, 0.25, 0, -0.25, -0.62]) * half
     y = np.array([0, -0.8, -1.1, -0.8, -1.1, -0.8, 0, 0.8, 1.2, 1.3, 1.2, 0.8]) * face.lip
@@ -91,7 +91,7 @@ def _lips(face: Face) -> Array:
     return np.concatenate([outer, inner]) + np.array([0.0, face.mouth_y])
 
 
-def _expressions(face: Face, rest: Array) -> Array:
+def _expressions(face: FaceShape, rest: Array) -> Array:
     """How mouth opening, smile and closing the eyes move the landmarks at full strength, (3, 68, 3)."""
     changes = np.zeros((3, 68, 3))
     opening = min(0.12, 0.47 - face.mouth_y - face.lip)

@@ -1,4 +1,4 @@
-"""Painting a puppet's body: limbs, torso, clothes and hands, in the order that hides what lies behind."""
+"""Painting a puppet's body: limbs, torso, clothes and hands, from the furthest to the nearest."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,21 @@ HEAD, TORSO, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = 1, 2, 3, 4, 5, 6
 
 _OUTLINE = 0.006  # width of the dark line round shapes
 _LIGHT = np.array([-0.3, -0.12])  # light falls from the upper left
-# Torso cross-sections from the neck down: where (part of neck-pelvis), half width in shoulder or hip half widths
-# plus a part of the girth, half depth. The last two are the hips and the seat.
+# Cross-sections of the torso: neck, shoulders, chest, waist, hips, seat. Their places from neck (0) to pelvis (1), and
+# their half depths, as parts of the girth.
 _LEVELS = np.array([-0.06, 0.02, 0.2, 0.64, 0.97, 1.1])
 _DEPTHS = np.array([0.03, 0.05, 0.075, 0.062, 0.075, 0.06])
-# How much of a sleeve's or trouser leg's two bones is covered, 0..2.
-_SLEEVES = {"tee": 0.62, "long_sleeve": 1.95, "tank": 0.0, "hoodie": 1.95, "shirt": 1.9, "jacket": 1.9, "dress": 0.45,
-            "raglan": 1.3}  # fmt: skip
+# How many of a limb's two bones a sleeve or trouser leg covers, 0..2.
+_SLEEVES = {
+    "tee": 0.62,
+    "long_sleeve": 1.95,
+    "tank": 0.0,
+    "hoodie": 1.95,
+    "shirt": 1.9,
+    "jacket": 1.9,
+    "dress": 0.45,
+    "raglan": 1.3,
+}
 _LEGS = {"trousers": 1.9, "leggings": 1.95, "shorts": 0.75, "skirt": 0.0, "long_skirt": 0.0}
 _SKIRTS = {"skirt": 0.85, "long_skirt": 1.55}
 
@@ -52,7 +60,7 @@ def paint_puppet(canvas: Canvas, view: View, identity: Identity) -> None:
 
 
 class _Painter:
-    """Paints body parts; remembers sizes that several parts need. Sides: 0 is the puppet's left."""
+    """Paints body parts. Side 0 is the puppet's left."""
 
     def __init__(self, canvas: Canvas, view: View, identity: Identity) -> None:
         self.canvas, self.view, self.look = canvas, view, identity.look
@@ -75,8 +83,9 @@ class _Painter:
         shoulder, hip = body.shoulder_width / 2 * self.unit, body.hip_width / 2 * self.unit
         girth = self.girth
         waist = 0.5 * (shoulder * 0.72 + hip) + 0.02 * girth
-        halves = np.array([0.042 * girth, shoulder + 0.004 * girth, shoulder * 0.86, waist,
-                           hip + 0.043 * girth, hip * 0.8 + 0.03 * girth])  # fmt: skip
+        neck, shoulders = 0.042 * girth, shoulder + 0.004 * girth
+        hips, seat = hip + 0.043 * girth, hip * 0.8 + 0.03 * girth
+        halves = np.array([neck, shoulders, shoulder * 0.86, waist, hips, seat])
         points = view.points
         across_top = points[kp.LEFT_SHOULDER] - points[kp.RIGHT_SHOULDER]
         across_low = points[kp.LEFT_HIP] - points[kp.RIGHT_HIP]
@@ -249,8 +258,10 @@ class _Painter:
         if look.pattern == "emblem" and look.top not in ("shirt", "jacket"):
             self._emblem()
         if look.top == "jacket":
-            inside = [self._on_front(level, angle)[0] for level, angle in
-                      ((-0.04, -0.5), (0.4, -0.22), (hem, -0.3), (hem, 0.3), (0.4, 0.22), (-0.04, 0.5))]  # fmt: skip
+            inside = [
+                self._on_front(level, angle)[0]
+                for level, angle in ((-0.04, -0.5), (0.4, -0.22), (hem, -0.3), (hem, 0.3), (0.4, 0.22), (-0.04, 0.5))
+            ]
             self.canvas.fill(np.array(inside), look.pattern_colour, TORSO)
             self.canvas.stroke(np.array(inside), self.line * 1.4, dark, TORSO)
         elif look.top == "shirt":
@@ -258,8 +269,10 @@ class _Painter:
             for level in (0.22, 0.42, 0.62):
                 self.canvas.disc(self._on_front(level)[0], 0.01 * self.unit, look.accent, TORSO)
         elif look.top == "hoodie":
-            pocket = [self._on_front(level, angle)[0] for level, angle in
-                      ((0.62, -0.5), (0.88, -0.75), (0.88, 0.75), (0.62, 0.5))]  # fmt: skip
+            pocket = [
+                self._on_front(level, angle)[0]
+                for level, angle in ((0.62, -0.5), (0.88, -0.75), (0.88, 0.75), (0.62, 0.5))
+            ]
             self.canvas.fill(np.array(pocket), shade(look.top_colour, 0.85), TORSO)
         elif look.top == "dress":
             (left, right), (low_left, low_right) = self._edge(0.6), self._edge(0.67)
@@ -274,8 +287,8 @@ class _Painter:
             radius = np.where(np.arange(10) % 2, 0.42, 1.0)
             shape = np.stack([np.cos(angle), np.sin(angle)], axis=1) * radius[:, None]
         elif look.emblem == "heart":
-            shape = np.stack([np.sin(angle) ** 3, -(13 * np.cos(angle) - 5 * np.cos(2 * angle)
-                              - 2 * np.cos(3 * angle) - np.cos(4 * angle)) / 16], axis=1)  # fmt: skip
+            up = 13 * np.cos(angle) - 5 * np.cos(2 * angle) - 2 * np.cos(3 * angle) - np.cos(4 * angle)
+            shape = np.stack([np.sin(angle) ** 3, -up / 16], axis=1)
         elif look.emblem == "square":
             shape = np.array([[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]])
         else:
@@ -293,8 +306,8 @@ class _Painter:
         top = view.head_centre[:2] * 0.55 + view.neck[:2] * 0.45
         collar = self._edge(-0.02)
         if look.top in ("shirt", "hoodie", "raglan"):
-            self.canvas.stroke(np.stack(collar), 0.035 * self.unit, look.accent if look.top == "shirt" else
-                               shade(look.top_colour, 0.8), TORSO)  # fmt: skip
+            colour = look.accent if look.top == "shirt" else shade(look.top_colour, 0.8)
+            self.canvas.stroke(np.stack(collar), 0.035 * self.unit, colour, TORSO)
         self._limb([(base, top, 0.034 * self.girth, 0.033 * self.girth, shade(look.skin, 0.9))], HEAD)
 
 

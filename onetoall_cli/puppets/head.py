@@ -1,4 +1,4 @@
-"""Painting a puppet's head: skull, face, hair, hats and glasses, turned in space as the head is."""
+"""Painting a puppet's head: skull, face, hair, hats and glasses, in the head's own orientation."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import face as geometry
 from onetoall_cli.puppets.canvas import CIRCLE_POINTS, Canvas, ellipse, hull, mix, rounded, shade
-from onetoall_cli.puppets.identity import Colour, Face, Identity, Look
+from onetoall_cli.puppets.identity import Colour, FaceShape, Identity, Look
 from onetoall_cli.puppets.skeleton import EAR_Y, EAR_Z
 from onetoall_cli.puppets.view import View
 
@@ -25,8 +25,8 @@ class HeadView:
     rotation: Array  # (3, 3)
     size: float  # px per head height
     landmarks: Array  # (68, 2) px
-    facing: Array  # (68,) how far each landmark turns to the viewer
-    face: Face
+    facing: Array  # (68,) each landmark's depth before the head's centre, head heights
+    face: FaceShape
     look: Look
 
     @classmethod
@@ -51,33 +51,32 @@ class HeadView:
 
     @property
     def roll(self) -> float:
-        """How the head's upright leans on the picture, radians clockwise."""
+        """The head's tilt on the picture, radians clockwise."""
         down = self.rotation[:2, 1]
         return float(np.arctan2(-down[0], down[1]))
 
     @property
     def half_width(self) -> float:
-        """Half the skull's width as seen, in head heights."""
+        """Half the skull's visible width, in head heights."""
         across, deep = self.rotation[0, 0] * self.face.half_width, self.rotation[0, 2] * geometry.HALF_DEPTH
         return float(np.hypot(across, deep))
 
     def flat(self, points: Array) -> Array:
-        """Picture-plane coordinates (n, 2) that lean with the head but do not turn, to pixels."""
+        """Picture-plane coordinates (n, 2), tilted with the head but not turned, to pixels."""
         cos, sin = np.cos(self.roll), np.sin(self.roll)
         return self.centre + self.size * (np.asarray(points) @ np.array([[cos, sin], [-sin, cos]]))
 
     def dome(self, line: Array, grow: float) -> Array:
-        """Outline of what covers the skull above a line on its front.
+        """Outline of hair or a hat that covers the skull above a line on its front.
 
         Args:
-            line: (n, 2): azimuth in radians (0 = middle of the face, positive to the puppet's left) and height y.
-            grow: size against the skull.
+            line: Azimuth in radians (0 = middle of the face, positive to the puppet's left) and height y, (n, 2).
+            grow: Size relative to the skull.
         """
         radius = np.sqrt(np.clip(1 - (line[:, 1] / (geometry.HALF_HEIGHT * grow)) ** 2, 0.05, 1)) * grow
-        points = np.stack([
-            np.sin(line[:, 0]) * radius * self.face.half_width * 1.02, line[:, 1],
-            np.cos(line[:, 0]) * radius * geometry.HALF_DEPTH,
-        ], axis=1)  # fmt: skip
+        across = np.sin(line[:, 0]) * radius * self.face.half_width * 1.02
+        forward = np.cos(line[:, 0]) * radius * geometry.HALF_DEPTH
+        points = np.stack([across, line[:, 1], forward], axis=1)
         seen = points[self.depth(points) > -0.05]
         half, high = self.half_width * 1.02 * grow, geometry.HALF_HEIGHT * grow
         if len(seen) < 2:
@@ -289,9 +288,8 @@ def _paint_hat(canvas: Canvas, head: HeadView, part: int) -> None:
         canvas.fill(head.flat(band), look.accent, part)
         _shape(canvas, head.flat(ellipse((0, -0.36), half * 1.45, 0.07)), colour, part)
     elif look.hat == "crown":
-        zigzag = np.array([[-0.8, -0.38], [-0.95, -0.75], [-0.45, -0.55], [0, -0.82], [0.45, -0.55], [0.95, -0.75],
-                           [0.8, -0.38]]) * (half, 1)  # fmt: skip
-        _shape(canvas, head.flat(zigzag), (242, 196, 60), part)
+        zigzag = [[-0.8, -0.38], [-0.95, -0.75], [-0.45, -0.55], [0, -0.82], [0.45, -0.55], [0.95, -0.75], [0.8, -0.38]]
+        _shape(canvas, head.flat(np.array(zigzag) * (half, 1)), (242, 196, 60), part)
     elif look.hat == "bow":
         bow = np.array([[0.0, 0.0], [-0.2, -0.15], [-0.2, 0.15], [0.0, 0.0], [0.2, 0.15], [0.2, -0.15]])
         _shape(canvas, head.flat(bow + np.array([0.28 - 0.2 * turn[0], -0.48])), colour, part)

@@ -1,4 +1,4 @@
-"""Clips of puppets: pictures, exact keypoints with visibility, and foreground masks."""
+"""Rendering of puppets: pictures, exact keypoints with visibility, and foreground masks."""
 
 from dataclasses import dataclass
 
@@ -20,12 +20,12 @@ SEEN, HIDDEN = 1.0, 0.5
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Pictures of one puppet with the truth about them.
+    """A rendered puppet with its ground truth.
 
     Attributes:
-        frames: uint8 (frames, height, width, 3) RGB.
-        poses: the exact keypoints, scores as `SEEN`, `HIDDEN` or 0 (outside the picture).
-        masks: uint8 (frames, height, width): coverage by the puppet, 255 = wholly.
+        frames: Pictures, uint8 (frames, height, width, 3) RGB.
+        poses: The exact keypoints. Scores are `SEEN`, `HIDDEN` or 0 (outside the picture).
+        masks: Coverage by the puppet, uint8 (frames, height, width); 255 is full coverage.
     """
 
     frames: NDArray[np.uint8]
@@ -37,16 +37,24 @@ class Clip:
 
 
 def render_clip(
-    identity: Identity, joints: Joints, backdrop: Backdrop, camera: Camera, width: int, height: int, *,
-    fps: float, backdrop_camera: Camera | None = None, supersample: int = 3,
-) -> Clip:  # fmt: skip
+    identity: Identity,
+    joints: Joints,
+    backdrop: Backdrop,
+    camera: Camera,
+    width: int,
+    height: int,
+    *,
+    fps: float,
+    backdrop_camera: Camera | None = None,
+    supersample: int = 3,
+) -> Clip:
     """Paint every frame of `joints`.
 
     Args:
-        identity: the looks. `joints` may come from another body; face and head size should be the identity's own.
-        camera: where the puppet is seen from.
-        backdrop_camera: where the backdrop is seen from, if not from the same place.
-        supersample: subpixels a side; 3 is smooth, 2 faster.
+        identity: The look. `joints` may come from another body, but face and head size should be this identity's.
+        camera: Sees the puppet.
+        backdrop_camera: Sees the backdrop; by default `camera` does.
+        supersample: Subpixels along each side of a pixel; 3 is smooth, 2 is faster.
     """
     behind = paint_backdrop(backdrop, backdrop_camera or camera, width, height)
     frames = np.empty((len(joints), height, width, 3), np.uint8)
@@ -62,7 +70,7 @@ def render_clip(
 
 
 def observe(joints: Joints, camera: Camera, width: int, height: int, *, fps: float) -> PoseSequence:
-    """The keypoints alone, without painting: score 1 inside the picture (nothing counts as hidden), 0 outside."""
+    """Keypoints without painting: score 1 inside the picture (nothing counts as hidden), 0 outside."""
     points = camera.place(joints.keypoints)
     inside = _inside(points, width, height)
     values = np.concatenate([points[..., :2], inside[..., None]], axis=-1)
@@ -75,7 +83,7 @@ def _inside(points: NDArray, width: int, height: int) -> NDArray[np.bool_]:
 
 
 def _owners_table() -> NDArray[np.bool_]:
-    """For each keypoint and part number: does this part, painted last there, leave the keypoint seen?"""
+    """Whether a keypoint stays visible when a part is painted last over it, (keypoints, parts)."""
     seen = np.zeros((kp.COUNT, 7), bool)
     seen[:, 0] = True
     everything_head = [*range(kp.NOSE, kp.RIGHT_EAR + 1), *range(kp.FACE.start, kp.FACE.stop)]
@@ -87,7 +95,7 @@ def _owners_table() -> NDArray[np.bool_]:
         seen[kp.LEFT_SHOULDER + side, figure.TORSO] = True
         feet = range(kp.LEFT_BIG_TOE + 3 * side, kp.LEFT_BIG_TOE + 3 * side + 3)
         seen[[kp.LEFT_HIP + side, kp.LEFT_KNEE + side, kp.LEFT_ANKLE + side, *feet], leg] = True
-        # A skirt hides no hip, and a knee under it is as good as seen.
+        # Hips and knees under a skirt count as visible.
         seen[[kp.LEFT_HIP + side, kp.LEFT_KNEE + side], figure.TORSO] = True
     return seen
 

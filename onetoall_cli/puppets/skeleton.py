@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets.face import landmarks
-from onetoall_cli.puppets.identity import Body, Face, Split, split_of
+from onetoall_cli.puppets.identity import Body, FaceShape, Split, split_of
 
 Array = NDArray[np.float64]
 
@@ -37,13 +37,13 @@ class Motion:
     """A motion without a body: any puppet can perform it.
 
     Attributes:
-        directions: float64 (frames, 15, 3): unit vectors, rows as named at the top of this module.
-        head: float64 (frames, 3): yaw (positive turns to the picture's right), pitch, roll in radians.
-        root: float64 (frames, 2): sideways position of the pelvis, and height of the lowest foot above the floor.
-        fingers: float64 (frames, 2, 2): left and right hand: curl 0..1, spread 0..1.
-        expression: float64 (frames, 3): mouth opening, smile, closed eyes, each 0..1.
-        fps: frames per second.
-        codes: the key poses it passes through; their hashes decide the split. Empty for motions of real videos.
+        directions: Unit vectors of the bones, float64 (frames, 15, 3); rows as named at the top of this module.
+        head: Yaw (positive turns to the picture's right), pitch and roll in radians, float64 (frames, 3).
+        root: Sideways position of the pelvis, and height of the lowest foot above the floor, float64 (frames, 2).
+        fingers: Curl 0..1 and spread 0..1 of the left and the right hand, float64 (frames, 2, 2).
+        expression: Mouth opening, smile and closed eyes, each 0..1, float64 (frames, 3).
+        fps: Frames per second.
+        codes: The key poses it contains; their hashes decide the split. Empty for motions of real videos.
     """
 
     directions: Array
@@ -60,9 +60,13 @@ class Motion:
     def __getitem__(self, frames: slice | NDArray[np.integer]) -> "Motion":
         """Some of its frames: a slice, or an array of frame numbers."""
         return replace(
-            self, directions=self.directions[frames], head=self.head[frames], root=self.root[frames],
-            fingers=self.fingers[frames], expression=self.expression[frames],
-        )  # fmt: skip
+            self,
+            directions=self.directions[frames],
+            head=self.head[frames],
+            root=self.root[frames],
+            fingers=self.fingers[frames],
+            expression=self.expression[frames],
+        )
 
     @property
     def splits(self) -> set[Split]:
@@ -75,11 +79,11 @@ class Joints:
     """A puppet in space over time.
 
     Attributes:
-        keypoints: float64 (frames, 133, 3): x, y, z in the world, COCO-WholeBody order.
-        pelvis, neck: float64 (frames, 3): middle of the hips and of the shoulders.
-        head_centre: float64 (frames, 3).
-        head_rotation: float64 (frames, 3, 3): head axes to world axes.
-        front: float64 (frames, 3): unit vector out of the chest.
+        keypoints: World coordinates x, y, z in COCO-WholeBody order, float64 (frames, 133, 3).
+        pelvis, neck: Middle of the hips and of the shoulders, float64 (frames, 3).
+        head_centre: Middle of the head, float64 (frames, 3).
+        head_rotation: Head axes to world axes, float64 (frames, 3, 3).
+        front: Unit vector out of the chest, float64 (frames, 3).
     """
 
     keypoints: Array
@@ -93,7 +97,7 @@ class Joints:
         return len(self.keypoints)
 
 
-def pose_body(motion: Motion, body: Body, face: Face) -> Joints:
+def pose_body(motion: Motion, body: Body, face: FaceShape) -> Joints:
     """Let a body with a face perform a motion."""
     bones = motion.directions
     frames = len(bones)
@@ -109,9 +113,13 @@ def pose_body(motion: Motion, body: Body, face: Face) -> Joints:
         knee = hip + bones[:, THIGHS[side]] * body.thigh
         ankle = knee + bones[:, SHINS[side]] * body.shin
         for left_row, joint in (
-            (kp.LEFT_SHOULDER, shoulder), (kp.LEFT_ELBOW, elbow), (kp.LEFT_WRIST, wrist),
-            (kp.LEFT_HIP, hip), (kp.LEFT_KNEE, knee), (kp.LEFT_ANKLE, ankle),
-        ):  # fmt: skip
+            (kp.LEFT_SHOULDER, shoulder),
+            (kp.LEFT_ELBOW, elbow),
+            (kp.LEFT_WRIST, wrist),
+            (kp.LEFT_HIP, hip),
+            (kp.LEFT_KNEE, knee),
+            (kp.LEFT_ANKLE, ankle),
+        ):
             points[:, left_row + side] = joint
         feet = slice(kp.LEFT_BIG_TOE + 3 * side, kp.LEFT_BIG_TOE + 3 * side + 3)
         points[:, feet] = _foot(ankle, bones[:, SHINS[side]], bones[:, FEET[side]], body.foot, sign)
@@ -122,9 +130,7 @@ def pose_body(motion: Motion, body: Body, face: Face) -> Joints:
     head_centre = neck + unit(bones[:, SPINE] + head_up) * body.neck + head_up * (0.46 * body.head)
     _place_face(points, motion.expression, face, body.head, head_centre, rotation)
     shift = _onto_floor(points, motion.root)
-    return Joints(
-        points + shift[:, None], pelvis + shift, neck + shift, head_centre + shift, rotation, front
-    )  # fmt: skip
+    return Joints(points + shift[:, None], pelvis + shift, neck + shift, head_centre + shift, rotation, front)
 
 
 def unit(vectors: NDArray[Any]) -> Array:
@@ -179,7 +185,7 @@ def _hand(wrist: Array, along: Array, front: Array, fingers: Array, length: floa
     return np.stack(points, axis=1)
 
 
-def _place_face(points: Array, expression: Array, face: Face, head: float, centre: Array, rotation: Array) -> None:
+def _place_face(points: Array, expression: Array, face: FaceShape, head: float, centre: Array, rotation: Array) -> None:
     """Write the 68 face landmarks, nose, eyes and ears into `points`."""
     local = landmarks(face, expression)
     points[:, kp.FACE] = centre[:, None] + head * local @ rotation.transpose(0, 2, 1)
@@ -193,6 +199,6 @@ def _place_face(points: Array, expression: Array, face: Face, head: float, centr
 
 
 def _onto_floor(points: Array, root: Array) -> Array:
-    """The shift (frames, 3) that puts the lowest foot at the wanted height and the pelvis at its sideways place."""
+    """The shift (frames, 3) that puts the lowest foot at its height and the pelvis at its sideways position."""
     sole = np.maximum(points[:, kp.FEET, 1].max(axis=1), points[:, [kp.LEFT_ANKLE, kp.RIGHT_ANKLE], 1].max(axis=1))
     return np.stack([root[:, 0], -sole - root[:, 1], np.zeros(len(root))], axis=1)

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Camera:
-    """Orthographic: a world point is seen at `world * scale + (shift_x, shift_y)` pixels."""
+    """An orthographic camera: it shows a world point at `world * scale + (shift_x, shift_y)` pixels."""
 
     scale: float
     shift_x: float
@@ -24,7 +24,7 @@ class Camera:
         return points * self.scale + shift
 
     def then(self, scale: float, shift_x: float, shift_y: float) -> "Camera":
-        """The camera of the picture `pixel * scale + shift`: what a moved and resized picture shows."""
+        """The camera of the same picture after it was scaled and then shifted."""
         return Camera(self.scale * scale, self.shift_x * scale + shift_x, self.shift_y * scale + shift_y)
 
 
@@ -44,6 +44,11 @@ class View:
     def of(cls, joints: Joints, frame: int, camera: Camera) -> "View":
         """Frame number `frame` of `joints` as `camera` sees it."""
         return cls(
-            camera.place(joints.keypoints[frame]), camera.place(joints.pelvis[frame]), camera.place(joints.neck[frame]),
-            camera.place(joints.head_centre[frame]), joints.head_rotation[frame], joints.front[frame], camera.scale,
-        )  # fmt: skip
+            camera.place(joints.keypoints[frame]),
+            camera.place(joints.pelvis[frame]),
+            camera.place(joints.neck[frame]),
+            camera.place(joints.head_centre[frame]),
+            joints.head_rotation[frame],
+            joints.front[frame],
+            camera.scale,
+        )

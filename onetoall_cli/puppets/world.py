@@ -1,4 +1,4 @@
-"""The puppet world: scenes to film, and pairs of a reference and a driving motion with the true answer.
+"""The puppet world: scenes to render, and pairs of a reference and a driving motion with the true answer.
 
 Everything is fixed by (split, seed): the same arguments give the same bytes. Identities and key poses of different
 splits are disjoint by construction (see `identity` and `dance`).
@@ -12,19 +12,17 @@ import numpy as np
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.puppets.backdrop import Backdrop, sample_backdrop
 from onetoall_cli.puppets.dance import sample_motion
-from onetoall_cli.puppets.identity import Face, Identity, Split, sample_face, sample_identity, seeded
+from onetoall_cli.puppets.identity import FaceShape, Identity, Split, sample_face, sample_identity, seeded
+from onetoall_cli.puppets.motion_from_poses import motion_from_poses
 from onetoall_cli.puppets.render import Clip, observe, render_clip
 from onetoall_cli.puppets.skeleton import Joints, Motion, pose_body
-from onetoall_cli.puppets.traced_motion import retrace
 from onetoall_cli.puppets.view import Camera
 
 Framing = Literal["bust", "half", "knees", "full"]
 PairKind = Literal["aligned", "misaligned", "transfer"]
 
-FPS = 16.0  # training's frame rate, reference.md section 4
-# Every dance begins at rest and is at its quickest some frames later. Frames of about one move: what is to be seen
-# at all speeds alike begins anywhere in them.
-MOVE_FRAMES = 24
+FPS = 16.0  # the released training's frame rate (paper, implementation details)
+MOVE_FRAMES = 24  # about one move; a dance begins at rest, so a random start in these frames shows all speeds
 _TO_OTHER_MOTION = 500_000_000
 _ABOVE_HEAD = 0.35  # head heights above the head's middle that hair and hats may need, beyond the skull
 
@@ -43,38 +41,45 @@ class Scene:
     def __len__(self) -> int:
         return len(self.motion)
 
-    def joints(self, face: Face | None = None) -> Joints:
+    def joints(self, face: FaceShape | None = None) -> Joints:
         """The puppet in space, with its own face or another's."""
         return pose_body(self.motion, self.identity.body, face or self.identity.face)
 
     def film(self, *, backdrop_camera: Camera | None = None, supersample: int = 3) -> Clip:
-        """Pictures, keypoints and masks of all frames."""
+        """Render all frames: pictures, keypoints and masks."""
         return render_clip(
-            self.identity, self.joints(), self.backdrop, self.camera, self.width, self.height,
-            fps=self.motion.fps, backdrop_camera=backdrop_camera, supersample=supersample,
-        )  # fmt: skip
+            self.identity,
+            self.joints(),
+            self.backdrop,
+            self.camera,
+            self.width,
+            self.height,
+            fps=self.motion.fps,
+            backdrop_camera=backdrop_camera,
+            supersample=supersample,
+        )
 
     def cut(self, frames: slice) -> "Scene":
-        """The scene with some of its frames only; the camera stays where it is."""
+        """The scene with some of its frames; the camera stays where it is."""
         return replace(self, motion=self.motion[frames])
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A task with its answer: let the puppet of `reference` do what `driver` shows.
+    """A task with its answer: make the puppet of `reference` perform the motion of `driver`.
 
     Attributes:
         kind: "aligned" (reference and motion through one camera), "misaligned" (bust or half-length reference,
             full-body motion elsewhere on the picture, driven by another face) or "transfer" (one target picture).
-        reference: the scene of the reference picture, one frame.
-        target: the scene of the answer, of the reference's puppet.
-        driver_face: whose face the driving keypoints show; the puppet's own in aligned pairs.
+        reference: The scene of the reference picture, one frame.
+        target: The scene of the answer, with the reference's puppet.
+        driver_face: The face of the driving keypoints; in aligned pairs the puppet's own.
     """
 
     kind: PairKind
     reference: Scene
     target: Scene
-    driver_face: Face
+    driver_face: FaceShape
 
     def driver(self) -> PoseSequence:
         """The driving keypoints on the target's canvas."""
@@ -97,32 +102,39 @@ class Pair:
         return scale, float(shift[0]), float(shift[1])
 
     def truth(self, alignment: tuple[float, float, float] | None = None, *, supersample: int = 3) -> Clip:
-        """The answer. What is behind the puppet continues the reference laid at `alignment` (scale, shift x, shift y).
+        """The answer, on a backdrop that continues the reference's as placed by `alignment` (scale, shift x, shift y).
 
-        Pass the alignment that was in fact used, such as `Conditioning.meta` tells; by default `self.alignment()`.
+        Pass the alignment that was used, for instance from `Conditioning.meta`; by default `self.alignment()`.
         """
         camera = self.reference.camera.then(*(alignment or self.alignment()))
         return self.target.film(backdrop_camera=camera, supersample=supersample)
 
 
 def sample_scene(
-    split: Split, seed: int, *, width: int, height: int, frames: int, framing: Framing | None = None,
-    motion: PoseSequence | None = None, fps: float = FPS,
-) -> Scene:  # fmt: skip
+    split: Split,
+    seed: int,
+    *,
+    width: int,
+    height: int,
+    frames: int,
+    framing: Framing | None = None,
+    motion: PoseSequence | None = None,
+    fps: float = FPS,
+) -> Scene:
     """The scene number `seed` of a split.
 
     Args:
-        width, height: pixels.
-        frames: length; with `motion`, at most that motion's length.
-        framing: how much of the body the camera takes in; drawn at random by default.
-        motion: a real pose sequence to perform instead of a sampled dance.
+        width, height: Size of the pictures in pixels.
+        frames: Number of frames; with `motion`, at most that motion's length.
+        framing: How much of the body the camera shows; random by default.
+        motion: A real pose sequence to perform instead of a sampled dance.
     """
     rng = seeded("scene", split, seed)
     identity = sample_identity(split, seed)
     if motion is None:
         performed = sample_motion(split, seed, frames=frames, fps=fps)
     else:
-        whole = retrace(motion.resampled(fps))
+        whole = motion_from_poses(motion.resampled(fps))
         start = int(rng.integers(max(1, len(whole) - frames + 1)))
         performed = whole[start : start + frames]
     chosen: Framing = framing or get_args(Framing)[int(rng.choice(4, p=[0.2, 0.25, 0.2, 0.35]))]
@@ -132,21 +144,27 @@ def sample_scene(
 
 
 def sample_pair(
-    kind: PairKind, split: Split, seed: int, *, width: int, height: int, frames: int = 1,
+    kind: PairKind,
+    split: Split,
+    seed: int,
+    *,
+    width: int,
+    height: int,
+    frames: int = 1,
     reference_size: tuple[int, int] | None = None,
-) -> Pair:  # fmt: skip
+) -> Pair:
     """The pair number `seed` of a kind and a split.
 
     Args:
-        width, height: of the answer, pixels.
-        frames: of the motion; 1 for "transfer".
-        reference_size: (width, height) of the reference picture; the answer's by default.
+        width, height: Size of the answer in pixels.
+        frames: Number of frames of the motion; 1 for "transfer".
+        reference_size: Width and height of the reference picture; the answer's by default.
     """
     rng = seeded(f"pair {kind}", split, seed)
     reference_width, reference_height = reference_size or (width, height)
     target = sample_scene(split, seed, width=width, height=height, frames=frames, framing=_target_framing(kind, rng))
     identity = target.identity
-    # The reference stands as in another motion of the same split.
+    # The reference is a frame of another motion of the same split.
     other = sample_other_motion(split, seed, frames=40)[20:21]
     reference = replace(target, motion=other, width=reference_width, height=reference_height)
     if kind == "aligned":
@@ -161,7 +179,7 @@ def sample_pair(
 
 
 def sample_other_motion(split: Split, seed: int, *, frames: int) -> Motion:
-    """Another dance of the puppet number `seed` than the one of its scene, from which references are taken."""
+    """A second dance of the puppet number `seed`, from which references are taken."""
     return sample_motion(split, seed + _TO_OTHER_MOTION, frames=frames)
 
 
@@ -172,7 +190,7 @@ def _target_framing(kind: PairKind, rng: np.random.Generator) -> Framing:
 
 
 def _joined(first: Motion, second: Motion) -> Motion:
-    """Two motions one after the other, to frame them together."""
+    """Two motions one after the other, so that one camera can show both."""
     parts = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
         for name in ("directions", "head", "root", "fingers", "expression")
@@ -183,7 +201,7 @@ def _joined(first: Motion, second: Motion) -> Motion:
 def frame_puppet(
     joints: Joints, identity: Identity, framing: Framing, width: int, height: int, rng: np.random.Generator
 ) -> Camera:
-    """A camera that takes in a part of the body during the whole clip, with some play in size and place."""
+    """A camera that shows a part of the body during the whole clip, at a random size and place within limits."""
     top, bottom = _vertical_extent(joints, identity, framing)
     x = joints.keypoints[..., 0]
     if framing == "full":

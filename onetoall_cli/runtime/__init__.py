@@ -1,4 +1,4 @@
-"""The machine: which device and number format a run uses, and how the model fits its memory."""
+"""The machine: the device and number format of a run, and how a model fits its memory."""
 
 from onetoall_cli.runtime.determinism import compute_deterministically, why_not_repeatable
 from onetoall_cli.runtime.device import pick_device, pick_dtype

@@ -1,4 +1,4 @@
-"""Choice of device and dtype, by name or by what the machine does well."""
+"""Choice of device and dtype, by name or automatically."""
 
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,10 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 def pick_device(name: str = "auto") -> "torch.device":
-    """The device called `name` ("cpu", "cuda", "cuda:1", "mps"), or with "auto" the fastest kind present.
+    """The device called `name` ("cpu", "cuda", "cuda:1", "mps"), or with "auto" the fastest one of this machine.
 
     Raises:
-        BadInput: no such device is here.
+        BadInput: This machine has no such device.
     """
     import torch
 
@@ -36,9 +36,9 @@ def pick_device(name: str = "auto") -> "torch.device":
 
 
 def pick_dtype(name: str, device: "torch.device") -> "torch.dtype":
-    """The dtype called `name`, or with "auto" bfloat16 where `device` computes in it natively, else float32.
+    """The dtype called `name`; with "auto" bfloat16 if `device` supports it natively, else float16 or float32.
 
-    bfloat16 is the released inference setting. A CPU without bfloat16 instructions emulates them slowly.
+    bfloat16 is the released inference setting. A CPU without bfloat16 instructions emulates it slowly.
 
     Raises:
         BadInput: `name` is not one of `DTYPES`.

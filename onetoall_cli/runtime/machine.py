@@ -1,4 +1,4 @@
-"""How much memory this machine has for a model, for the choice of one and for `onetoall doctor`."""
+"""The memory that this machine has for a model, for choosing one and for `onetoall doctor`."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a model can be loaded into.
+    """The memory of a device.
 
     Attributes:
-        device: Its name for a person: "NVIDIA RTX 4090", "Apple GPU", "CPU".
-        total: Bytes in all.
-        free: Bytes that are free now.
+        device: The device's name in messages: "NVIDIA RTX 4090", "Apple GPU", "CPU".
+        total: All bytes.
+        free: Free bytes.
     """
 
     device: str
@@ -31,7 +31,7 @@ def system_memory() -> Memory:
 
 
 def memory_of(device: "torch.device") -> Memory:
-    """The memory of one device. A GPU of Apple's shares the main memory, of which it may use a part."""
+    """The memory of one device. An Apple GPU shares the main memory, and may use a part of it."""
     import torch
 
     if device.type == "cuda":
@@ -45,7 +45,7 @@ def memory_of(device: "torch.device") -> Memory:
 
 
 def gpu_memory() -> Memory | None:
-    """The first GPU's memory; None without one."""
+    """The memory of the first GPU; None without a GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -54,5 +54,5 @@ def gpu_memory() -> Memory | None:
 
 
 def model_memory() -> Memory:
-    """Where a model would run: the GPU's memory, or the computer's without one."""
+    """The memory that a model would be loaded into: the GPU's, or main memory without a GPU."""
     return gpu_memory() or system_memory()

@@ -1,8 +1,8 @@
-"""The memory model: from configurations, size and number format to the bytes each phase of a segment takes at most.
+"""The memory model: estimates the peak memory of each phase of a segment from configurations, size and dtype.
 
-Weights are counted on the meta device. The convolutional parts (VAE, pose encoder) are traced there, as they run. The
-denoiser's pass is a sum over the tensors alive at its fullest moment, in units of one token sequence.
-`runtime.measure` compares it with measured memory.
+Weights are counted on the meta device, where the convolutional parts (VAE, pose encoder) are also run and traced. The
+denoiser's peak is the sum of its live tensors, counted in token sequences. `bench.memory` compares the estimates with
+measurements.
 """
 
 import functools
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
 TILE = 256  # pixels, side of diffusers' default VAE tile
 TILE_STRIDE = 192  # pixels from tile to tile; the rest is blended
 
-# What the convolution kernels of a CPU add by rearranging their input and output, measured with `runtime.measure`. In
-# the pose encoder it is made up for in bfloat16, whose norms need no float32 copies there, which the trace counts.
+# Factors for the copies that CPU convolution kernels make of their input and output, measured with `bench.memory`. The
+# pose encoder's is 1 in bfloat16, because its trace counts float32 copies in the norms that CPU kernels do not make.
 CPU_VAE = {torch.bfloat16: 1.15, torch.float16: 1.15, torch.float32: 1.4}
 CPU_POSE = {torch.bfloat16: 1.0, torch.float16: 1.0, torch.float32: 1.45}
 
-# Token sequences (L x width) alive at the fullest moment of a block: its input, the normalised input, both queries,
-# key, value and the attended values. bfloat16 on a CPU rearranges the keys.
+# Live token sequences (L x width) at the peak of a block's attention: its input, the normalised input, both queries,
+# key, value and the attended values. In bfloat16 a CPU also makes a rearranged copy of the keys.
 BLOCK_SEQUENCES = 7
 CPU_NARROW_SEQUENCES = 1
-# When LLM.int8 makes the last of query, key and value, so many are there.
+# Live token sequences while LLM.int8 computes the last of query, key and value.
 INT8_SEQUENCES = 5
-# Dequantising an NF4 weight for its product takes its unquantised size so many times on a CPU: indices, float32 values.
+# Memory for dequantising an NF4 weight on a CPU (indices and float32 values), in units of its unquantised size.
 CPU_NF4 = 5
-# In the feed-forward: the block's input, the normalised input, the attended input, the finished pieces.
+# Live token sequences in the feed-forward: the block's input, the normalised and attended input, finished pieces.
 FEED_FORWARD_SEQUENCES = 4
-FLOAT_TEMPORARIES = 4  # float32 copies of one piece of tokens in the norms and gated sums
+FLOAT_TEMPORARIES = 4  # float32 copies of a piece of tokens in the norms and gated sums
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is generated with which model: all that memory depends on besides the plan.
+    """The model and the size of a generation: all that memory depends on besides the plan.
 
     Attributes:
-        network: The network's configuration (constructor arguments), as JSON, so that the value can be compared.
-        vae: The VAE's, likewise.
-        height, width: Pixels.
-        frames: Of the longest segment, 4k + 1.
-        text_rows: Rows of both prompts' embeddings that are no padding.
-        references: How many references the passes use, 1 or 2 (the black one).
-        context: Whether segments continue from others.
+        network: The network's configuration (constructor arguments) as JSON, which can be compared and hashed.
+        vae: The VAE's configuration as JSON.
+        height, width: Size in pixels.
+        frames: Frames of the longest segment, 4k + 1.
+        text_rows: Rows of both prompts' embeddings without padding.
+        references: Number of references that the passes use; 2 with the black one.
+        context: Whether segments continue others.
     """
 
     network: str
@@ -86,18 +86,19 @@ class Workload:
 
     @property
     def tokens(self) -> int:
-        """Of the denoiser: the segment's latent frames and the prefix."""
+        """Tokens of the denoiser: those of the segment's latent frames and of the prefix."""
         return (latent_frames(self.frames) + 1) * self.frame_tokens
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes on the device at the fullest moment of each phase, weights included.
+    """Estimated peak memory.
 
     Attributes:
-        phases: "conditions" (VAE encoding), "pose", "denoising", "decoding".
-        weights: Of these, the weights that stay on the device all the time.
-        host: Main memory for weights that wait there.
+        phases: Peak bytes on the device, weights included, of "conditions" (VAE encoding), "pose", "denoising" and
+            "decoding".
+        weights: Bytes of the weights that stay on the device all the time.
+        host: Bytes of offloaded weights in main memory.
     """
 
     phases: Mapping[str, int]
@@ -110,27 +111,27 @@ class Estimate:
 
 
 def config_json(config: Mapping[str, Any]) -> str:
-    """A configuration as the comparable text that `Workload` holds."""
+    """A configuration as JSON, as in `Workload`."""
     return json.dumps({name: value for name, value in config.items() if not name.startswith("_")}, sort_keys=True)
 
 
 def estimate(
     workload: Workload, *, device: str, dtype: torch.dtype, quantisation: str, offload: str, tiling: bool
 ) -> Estimate:
-    """Bytes each phase takes.
+    """Estimate the peak memory of each phase.
 
     Args:
-        workload: What is generated.
+        workload: The model and the size.
         device: "cpu", "cuda" or "mps".
-        dtype: Of activations and unquantised weights.
-        quantisation: Of the network: "none", "int8" or "nf4".
-        offload: "blocks": the network's weights wait in main memory. "none": all are on the device.
+        dtype: Dtype of activations and unquantised weights.
+        quantisation: Precision of the network: "none", "int8" or "nf4".
+        offload: "blocks": the network's weights are in main memory. "none": all weights are on the device.
         tiling: Whether the VAE works in tiles.
     """
     network = network_weights(workload.network, dtype, quantisation)
     vae = _vae_weights(workload.vae, dtype)
     on_device = network.largest_group if offload == "blocks" else network.total
-    pose_video = 3 * workload.video_pixels * dtype.itemsize if device == "cpu" else 0  # kept to the segment's end
+    pose_video = 3 * workload.video_pixels * dtype.itemsize if device == "cpu" else 0  # lives until the segment ends
     height, width = (workload.height, workload.width)
     tile = (min(height, TILE), min(width, TILE)) if tiling else (height, width)
     conditions = _encoding(workload.vae, *tile, workload.context, device, dtype)
@@ -155,11 +156,11 @@ class NetworkWeights:
     """Bytes of a network's weights.
 
     Attributes:
-        total: All of them.
-        largest_group: The most that is on the device at once when blocks wait in main memory.
-        largest_linear: Of the widest linear layer, unquantised.
-        width: Channels of its tokens.
-        pose_channels: Of its pose encoder.
+        total: Bytes of all weights.
+        largest_group: The most bytes on the device at once with offloaded blocks.
+        largest_linear: Bytes of the largest linear layer, unquantised.
+        width: Channels of a token.
+        pose_channels: Channels of the pose encoder.
     """
 
     total: int
@@ -171,7 +172,7 @@ class NetworkWeights:
 
 @functools.lru_cache
 def network_weights(config: str, dtype: torch.dtype, quantisation: str) -> NetworkWeights:
-    """Count a network's weights without making them."""
+    """Count a network's weights on the meta device."""
     with torch.device("meta"):
         network = OneToAllTransformer3DModel.from_config(json.loads(config))
     quantised = quantisable_linears(network) if quantisation != UNQUANTISED else set()
@@ -192,7 +193,7 @@ def network_weights(config: str, dtype: torch.dtype, quantisation: str) -> Netwo
 
 
 def _largest_group(network: OneToAllTransformer3DModel, sizes: Mapping[str, int]) -> int:
-    """What group offloading holds on the device: denoiser blocks, and what no block is part of."""
+    """Bytes that group offloading holds on the device: denoiser blocks, and modules outside all blocks."""
     block = sum(size for name, size in sizes.items() if name.startswith("blocks.0."))
     grouped = ("blocks", *network._group_offload_block_modules, "text_keys")
     loose = sum(size for name, size in sizes.items() if name.split(".")[0] not in grouped)
@@ -223,7 +224,7 @@ def _vae_weights(config: str, dtype: torch.dtype) -> int:
 
 @functools.lru_cache
 def _encoding(vae: str, height: int, width: int, context: bool, device: str, dtype: torch.dtype) -> int:
-    """Of the VAE while it encodes the pictures, and the frames carried over."""
+    """Peak bytes of the VAE while it encodes the pictures and the carried frames."""
     model = _empty_vae(vae, dtype)
     with torch.device("meta"):
         pictures = torch.empty(1, 3, CONTEXT_FRAMES if context else 1, height, width, dtype=dtype)
@@ -233,7 +234,7 @@ def _encoding(vae: str, height: int, width: int, context: bool, device: str, dty
 
 @functools.lru_cache
 def _decoding(vae: str, height: int, width: int, frames: int, device: str, dtype: torch.dtype) -> int:
-    """Of the VAE while it decodes. From the third latent frame on every frame takes the same."""
+    """Peak bytes of the VAE while it decodes; all latent frames from the third on take the same."""
     model = _empty_vae(vae, dtype)
     several, rows, columns = latent_shape(frames, height, width)
     with torch.device("meta"):
@@ -243,7 +244,7 @@ def _decoding(vae: str, height: int, width: int, frames: int, device: str, dtype
 
 
 def _joining_tiles(workload: Workload, one_tile: int, dtype: torch.dtype) -> int:
-    """With what diffusers keeps: every tile of every frame, overlaps included, and the frames they join to, twice."""
+    """Peak bytes of tiled decoding: diffusers keeps all tiles with their overlaps, and the joined frames twice."""
     frames = 3 * workload.video_pixels * dtype.itemsize
     tiles = int(frames * (TILE / TILE_STRIDE) ** 2)
     return max(one_tile + tiles, tiles + 2 * frames)
@@ -251,17 +252,17 @@ def _joining_tiles(workload: Workload, one_tile: int, dtype: torch.dtype) -> int
 
 @functools.lru_cache
 def _pose_encoding(channels: int, height: int, width: int, frames: int, device: str, dtype: torch.dtype) -> int:
-    """Of the pose encoder's convolutions over pixels, its input included; the tokens it makes are counted apart."""
+    """Peak bytes of the pose encoder's convolutions, input included; its tokens are counted elsewhere."""
     with torch.device("meta"), _default_dtype(dtype):
         encoder = PoseEncoder(channels, channels)
         video = torch.empty(1, 3, frames, height, width)
         taken = traced_peak(lambda: encoder(video))
-    # on a CPU the input is there anyway
+    # on a CPU `pose_video` counts the input
     return int(taken * CPU_POSE[dtype]) if device == "cpu" else taken + video.nbytes
 
 
 def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation: str) -> int:
-    """Of one step: the fullest moment of a pass, the reference features, the latents."""
+    """Peak bytes of one step: a pass at its peak, the reference features and the latents."""
     config = workload.network_config
     weights = network_weights(workload.network, dtype, quantisation)
     sequence = workload.tokens * weights.width * dtype.itemsize
@@ -276,7 +277,7 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
     piece = min(workload.tokens, CPU_FEED_FORWARD_PIECE if device == "cpu" else DEVICE_PIECE)
     temporaries = 0 if device == "cpu" else FLOAT_TEMPORARIES * piece * weights.width * 4
     hidden = piece * (2 * config["ffn_dim"] + 2 * weights.width) * dtype.itemsize
-    # in the refiner's last block: the tokens, its own input, the residuals of the blocks before
+    # In the refiner's last block live the tokens, its own input and the residuals of the blocks before.
     poses = config["num_pose_layers"] * sequence
     in_refiner = poses + (sequence if config["num_pose_layers"] > 1 else 0)
     attention = BLOCK_SEQUENCES * sequence
@@ -294,21 +295,22 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
 
 
 def _int8_product(tokens: int, inputs: int, outputs: int, device: str) -> int:
-    """Bytes that LLM.int8 makes for one linear layer, its result included.
+    """Bytes that LLM.int8 allocates for a linear layer, its result included.
 
-    The input in float16 and int8, the product in int32 and float16. A CPU has input, weight and product in float32 too.
+    These are the input in float16 and int8 and the product in int32 and float16; on a CPU also input, weight and
+    product in float32.
     """
     taken = tokens * (3 * inputs + 6 * outputs)
     return taken + 4 * (tokens * inputs + inputs * outputs + tokens * outputs) if device == "cpu" else taken
 
 
 def _text(workload: Workload, dtype: torch.dtype) -> int:
-    """Keys and values of the prompts for every block."""
+    """Bytes of the prompts' keys and values for all blocks."""
     config = workload.network_config
     width = config["num_attention_heads"] * config["attention_head_dim"]
     return 2 * workload.text_rows * width * config["num_layers"] * dtype.itemsize
 
 
 def _rotary(workload: Workload) -> int:
-    """Two tables of cosines and sines, float32."""
+    """Bytes of two float32 tables of cosines and sines."""
     return 4 * workload.tokens * workload.network_config["attention_head_dim"] * 4

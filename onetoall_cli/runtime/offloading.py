@@ -1,4 +1,4 @@
-"""Blocks that wait in main memory: diffusers' group offloading, with copies that run beside the computation."""
+"""Offloading of blocks to main memory: diffusers' group offloading, with copies parallel to the computation."""
 
 from itertools import pairwise
 from typing import Any
@@ -13,15 +13,15 @@ BLOCKS_ON_DEVICE = 2  # the one that computes and the one that is being copied
 
 
 def offload_blocks(network: OneToAllTransformer3DModel, device: torch.device) -> None:
-    """Leave a network's weights on the CPU, from where each block comes to the device for its turn.
+    """Keep a network's weights on the CPU, and copy each block to the device when it runs.
 
-    On CUDA the next block of the same stack is copied while a block computes. diffusers' own prefetching
-    (`use_stream`) cannot serve here: it takes its order from the first pass, and the passes of a step differ (one has
-    no refinement blocks); nor does it allow one offloaded part inside another (diffusers 0.42).
+    On CUDA the next block of the same stack is copied while a block computes. diffusers' own prefetching (`use_stream`)
+    does not work here: it records its order in the first pass, but the passes of a step differ (one has no refinement
+    blocks), and it does not allow nested offloaded modules (diffusers 0.42).
 
     Args:
         network: Changed in place.
-        device: Where it computes.
+        device: Device it computes on.
     """
     network.to("cpu")
     network.enable_group_offload(
@@ -34,22 +34,22 @@ def offload_blocks(network: OneToAllTransformer3DModel, device: torch.device) ->
 
 
 def copy_ahead(stack: nn.ModuleList, stream: torch.Stream) -> None:
-    """Let each block of a stack start the copy of the next one, on a stream of its own, before it computes.
+    """Let each block of a stack start the copy of the next block, on `stream`, before it computes.
 
     Args:
-        stack: Offloaded blocks, one a group, that run in this order whenever the first of them runs.
-        stream: For the copies, of the device the blocks compute on.
+        stack: Offloaded blocks, each a group, that always run in this order.
+        stream: A stream for the copies, on the device that the blocks compute on.
     """
     hooks = [_offloading(block) for block in stack]
     for hook in hooks:
         group = hook.group
         group.stream = stream
-        group.cpu_param_dict = group._init_cpu_param_dict()  # pinned, or copies could not run beside anything
+        group.cpu_param_dict = group._init_cpu_param_dict()  # pinned, which parallel copies need
         group.offload_()
     for hook, following in pairwise(hooks):
         hook.next_group = following.group
         following.group.onload_self = False
-        following.group.non_blocking = True  # the first block's copy stays one that is waited for
+        following.group.non_blocking = True  # only the first block waits for its copy
 
 
 def _offloading(block: nn.Module) -> GroupOffloadingHook:

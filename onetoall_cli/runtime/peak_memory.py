@@ -1,4 +1,4 @@
-"""The most memory that was in use at once, as the system or the device's allocator counts it."""
+"""Peak memory, as counted by the system or by the device's allocator."""
 
 import sys
 from pathlib import Path
@@ -8,20 +8,20 @@ import torch
 
 
 def start_peak(device: torch.device) -> int | None:
-    """Begin to watch the peak; returns the bytes in use now, or None where they cannot be known."""
+    """Reset the peak; returns the bytes in use now, or None if the device does not count them."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     if device.type != "cpu":
         return None
     reset = Path("/proc/self/clear_refs")
-    if reset.exists():  # Linux; elsewhere the peak is the process's whole life's, which building does not exceed
+    if reset.exists():  # Linux; other systems only know the peak since the process started
         reset.write_text("5")
     return psutil.Process().memory_info().rss
 
 
 def read_peak(device: torch.device) -> int | None:
-    """Most bytes in use at once since `start_peak`."""
+    """The peak in bytes since `start_peak`, or None if the device does not count it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if device.type != "cpu":

@@ -1,7 +1,7 @@
-"""Plans: how a model is made to fit a machine's memory, from the fastest to the smallest.
+"""Memory plans: how a model fits a machine's memory, from the fastest plan to the smallest.
 
-What changes nothing comes first: weights that wait in main memory, block by block. Then VAE tiles, which change
-pixels near their borders, then quantised weights, which change every pixel a little.
+Exact plans come first: blocks of the network in main memory. Next come VAE tiles, which change pixels near their
+borders, and last quantised weights, which change every pixel a little.
 """
 
 import itertools
@@ -22,7 +22,7 @@ LEVELS = ("auto", "low", "balanced", "high")
 QUANTISATIONS = (UNQUANTISED, *QUANTISED)
 OFFLOADS = ("none", "blocks")
 
-MARGIN = 0.15  # how far the memory model may be off; a plan must fit with it
+MARGIN = 0.15  # share of the estimate that must be free in addition, for errors of the memory model
 GB = 10**9
 
 
@@ -31,13 +31,13 @@ class MemoryPlan:
     """How a model is placed and computed.
 
     Attributes:
-        dtype: "bfloat16", "float16" or "float32": of activations and of weights that are not quantised.
-        quantisation: Of the network's blocks: "none", "int8" or "nf4".
-        offload: "none": all weights stay on the device. "blocks": the network's wait in main memory, and each block
-            comes to the device when it is its turn.
-        tiling: The VAE works in tiles of 256 x 256 pixels with blended borders.
-        estimate: What it takes.
-        smaller: The next plan that takes less, for when memory runs out all the same; None: there is none.
+        dtype: "bfloat16", "float16" or "float32", of activations and unquantised weights.
+        quantisation: "none", "int8" or "nf4", of the network's blocks.
+        offload: "none": all weights stay on the device. "blocks": the network's weights stay in main memory, and each
+            block is copied to the device when it runs.
+        tiling: Whether the VAE works in tiles of 256 x 256 pixels with blended borders.
+        estimate: The estimated memory.
+        smaller: The next smaller plan, for when memory runs out nevertheless; None if there is none.
     """
 
     dtype: str
@@ -48,7 +48,7 @@ class MemoryPlan:
     smaller: "MemoryPlan | None" = None
 
     def same_place(self, other: "MemoryPlan") -> bool:
-        """Whether a model that follows this plan follows the other too."""
+        """Whether both plans load and compute a model in the same way."""
         return (self.dtype, self.quantisation, self.offload, self.tiling) == (
             other.dtype,
             other.quantisation,
@@ -57,7 +57,7 @@ class MemoryPlan:
         )
 
     def prose(self) -> str:
-        """The plan as a clause for people."""
+        """The plan as a clause for messages."""
         parts = [self.dtype if self.quantisation == "none" else f"{self.quantisation} and {self.dtype}"]
         parts += ["blocks wait in main memory"] if self.offload == "blocks" else []
         parts += ["VAE in tiles"] if self.tiling else []
@@ -79,7 +79,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user has settled; None leaves it to the plan."""
+    """The user's choices; None leaves a choice to the plan."""
 
     quantisation: str | None = None
     offload: str | None = None
@@ -94,17 +94,17 @@ def possible_plans(
     *,
     stored_as: str = "none",
 ) -> list[MemoryPlan]:
-    """All plans that this kind of device allows and the wishes leave, in the order of preference.
+    """All plans that the device and the user's choices allow, in the order of preference.
 
     Args:
-        workload: What is generated.
-        device: Where.
-        dtypes: Number formats to consider, the preferred first.
-        wishes: Of the user.
-        stored_as: "int8" or "nf4" where the model's files are quantised already.
+        workload: The model and the size.
+        device: Device of the run.
+        dtypes: Dtypes to consider, the preferred first.
+        wishes: The user's choices.
+        stored_as: "int8" or "nf4" if the model's files are quantised.
 
     Raises:
-        BadInput: the wishes contradict each other, the device or the model.
+        BadInput: The choices contradict each other, the device or the model.
     """
     from onetoall_cli.runtime.memory import estimate
 
@@ -141,7 +141,7 @@ def _quantisations(wishes: Wishes, device: str, stored_as: str) -> Sequence[str]
         return [stored_as]
     if wishes.quantisation is not None:
         return [wishes.quantisation]
-    # bitsandbytes has no kernels for Apple GPUs, and its weights cannot be offloaded
+    # bitsandbytes has no kernels for Apple GPUs, and its weights cannot be offloaded.
     return ["none"] if device == "mps" or wishes.offload == "blocks" else QUANTISATIONS
 
 
@@ -152,17 +152,17 @@ def _offloads(wishes: Wishes, device: str, quantisation: str) -> Sequence[str]:
 
 
 def choose_plan(plans: Sequence[MemoryPlan], level: str, memory: "Memory", main_memory: "Memory") -> MemoryPlan:
-    """The plan to use, with those that are smaller behind it.
+    """The plan to use, linked to the smaller ones.
 
     Args:
         plans: From `possible_plans`.
-        level: "auto": the first that fits. "high": the first, whatever is free. "balanced": the one that takes least
-            without quantising more than asked for. "low": the one that takes least.
-        memory: Of the device.
-        main_memory: Of the computer.
+        level: "auto": the first that fits. "high": the first. "balanced": the smallest that does not quantise more than
+            the user chose. "low": the smallest.
+        memory: Memory of the device.
+        main_memory: Memory of the computer.
 
     Raises:
-        OutOfResources: with "auto", none fits.
+        OutOfResources: The level is "auto" and no plan fits.
     """
     held = [plan for plan in plans if plan.estimate.host * (1 + MARGIN) <= main_memory.free]
     chain = list(held[:1])
@@ -177,7 +177,7 @@ def choose_plan(plans: Sequence[MemoryPlan], level: str, memory: "Memory", main_
 
 
 def fits(plan: MemoryPlan, memory: "Memory") -> bool:
-    """Whether `plan` can be expected to fit what is free."""
+    """Whether `plan` fits the free memory with `MARGIN`."""
     return plan.estimate.peak * (1 + MARGIN) <= memory.free
 
 
@@ -189,13 +189,13 @@ def _first_that_fits(plans: Sequence[MemoryPlan], chain: list[MemoryPlan], memor
     raise OutOfResources(
         f"The smallest plan ({least.prose()}) does not fit the {memory.free / GB:.1f} GB that are free"
         f" ({memory.device}).",
-        "Try a smaller --short-side or --segment-frames or a smaller --model, close other programs, or try it all "
-        "the same with --memory low.",
+        "Try a smaller --short-side, --segment-frames or --model, close other programs, or try the smallest plan "
+        "nevertheless with --memory low.",
     )
 
 
 def _linked(chain: list[MemoryPlan]) -> MemoryPlan:
-    """The first plan of a chain, each with the next as its `smaller`."""
+    """The first plan of a chain, in which each plan's `smaller` is the next."""
     linked: MemoryPlan | None = None
     for plan in reversed(chain):
         linked = replace(plan, smaller=linked)

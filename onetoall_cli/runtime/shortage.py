@@ -1,21 +1,21 @@
-"""When memory runs out: how every device says so, and what is given back before trying again."""
+"""Running out of memory: recognise the error on every device, and release memory before another try."""
 
 import gc
 
-# What torch's allocators say in a plain RuntimeError: a CPU's, and Apple's GPU
+# Messages of torch's allocators for CPUs and Apple GPUs, which raise a plain RuntimeError.
 TEXTS = ("can't allocate memory", "not enough memory", "MPS backend out of memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on any device."""
-    # torch.OutOfMemoryError is known by its name: torch is not imported for commands that never need it
+    """Whether `error` means that memory ran out, on any device."""
+    # torch.OutOfMemoryError is recognised by its name, so that torch is not imported here.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in TEXTS)
 
 
 def release_memory() -> None:
-    """Collect what nothing refers to any more, and give the device's cached blocks back."""
+    """Run garbage collection, and release the device's cached memory."""
     import torch
 
     gc.collect()

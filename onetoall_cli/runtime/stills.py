@@ -1,7 +1,7 @@
-"""Stills in a Wan VAE: an exact shortcut for one-frame passes, and encoders whose latent frames are stills.
+"""Stills in a Wan VAE: an exact shortcut for single frames, and encoders whose latent frames are those of stills.
 
-For a single frame a causal convolution sees only zeros before it, so only the last time slice of its kernel counts.
-Leaving the other slices out saves two thirds of the work, and 2D convolutions are better optimised on CPUs.
+For a single frame a causal convolution has only zeros before it, so only the last time slice of its kernel has an
+effect. A 2D convolution with that slice saves two thirds of the work, and is better optimised on CPUs.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from onetoall_cli.runtime.vae import encode
 
 @contextmanager
 def stills_as_2d(vae: AutoencoderKLWan) -> Iterator[None]:
-    """While active, passes of one frame through `vae` use 2D convolutions; longer clips run as ever."""
+    """Use 2D convolutions for single frames through `vae` while the context is active; longer clips are unchanged."""
     changed = [module for module in vae.modules() if isinstance(module, WanCausalConv3d)]
     for module in changed:
         module.forward = partial(_convolve, module)
@@ -29,7 +29,7 @@ def stills_as_2d(vae: AutoencoderKLWan) -> Iterator[None]:
         yield
     finally:
         for module in changed:
-            del module.forward  # the class's own method shows again
+            del module.forward  # back to the class's method
 
 
 def _convolve(module: WanCausalConv3d, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
@@ -44,10 +44,10 @@ def _convolve(module: WanCausalConv3d, x: Tensor, cache_x: Tensor | None = None)
 
 @torch.no_grad()
 def encode_last_frames(vae: AutoencoderKLWan) -> None:
-    """Let the encoder see the last of a latent frame's frames and nothing else, just as it sees a still.
+    """Change the encoder so that a latent frame depends only on the last of its frames, and equals that of a still.
 
     Raises:
-        BadInput: the VAE is a residual one (Wan2.2's), which passes means of frames by its convolutions.
+        BadInput: The VAE is residual (Wan2.2's), so that means of frames bypass its convolutions.
     """
     if vae.config.is_residual:
         raise BadInput("A residual VAE cannot encode the last frames alone.", "Leave `latent_frame` as it is.")
@@ -60,7 +60,7 @@ def encode_last_frames(vae: AutoencoderKLWan) -> None:
 
 @torch.no_grad()
 def encodes_last_frames(vae: AutoencoderKLWan) -> bool:
-    """Whether a latent frame is what a still of the last of its frames would be."""
+    """Whether a latent frame equals the latent of a still of the last of its frames."""
     if vae.config.is_residual or any(kernel.any() for kernel in _kernels_of_the_past(vae)):
         return False
     return all(
@@ -70,14 +70,14 @@ def encodes_last_frames(vae: AutoencoderKLWan) -> bool:
 
 
 def _kernels_of_the_past(vae: AutoencoderKLWan) -> Iterator[Tensor]:
-    """What the encoder's causal convolutions do with frames before the present one."""
+    """The time slices of the encoder's causal convolutions that read frames before the current one."""
     for module in vae.encoder.modules():
         if isinstance(module, WanCausalConv3d):
             yield module.weight[:, :, :-1]
 
 
 def _mixing_in_time(vae: AutoencoderKLWan) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the layers that halve the frame rate do with the present frame, and their bias; stills do not pass them."""
+    """Weights for the current frame, and biases, of the layers that halve the frame rate; stills skip these layers."""
     for module in vae.encoder.modules():
         if isinstance(module, WanResample) and hasattr(module, "time_conv"):
             yield module.time_conv.weight[:, :, -1, 0, 0], module.time_conv.bias
@@ -85,9 +85,9 @@ def _mixing_in_time(vae: AutoencoderKLWan) -> Iterator[tuple[Tensor, Tensor]]:
 
 @torch.no_grad()
 def encode_sparingly(vae: AutoencoderKLWan, pictures: Tensor) -> Tensor:
-    """`encode`, the same but for rounding: stills by 2D convolutions, and clips as stills where the encoder allows it.
+    """Like `encode` except for rounding, but faster: single frames use 2D convolutions.
 
-    The latter takes a quarter of the time.
+    If the encoder allows it, clips are encoded as stills of every fourth frame, which takes a quarter of the time.
     """
     if pictures.shape[2] > 1 and encodes_last_frames(vae):
         stills = pictures[:, :, ::TEMPORAL_STRIDE]

@@ -1,4 +1,4 @@
-"""How much memory a piece of torch code would take, found by running it on tensors that have shapes and no contents."""
+"""Peak memory of torch code, found by running it on the meta device, where tensors have shapes but no contents."""
 
 import weakref
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_iter
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the storages that the operations inside make, for as long as they live."""
+    """Counts the bytes of live storages that operations inside it allocate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ def _tensors(values: Any) -> list[torch.Tensor]:
 
 
 def traced_peak(work: Callable[[], object]) -> int:
-    """The most bytes that tensors made inside `work` take at once; inputs and weights are not counted.
+    """Peak bytes of the tensors that `work` allocates; inputs and weights are not counted.
 
     Args:
-        work: Computes on the meta device.
+        work: A function that computes on the meta device.
     """
     with torch.no_grad(), _LiveBytes() as live:
         work()

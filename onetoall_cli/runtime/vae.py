@@ -1,8 +1,7 @@
-"""The VAE: frames to latents, and latents to frames.
+"""Encoding of frames and decoding of latents by a Wan VAE.
 
-Frames come a latent frame at a time: what is decoded can be written and forgotten before the rest exists.
-
-The VAE is causal, so its decoder needs of the past only the last two frames before each convolution.
+Decoding goes one latent frame at a time, so that frames can be written before the others exist. The VAE is causal: of
+the past, its decoder needs only the last two frames before each convolution.
 """
 
 from collections.abc import Iterator
@@ -16,14 +15,14 @@ from onetoall_cli.lattice import TEMPORAL_STRIDE
 
 
 def latent_statistics(vae: AutoencoderKLWan) -> tuple[torch.Tensor, torch.Tensor]:
-    """The VAE's per-channel mean and standard deviation of its latents, each (1, C, 1, 1, 1) on its device."""
+    """Mean and standard deviation of the VAE's latents by channel, (1, C, 1, 1, 1) each, on its device."""
     mean, std = torch.tensor([vae.config.latents_mean, vae.config.latents_std], device=vae.device)
     return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
 
 
 @torch.no_grad()
 def encode(vae: AutoencoderKLWan, pictures: torch.Tensor) -> torch.Tensor:
-    """Frames (B, 3, T, H, W) in [-1, 1], T = 4k + 1, to normalised latents (B, C, n, H/8, W/8), the mode."""
+    """Encode frames (B, 3, T, H, W) in [-1, 1], T = 4k + 1, to normalised latents (B, C, n, H/8, W/8), the mode."""
     latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode().float()
     mean, std = latent_statistics(vae)
     return (latents - mean) / std
@@ -31,18 +30,18 @@ def encode(vae: AutoencoderKLWan, pictures: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def decode_frames(vae: AutoencoderKLWan, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Decode normalised latents; joined in time, the results are exactly `vae.decode`'s.
+    """Decode normalised latents; the concatenated results are exactly `vae.decode`'s.
 
-    With `vae.enable_tiling()` every tile is decoded through all time, as diffusers does it, and the frames come out
-    afterwards. Tiles that advanced together would have to keep their past, which takes more memory than a segment's
-    frames do: at 81 frames of 832 x 480 in bfloat16, 1.4 GB against 0.2 GB.
+    With `vae.enable_tiling()` each tile is decoded over all frames, as in diffusers, and the frames are yielded
+    afterwards. Decoding all tiles frame by frame would need the past of each tile, which takes more memory than the
+    frames of a segment: at 81 frames of 832 x 480 in bfloat16, 1.4 GB instead of 0.2 GB.
 
     Args:
-        vae: Wan2.1's, of any size.
-        latents: (B, C, n, h, w), normalised to mean 0 and deviation 1.
+        vae: A VAE of Wan2.1's kind, of any size.
+        latents: Latents (B, C, n, h, w), normalised to mean 0 and deviation 1.
 
     Yields:
-        Float32 frames in [-1, 1]: (B, 3, 1, H, W) from the first latent frame, (B, 3, 4, H, W) from each other.
+        Frames in [-1, 1], float32: (B, 3, 1, H, W) from the first latent frame, (B, 3, 4, H, W) from each other.
     """
     mean, std = latent_statistics(vae)
     latents = (latents.to(vae.device, torch.float32) * std + mean).to(vae.dtype)
@@ -65,9 +64,9 @@ def _is_tiled(vae: AutoencoderKLWan, latents: torch.Tensor) -> bool:
 
 @apply_forward_hook
 def _decoded_in_turn(vae: AutoencoderKLWan, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-    """What `AutoencoderKLWan._decode` does with each latent frame, without collecting the results."""
+    """Decode each latent frame as `AutoencoderKLWan._decode` does, but yield the results one by one."""
     features = vae.post_quant_conv(latents)
-    # what each causal convolution remembers of the frames before; the decoder reads and replaces it
+    # The past frames of each causal convolution; the decoder reads and replaces them.
     past: list = [None] * sum(isinstance(module, WanCausalConv3d) for module in vae.decoder.modules())
     for index in range(features.shape[2]):
         frame = features[:, :, index : index + 1]

@@ -1,4 +1,4 @@
-"""From conditions to frames: guidance, segments, the pipeline of one segment and the loop over a whole motion."""
+"""Sampling of frames: guidance, segments, the pipeline of one segment and the loop over a whole motion."""
 
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 from onetoall_cli.sampling.loading import load_pipeline, refit, save_model

@@ -1,6 +1,6 @@
-"""Step caches: diffusers' hooks that skip most of the network at steps where it would change little.
+"""Step caches: diffusers' hooks that skip most of the network at steps where its output changes little.
 
-Each of a step's passes keeps a cache of its own (`cache_context`, see the pipeline), and every segment starts empty.
+Each pass of a step has a cache of its own (`cache_context` in the pipeline); every segment starts with empty caches.
 """
 
 import torch
@@ -16,20 +16,20 @@ FIRST_BLOCK_THRESHOLD = 0.1
 TAYLOR_INTERVAL = 2
 TAYLOR_WARM_UP = 3
 
-# What TaylorSeer replaces by zeros at extrapolated steps: everything whose output only feeds the output head.
+# Modules whose outputs TaylorSeer replaces by zeros at extrapolated steps: those that only feed the output head.
 _SKIPPED = [r"blocks\.\d+", "pose_refiner", "reference_extractor"]
 _EXTRAPOLATED = ["output_head"]
 
 
 def enable_cache(network: OneToAllTransformer3DModel, cache: str, strength: float | None = None) -> None:
-    """Switch on the step cache called `cache`, one of `CACHES`, and any other off.
+    """Enable the step cache called `cache`, one of `CACHES`, and disable any other.
 
     Args:
-        network: The network; compile its blocks afterwards, not before.
+        network: The network. Compile its blocks afterwards, not before.
         cache: "first-block" skips a pass's blocks while the first one's output stays nearly the same; "taylor"
             extrapolates a pass's output between computed steps.
-        strength: "first-block": the relative change that is ignored (larger is faster; 0.1). "taylor": how many
-            steps one computed step stands for (2).
+        strength: "first-block": the largest relative change that is ignored (default 0.1; larger is faster).
+            "taylor": the interval between computed steps (default 2).
     """
     if network.is_cache_enabled:
         network.disable_cache()

@@ -5,8 +5,8 @@ negative prompt, the guided velocity is
 
     v = v(0, 0) + g_pose (v(0, P) - v(0, 0)) + g_ref (v(R, P) - v(0, P)),
 
-a weighted sum of up to three network passes. `Guidance` says which of them run at a step: all of them (the method),
-or, where speed is bought with exactness, fewer.
+a weighted sum of up to three network passes. `Guidance` decides which of them run at a step: all of them (the method),
+or fewer, which is faster but not exact.
 """
 
 import math
@@ -26,7 +26,7 @@ class Pass(NamedTuple):
 
     @property
     def title(self) -> str:
-        """A name by which step caches keep the passes apart."""
+        """The name of the pass's step cache."""
         return f"{'reference' if self.reference else 'black'} {'pose' if self.pose else 'nothing'}"
 
 
@@ -39,8 +39,8 @@ def guidance_weights(image_guidance_scale: float, pose_guidance_scale: float) ->
     """The passes to run and the weight of each pass's velocity; the weights sum to 1.
 
     Args:
-        image_guidance_scale: g_ref. At most 1, with `pose_guidance_scale` at most 1 too: no guidance, one pass.
-        pose_guidance_scale: g_pose. At most 1: both conditions are guided together by g_ref, two passes.
+        image_guidance_scale: The scale g_ref. If both scales are at most 1, there is no guidance and one pass.
+        pose_guidance_scale: The scale g_pose. If it is at most 1, g_ref guides both conditions together in two passes.
 
     Passes of weight 0 are left out: equal scales, as in the paper (1.5 / 1.5), need two passes and not three.
     """
@@ -66,9 +66,9 @@ class Guidance:
 
     Attributes:
         weights: From `guidance_weights`.
-        steps: How many steps the segment has.
+        steps: Number of steps of the segment.
         interval: Fractions of the steps, from 0 (pure noise) to 1 (the end), between which guidance applies.
-        every: Inside the interval, guidance is computed at each step of this number and reused in between; 1 is exact.
+        every: In the interval, guidance is computed at every step of this number and reused in between; 1 is exact.
     """
 
     weights: Mapping[Pass, float]
@@ -78,23 +78,23 @@ class Guidance:
     _direction: torch.Tensor | None = field(default=None, init=False, repr=False)
 
     def passes(self, step: int) -> tuple[Pass, ...]:
-        """The passes that run at step 0, 1, ..."""
+        """The passes that run at a step, counted from 0."""
         offset = step - self._first
         if not self._first <= step < self._last or offset % self.every:
             return (FULL,)
-        # with reuse, v(R, P) is what the direction is measured from, even where its own weight is 0
+        # The direction is measured from v(R, P), so reuse needs that pass even where its own weight is 0.
         return tuple(self.weights) if FULL in self.weights or self.every == 1 else (*self.weights, FULL)
 
     def all_passes(self) -> set[Pass]:
-        """Every pass that runs at some step."""
+        """All passes that run at any step."""
         return {each for step in range(self.steps) for each in self.passes(step)}
 
     def network_runs(self) -> int:
-        """Passes of all steps together."""
+        """Number of passes of all steps together."""
         return sum(len(self.passes(step)) for step in range(self.steps))
 
     def combine(self, step: int, velocities: Mapping[Pass, torch.Tensor]) -> torch.Tensor:
-        """The guided velocity in float32, from those of `passes(step)`; to be called step after step."""
+        """The guided velocity in float32, from those of `passes(step)`; call it for each step in order."""
         if not self._first <= step < self._last:
             return velocities[FULL].float()
         if (step - self._first) % self.every:

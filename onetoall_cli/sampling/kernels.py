@@ -18,7 +18,7 @@ def choose_attention(network: OneToAllTransformer3DModel, attention: str) -> Non
     "flash" equals torch's own up to rounding; "sage" rounds queries and keys to 8 bits.
 
     Raises:
-        BadInput: it needs a CUDA device or a package that is not installed.
+        BadInput: It needs a CUDA device or a package that is not installed.
     """
     if attention == "auto":
         return
@@ -37,7 +37,7 @@ def compile_blocks(network: OneToAllTransformer3DModel) -> None:
     """Compile the repeated blocks (torch.compile); the first step then takes a minute or more.
 
     Raises:
-        BadInput: there is no compiler: Triton on CUDA, a C++ compiler on a CPU.
+        BadInput: There is no compiler: Triton on CUDA, a C++ compiler on a CPU.
     """
     device = network.device.type
     if device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):

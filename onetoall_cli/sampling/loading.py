@@ -1,4 +1,4 @@
-"""Pipelines from and to disk: a model's place, loaded onto a device; a pipeline saved as a model directory."""
+"""Loading a model as a pipeline on a device, and saving a pipeline as a model folder."""
 
 import logging
 from collections.abc import Sequence
@@ -33,16 +33,16 @@ def load_pipeline(
 
     Args:
         location: The model.
-        device, dtype: Where and in which number format it computes.
+        device, dtype: Device and dtype it computes in.
         loras: Changes to the network, applied before it goes to its device.
         quantisation, offload, tiling: As in `runtime.MemoryPlan`.
 
     Raises:
-        ModelMissing: a file is missing, truncated or foreign; the message names it.
-        BadInput: a LoRA does not fit the network.
+        ModelMissing: A file is missing, truncated or wrong; the message names it.
+        BadInput: A LoRA does not fit the network.
     """
     network = _load_with_loras(location, dtype, quantisation, loras)
-    # the shift is the model's generation setting; a checkpoint's own scheduler folder may be Wan's (UniPC, shift 3)
+    # The shift is a generation setting of the model; the checkpoint's scheduler folder may be Wan's (UniPC, shift 3).
     scheduler = FlowMatchEulerDiscreteScheduler(shift=location.defaults.shift)
     pipeline = OneToAllPipeline(vae=load_vae(location.vae, dtype), transformer=network, scheduler=scheduler)
     place(pipeline, device, offload=offload, tiling=tiling)
@@ -69,24 +69,24 @@ def refit(
     """Make a loaded pipeline follow a smaller plan, in place.
 
     Args:
-        pipeline: Follows `plan`.
-        location: What it was loaded from; weights in another format are read from there again.
-        device: Where it computes.
+        pipeline: A pipeline that follows `plan`.
+        location: The model; weights in another format are read from there again.
+        device: Device it computes on.
         plan, smaller: The plans.
-        loras: As it was loaded with.
+        loras: The LoRAs it was loaded with.
 
     Returns:
-        Whether the network was loaded again, so that what was set up on it is gone.
+        Whether the network was loaded again, which loses caches and compiled blocks.
     """
     keeps_weights = (plan.dtype, plan.quantisation) == (smaller.dtype, smaller.quantisation)
     if keeps_weights and plan.offload == "none":
         place(pipeline, device, offload=smaller.offload, tiling=smaller.tiling)
         return False
-    if keeps_weights and smaller.offload == plan.offload:  # already in groups, which stay as they are
+    if keeps_weights and smaller.offload == plan.offload:  # offloaded already: only tiling is new
         pipeline.vae.enable_tiling()
         return False
     pipeline.register_modules(transformer=None, vae=None)
-    release_memory()  # before the new weights come
+    release_memory()  # before the new weights are loaded
     dtype = getattr(torch, smaller.dtype)
     network = _load_with_loras(location, dtype, smaller.quantisation, loras)
     pipeline.register_modules(transformer=network, vae=load_vae(location.vae, dtype))
@@ -95,14 +95,14 @@ def refit(
 
 
 def place(pipeline: OneToAllPipeline, device: torch.device, *, offload: str, tiling: bool) -> None:
-    """Put a pipeline's parts where they belong; it may be elsewhere, but not offloaded yet.
+    """Move a pipeline's parts to their devices; blocks must not be offloaded yet.
 
     Args:
         pipeline: Changed in place.
-        device: Where it computes.
-        offload: "blocks" leaves the network on the CPU, from where each block comes to the device for its turn;
-            "none" moves it.
-        tiling: Whether the VAE works in tiles from now on.
+        device: Device it computes on.
+        offload: "blocks" keeps the network on the CPU and copies each block to the device when it runs; "none" moves
+            the network to the device.
+        tiling: Whether to enable VAE tiling.
     """
     if tiling:
         pipeline.vae.enable_tiling()
@@ -126,9 +126,9 @@ def _report_unmatched(outcome: Outcome) -> None:
 
 
 def save_model(pipeline: OneToAllPipeline, defaults: GenerationDefaults, folder: Path) -> None:
-    """Write a model directory: diffusers' layout with `generation_config.json`.
+    """Write a model folder: diffusers' layout with `generation_config.json`.
 
-    Prompt embeddings are added with `hub.PromptStore(folder / "prompt_embeds.safetensors")`.
+    Prompt embeddings are added with `weights.PromptStore(folder / "prompt_embeds.safetensors")`.
     """
     pipeline.save_pretrained(folder, safe_serialization=True)
     defaults.save(folder / "generation_config.json")

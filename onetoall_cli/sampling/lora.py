@@ -78,7 +78,7 @@ def apply_loras(network: OneToAllTransformer3DModel, loras: Sequence[Lora]) -> l
         One outcome per file.
 
     Raises:
-        BadInput: a file cannot be read, nothing in it fits this network, or it makes a weight infinite.
+        BadInput: A file cannot be read, nothing in it fits this network, or it makes a weight infinite.
     """
     targets = _targets(network)
     outcomes = []

@@ -109,12 +109,12 @@ def read_lora(path: Path) -> LoraContent:
     """Read and check a LoRA file of any published form; no network is needed, so a job can be checked beforehand.
 
     Args:
-        path: safetensors in the form of diffusers (`transformer.…lora_A`, with alpha in the header), peft
+        path: Safetensors in the form of diffusers (`transformer.…lora_A`, with alpha in the header), peft
             (`base_model.model.…`, with `adapter_config.json` beside it), ComfyUI and DiffSynth (`….lora_down`, `alpha`,
             `diff`, `diff_b`, `diff_m`), musubi and kohya (`lora_unet_…`) or LyCORIS (`lycoris_…`, also LoKr).
 
     Raises:
-        BadInput: it is missing or no safetensors file, holds NaN or infinity, or nothing in it is a LoRA.
+        BadInput: It is missing or no safetensors file, holds NaN or infinity, or nothing in it is a LoRA.
     """
     tensors, alphas = _opened(path)
     groups, unknown = _grouped(tensors)

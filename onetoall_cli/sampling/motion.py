@@ -32,8 +32,8 @@ class SamplingSettings:
 
     Attributes:
         num_inference_steps: Steps a segment.
-        image_guidance_scale: g_ref.
-        pose_guidance_scale: g_pose.
+        image_guidance_scale: G_ref.
+        pose_guidance_scale: G_pose.
         max_segment_frames: Longest segment.
         seed: Of the noise; the same on every device.
         sigmas: Noise levels of the steps before the shift; None: the solver's own.
@@ -76,10 +76,10 @@ def animate(
             behind the frames it has yielded.
 
     Yields:
-        uint8 (H, W, 3), one frame of the motion after the other.
+        Uint8 (H, W, 3), one frame of the motion after the other.
 
     Raises:
-        OnetoallError: the network's or the VAE's numbers are no picture any more (NaN, or one colour all over).
+        OnetoallError: The network's or the VAE's numbers are no picture any more (NaN, or one colour all over).
     """
     total = len(conditioning.motion)
     carried: Sequence[Picture] | None = None if context_frames is None else list(context_frames)
@@ -171,7 +171,7 @@ def _picture(frame: torch.Tensor, number: int, shows_somebody: bool) -> np.ndarr
     One colour all over is right only where nobody is to be seen, as when the person leaves a plain background.
 
     Raises:
-        OnetoallError: it is NaN, or one colour though the pose drawn for it shows somebody.
+        OnetoallError: It is NaN, or one colour though the pose drawn for it shows somebody.
     """
     if not torch.isfinite(frame).all():
         raise _no_picture(f"Frame {number} is NaN.")

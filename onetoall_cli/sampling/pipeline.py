@@ -1,7 +1,7 @@
-"""`OneToAllPipeline`: one segment from conditions to frames, as a diffusers pipeline.
+"""`OneToAllPipeline`: a diffusers pipeline that generates one segment from its conditions.
 
-Reads like the method: encode the conditions once, then per step a velocity from up to three passes of the network
-and one step of the rectified flow's solver; latent context frames stay clean throughout (token replace).
+The conditions are encoded once. Each step then takes a velocity from up to three passes of the network and does one
+step of the rectified flow's solver. Latent context frames stay clean throughout (token replace).
 """
 
 from collections.abc import Callable, Sequence
@@ -27,14 +27,14 @@ Picture = Image.Image | np.ndarray | torch.Tensor
 
 @dataclass
 class OneToAllPipelineOutput(BaseOutput):
-    """`frames`: one segment; its form is the call's `output_type`."""
+    """`frames`: the frames of one segment, in the form of the call's `output_type`."""
 
     frames: Any
 
 
 @dataclass(frozen=True)
 class _Conditions:
-    """What the network sees besides the noise: constant over a segment's steps, encoded once."""
+    """The network's encoded inputs besides the noise, constant over a segment's steps."""
 
     reference_latents: dict[bool, torch.Tensor]  # by Pass.reference: (1, 32, 1, h, w)
     prefix: dict[bool, torch.Tensor]  # by Pass.reference: (1, 16, 1, h, w)
@@ -105,31 +105,30 @@ class OneToAllPipeline(DiffusionPipeline):
         """Generate one segment.
 
         Args:
-            image: Adjusted reference, H x W (RGB picture, uint8 array (H, W, 3), or tensor (3, H, W) in [-1, 1]).
-            image_mask: H x W, 1 (or white) where the reference is unknown.
-            pose_video: (1, 3, T, H, W) in [-1, 1], T = 4k + 1.
-            reference_pose: (1, 3, 1, H, W) in [-1, 1].
-            prompt, negative_prompt: Texts; need the text encoder unless the embeddings are passed.
-            height, width: Multiples of 16; default: the image's.
+            image: Adjusted reference, H x W: RGB picture, uint8 array (H, W, 3), or tensor (3, H, W) in [-1, 1].
+            image_mask: Mask, H x W, 1 (or white) where the reference is unknown.
+            pose_video: Driving poses, (1, 3, T, H, W) in [-1, 1], T = 4k + 1.
+            reference_pose: The reference's pose, (1, 3, 1, H, W) in [-1, 1].
+            prompt, negative_prompt: Texts; they need the text encoder unless the embeddings are passed.
+            height, width: Multiples of 16; by default the image's.
             num_inference_steps: Steps of the solver (released: 30, Euler).
-            image_guidance_scale: g_ref (released: 2.5 for 1.3B, 2.0 for 14B; paper 1.5).
-            pose_guidance_scale: g_pose (released and paper: 1.5).
-            context_frames: The 5 frames before which the segment continues, as pictures; they become its first 5.
-            generator: Of the CPU, so that the noise does not depend on the device.
+            image_guidance_scale: The scale g_ref (released: 2.5 for 1.3B, 2.0 for 14B; paper: 1.5).
+            pose_guidance_scale: The scale g_pose (released and paper: 1.5).
+            context_frames: The 5 pictures that the segment continues; they become its first 5 frames.
+            generator: A generator on the CPU, so that the noise does not depend on the device.
             latents: Initial noise (1, 16, n, H/8, W/8), n = (T - 1) / 4 + 1, instead of drawing it.
-            prompt_embeds, negative_prompt_embeds: (1, L, text_dim), zero-padded as the network was trained
-                (512 rows for the released ones).
+            prompt_embeds, negative_prompt_embeds: Embeddings (1, L, text_dim), zero-padded as in training
+                (to 512 rows for the released networks).
             output_type: "pil" (list of pictures), "pt" ((1, 3, T, H, W) in [-1, 1]) or "latent" ((1, 16, n, h, w),
-                which `runtime.decode_frames` turns into frames as they are wanted).
-            return_dict: False returns a tuple.
-            callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ...})`; may return
-                replaced latents.
-            sigmas: Noise levels of the steps, before the scheduler's shift, instead of its own.
-            guidance_interval, guidance_every: Where guidance is computed and where it is reused or left out; see
-                `Guidance`. The defaults are exact.
+                which `runtime.vae.decode_frames` decodes frame by frame).
+            return_dict: Whether to return an output object instead of a tuple.
+            callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ...})`; it may return
+                other latents.
+            sigmas: Noise levels of the steps before the scheduler's shift; None takes its own.
+            guidance_interval, guidance_every: See `interval` and `every` of `Guidance`. The defaults are exact.
 
         Raises:
-            ValueError: a shape does not fit the others.
+            ValueError: A shape does not fit the others.
         """
         height, width = _check_inputs(image, height, width, pose_video, reference_pose, context_frames, output_type)
         weights = guidance_weights(image_guidance_scale, pose_guidance_scale)
@@ -169,7 +168,7 @@ class OneToAllPipeline(DiffusionPipeline):
         prompt_embeds: torch.Tensor,
         negative_prompt_embeds: Callable[[], torch.Tensor],
     ) -> _Conditions:
-        """Encode what `passes` need, and nothing else."""
+        """Encode only the inputs that `passes` need."""
         network, device, dtype = self.transformer, self._execution_device, self.transformer.dtype
         reference_latents, text = {}, {}
         if any(each.reference for each in passes):
@@ -191,12 +190,12 @@ class OneToAllPipeline(DiffusionPipeline):
         )
 
     def encode_prompt(self, prompt: str, max_sequence_length: int = 512) -> torch.Tensor:
-        """A prompt as (1, max_sequence_length, text_dim), zero after its true length, as the network was trained."""
+        """Encode a prompt as (1, max_sequence_length, text_dim), zero after its true length, as in training."""
         rows = encoded_rows(prompt, self.tokenizer, self.text_encoder, max_sequence_length, self._execution_device)
         return torch.nn.functional.pad(rows, (0, 0, 0, max_sequence_length - rows.shape[1]))
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
-        """(1, 3, T, H, W) in [-1, 1] -> normalised latents (1, 16, n, H/8, W/8), the posterior's mode."""
+        """Encode (1, 3, T, H, W) in [-1, 1] to normalised latents (1, 16, n, H/8, W/8), the posterior's mode."""
         return encode(self.vae, frames.to(self._execution_device)).to(self.transformer.dtype)
 
     def _embeds(self, prompt: str, embeds: torch.Tensor | None) -> torch.Tensor:
@@ -233,7 +232,7 @@ class OneToAllPipeline(DiffusionPipeline):
         latents = _with_context(latents, context)
         for step, timestep in enumerate(start(self.scheduler, guidance.steps, sigmas, latents.device)):
             velocity = self._velocity(latents, timestep, step, conditions, guidance)
-            # the solver sees only what is generated, so that nothing of the context gets into its history
+            # The solver gets only the generated frames, so that its history does not mix with the context.
             generated = self.scheduler.step(velocity[:, :, kept:], timestep, latents[:, :, kept:], return_dict=False)[0]
             latents = generated if context is None else torch.cat([context, generated], dim=2)
             if callback is not None:
@@ -271,7 +270,7 @@ class OneToAllPipeline(DiffusionPipeline):
 
 
 def _with_context(latents: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
-    """Put the clean context in place of the first latent frames (paper section "Token Replace")."""
+    """Replace the first latent frames by the clean context (paper section "Token Replace")."""
     if context is None:
         return latents
     return torch.cat([context, latents[:, :, CONTEXT_LATENTS:]], dim=2)
@@ -323,7 +322,7 @@ def _as_video(pictures: Sequence[Picture], height: int, width: int) -> torch.Ten
 
 
 def _mask_as_video(mask: Picture, height: int, width: int) -> torch.Tensor:
-    """The mask as the RGB picture the VAE encodes: (1, 3, 1, H, W), 1 (white) where unknown, -1 elsewhere."""
+    """The mask as a picture for the VAE: (1, 3, 1, H, W), 1 (white) where unknown, -1 elsewhere."""
     if isinstance(mask, Image.Image):
         mask = np.asarray(mask.convert("L"), dtype=np.float32) / 255
     values = torch.as_tensor(np.asarray(mask, dtype=np.float32))

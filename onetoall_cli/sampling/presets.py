@@ -1,4 +1,4 @@
-"""Ways to sample faster than exactly, each by its name and what it gives up: what `--fast` and `bench` choose from."""
+"""Faster but approximate ways to sample, by name: the choices of `--fast` and `bench`."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from onetoall_cli.sampling.solvers import make_scheduler
 
 @dataclass(frozen=True)
 class Approximation:
-    """How a run departs from the released one; the defaults do not.
+    """Settings that differ from the released sampling; the defaults do not.
 
     Attributes:
         sampler: One of `solvers.SAMPLERS`.
         guidance_interval, guidance_every: See `Guidance`.
         cache, cache_strength: See `enable_cache`.
-        steps: Instead of the model's own number; None keeps it.
+        steps: Number of steps; None keeps the model's own.
     """
 
     sampler: str = "euler"
@@ -26,12 +26,12 @@ class Approximation:
     steps: int | None = None
 
     def set_up(self, pipeline: OneToAllPipeline, shift: float) -> None:
-        """Give a pipeline the solver and the cache; the rest are arguments of its call."""
+        """Set a pipeline's solver and cache; the other settings are arguments of its call."""
         pipeline.scheduler = make_scheduler(self.sampler, shift)
         enable_cache(pipeline.transformer, self.cache, self.cache_strength)
 
 
-# `--fast`: what is measured of them is in README's table, by `onetoall bench --quality`.
+# The choices of `--fast`. `onetoall bench --quality` measures them.
 FAST = {
     "off": Approximation(),
     "guidance": Approximation(guidance_every=3),

@@ -45,7 +45,7 @@ def plan_segments(
     the fewest segments cost least, and equal n cost the least attention (which grows with the square).
 
     Raises:
-        BadInput: there is no frame, or `max_frames` leaves no room for new frames beside the context.
+        BadInput: There is no frame, or `max_frames` leaves no room for new frames beside the context.
     """
     if frames < 1:
         raise BadInput("The motion has no frames.", "Check the driving video and --start/--duration.")
@@ -62,7 +62,7 @@ def plan_segments(
             f"Segments of {max_frames} frames leave no room beside {CONTEXT_FRAMES} carried frames.",
             f"Use at least {CONTEXT_FRAMES + TEMPORAL_STRIDE} frames a segment.",
         )
-    # each join costs one latent step that is generated twice
+    # each border costs one latent step that is generated twice
     count = -(-(steps_needed - context_steps) // (longest - context_steps))
     total = steps_needed + (count - 1) * context_steps
     segments: list[Segment] = []

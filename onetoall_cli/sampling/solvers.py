@@ -35,10 +35,10 @@ def make_scheduler(sampler: str, shift: float) -> Scheduler:
 
 
 def even_sigmas(steps: int) -> tuple[float, ...]:
-    """Noise levels 1, 1 - 1/steps, ... before the shift: for 4 steps 1, 0.75, 0.5, 0.25.
+    """Noise levels 1, 1 - 1/steps ... before the shift: for 4 steps 1, 0.75, 0.5, 0.25.
 
-    The levels step-distilled Wan models were made for (LightX2V's `denoising_step_list` [1000, 750, 500, 250]);
-    Euler's own go from 1 down to nearly 0 and spend the last step there.
+    Step-distilled Wan models were trained for these levels (LightX2V's `denoising_step_list` [1000, 750, 500, 250]).
+    Euler's default levels go down to nearly 0, where they spend the last step.
     """
     return tuple(1 - step / steps for step in range(steps))
 
@@ -46,16 +46,16 @@ def even_sigmas(steps: int) -> tuple[float, ...]:
 def start(
     scheduler: Scheduler, steps: int, sigmas: Sequence[float] | None = None, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
-    """Set a scheduler to the first of its steps.
+    """Prepare a scheduler for its steps.
 
-    Every solver takes Euler's flow times. The multistep schedulers' own would end with one long step of first order,
-    which at the released shift costs more than the higher order of all others gains.
+    Every solver gets Euler's flow times. With their own times the multistep schedulers end with one long step of first
+    order, which at the released shift loses more than the higher order of the other steps gains.
 
     Args:
         scheduler: From `make_scheduler`.
-        steps: How many.
-        sigmas: That many noise levels before the shift, falling from 1; None: Euler's own.
-        device: Where the times are wanted.
+        steps: Number of steps.
+        sigmas: A noise level for each step before the shift, falling from 1; None takes Euler's own.
+        device: Device of the times.
 
     Returns:
         The flow times of the steps, float32 (steps,) on the scale 0..1000.

@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or absent, and the files of a run: where a training stands and how it went.
+"""Checkpoints, written whole or not at all, with averaged weights, and the loss log of a run.
 
-Data and noise of a step are drawn from (seed, step) alone, so weights, optimiser and step number are all that an
-exact continuation needs; no random state is stored.
+Data and noise of a step depend on (seed, step) alone. So a checkpoint needs weights, optimiser state and step number,
+but no random state.
 """
 
 import csv
@@ -24,14 +24,14 @@ _NAME = re.compile(r"step-(\d+)$")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that a run continues from. `parts` holds state dicts by name (model, ema, optimiser, ...)."""
+    """The state that a run continues from. `parts` holds state dicts by name ("model", "optimiser", "average" ...)."""
 
     step: int
     parts: Mapping[str, Any]
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
-    """Write `run/checkpoints/step-N`, whole or not at all; returns its path. An existing one is replaced."""
+    """Write `run/checkpoints/step-N`, whole or not at all, and return its path. An existing one is replaced."""
     folder = Path(run) / "checkpoints" / f"step-{checkpoint.step:07d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as temporary:
@@ -44,7 +44,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
 
 
 def latest_checkpoint(run: Path) -> Path | None:
-    """The checkpoint of `run` with the highest step, None if there is none."""
+    """The checkpoint of `run` with the highest step; None if there is none."""
     return max(_checkpoints(run), key=_step_of, default=None)
 
 
@@ -52,7 +52,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        BadInput: it is no checkpoint, or cannot be read.
+        BadInput: The folder is not a checkpoint, or cannot be read.
     """
     folder = Path(folder)
     files = sorted(folder.glob("*.pt"))
@@ -86,7 +86,7 @@ def _step_of(folder: Path) -> int:
 class Average:
     """An exponential moving average of a module's trainable parameters, in float32.
 
-    Early steps use a shorter memory, (1 + k) / (10 + k), so that the average is not the random start.
+    The decay of update k is at most (1 + k) / (10 + k), so that the average soon forgets the initial weights.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -100,7 +100,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move towards the module's present parameters."""
+        """Include the module's current parameters."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         parameters = dict(module.named_parameters())
@@ -121,7 +121,7 @@ class Average:
         if set(state["values"]) != set(self.values):
             raise BadInput(
                 "The checkpoint's averaged parameters are not those this stage trains.",
-                "Resume with the config the run was started with; start another stage with --init-from.",
+                "Resume with the config the run was started with; start another stage with `init_from`.",
             )
         self.updates = state["updates"]
         for name, value in state["values"].items():
@@ -129,8 +129,10 @@ class Average:
 
 
 class LossLog:
-    """A CSV file of figures per step. Opening it at a step drops the rows from that step on, so that a continued run
-    leaves one row per step."""
+    """A CSV file with a row of figures for each step.
+
+    Opening it at a step drops the rows from that step on, so that a continued run has one row for each step.
+    """
 
     def __init__(self, path: Path, columns: tuple[str, ...], first_step: int) -> None:
         self.path, self.columns = Path(path), ("step", *columns)

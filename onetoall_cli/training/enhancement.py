@@ -1,8 +1,8 @@
-"""Face region enhancement: give the driving face another person's proportions, and tell the network by dimming it.
+"""Face region enhancement: the driving face gets another person's proportions and is drawn dimmed.
 
-Only the face (and, less often, the head's few bones) changes; the body never does, nor the reference pose. So the
-network learns to take the identity from the reference and not from the driving face.
-Source: reference.md section 4, "Face region enhancement".
+So the network learns to take the identity from the reference and not from the driving face. Only the face and, less
+often, the head change; the body and the reference pose never do.
+Source: the paper's "face region enhancement"; the numbers are those of the research code's training.
 """
 
 from dataclasses import dataclass, replace
@@ -22,8 +22,8 @@ HEAD_PROBABILITY = 0.4
 FACE_STRENGTH = (0.5, 1.0)
 HEAD_STRENGTH = (0.0, 0.8)
 HEAD_LIMITS = (0.5, 2.0)
-NEAR_ONE = (0.9, 1.1)  # a factor this weak is pushed out ...
-PUSH, PUSH_PROBABILITY = 1.2, 0.9  # ... by 1.2, nine times of ten
+NEAR_ONE = (0.9, 1.1)  # a factor in this range ...
+PUSH, PUSH_PROBABILITY = 1.2, 0.9  # ... is pushed away from 1, with this probability
 _MIN_SCORE = 0.3
 _SHORTEST = 1e-3  # px
 
@@ -44,14 +44,15 @@ class Enhanced:
 
 def enhance(
     motion: PoseSequence, pool: "PosePool | None", rng: np.random.Generator, *, probability: float, hide: float
-) -> Enhanced:  # fmt: skip
-    """Change, or hide, the face of a motion (one person) with the given probabilities.
+) -> Enhanced:
+    """Change or hide the face of one person's motion, with the given probabilities.
 
     Args:
-        motion: the clip's own driving pose.
-        pool: where other people's faces come from; None changes nothing.
-        probability: of changing the pose, the stage's `change_pose`.
-        hide: of drawing no face, the stage's `hide_face`.
+        motion: The clip's own driving pose.
+        pool: Poses to borrow faces from; None changes nothing.
+        rng: Source of randomness.
+        probability: Probability of changing the pose, the stage's `change_pose`.
+        hide: Probability of drawing no face, the stage's `hide_face`.
     """
     face: Face = "full"
     head: Head = "full"
@@ -75,15 +76,19 @@ class PosePool:
     """Poses of many people, (n, 133, 3) with their canvases, to borrow faces from."""
 
     def __init__(self, poses: list[PoseSequence]) -> None:
-        """Args: poses: one frame and one person each."""
+        """Make a pool.
+
+        Args:
+            poses: Sequences of one frame and one person.
+        """
         if not poses:
             raise ValueError("a pose pool needs at least one pose")
         self.poses = poses
 
     def draw(self, motion: PoseSequence, rng: np.random.Generator) -> Keypoints:
-        """A random pose (133, 3) of the motion's orientation, scaled to the body of the motion's first frame.
+        """A random pose (133, 3), scaled to the body of the motion's first frame.
 
-        Poses of the other orientation are used where there is none of the same.
+        It has the orientation (portrait or landscape) of the motion, if the pool has any such pose.
         """
         same = [pose for pose in self.poses if (pose.width > pose.height) == (motion.width > motion.height)]
         candidates = same or self.poses
@@ -93,7 +98,7 @@ class PosePool:
 
 
 def face_factors(own: Keypoints, other: Keypoints, rng: np.random.Generator) -> tuple[float, float]:
-    """By how much the face's width and height change, towards those of `other`; both keypoints (133, 3), same scale."""
+    """Factors of the face's width and height towards those of `other`; both keypoints (133, 3) at the same scale."""
     strength = rng.uniform(*FACE_STRENGTH)
     factors = []
     for line in (EYE_CORNERS, BRIDGE_TO_CHIN):
@@ -147,26 +152,26 @@ def _head_factor(own: Keypoints, other: Keypoints, strength: float) -> float:
 
 
 def _pushed(factor: float, rng: np.random.Generator) -> float:
-    """A factor too near 1 to teach anything, pushed out most of the time."""
+    """The factor, mostly pushed away from 1 where it is too near to 1 to have an effect."""
     if NEAR_ONE[0] < factor < NEAR_ONE[1] and rng.random() < PUSH_PROBABILITY:
         return factor * PUSH if factor >= 1 else factor / PUSH
     return factor
 
 
 def _length(face: Keypoints, line: tuple[int, int]) -> float:
-    """Distance of two of the 68 landmarks, 0 where one is not seen."""
+    """Distance of two of the 68 landmarks; 0 where one is not visible."""
     a, b = face[line[0]], face[line[1]]
     return float(np.linalg.norm(a[:2] - b[:2])) if min(a[2], b[2]) >= _MIN_SCORE else 0.0
 
 
 def _turned(jaw: Keypoints, borrowed: Keypoints, face: Keypoints) -> Keypoints:
-    """The jaw line (17, 2) leaning as the faces (frames, 1, 68, 3) do, by the line through the outer eye corners."""
+    """The jaw line (17, 2) rotated to the tilt of the faces (frames, 1, 68, 3), that of their outer eye corners."""
 
-    def lean(points: Keypoints) -> NDArray:
+    def tilt(points: Keypoints) -> NDArray:
         across = points[..., EYE_CORNERS[1], :2] - points[..., EYE_CORNERS[0], :2]
         return np.arctan2(across[..., 1], across[..., 0])
 
-    angle = lean(face) - lean(borrowed)
+    angle = tilt(face) - tilt(borrowed)
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, sin], axis=-1), np.stack([-sin, cos], axis=-1)], axis=-2)
     return jaw @ turn

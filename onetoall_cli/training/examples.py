@@ -1,6 +1,6 @@
-"""From clips to what the network trains on: masked reference, drawn poses, region weights; one micro-batch per number.
+"""Training samples from clips: masked reference, drawn poses, region weights.
 
-A micro-batch is a function of (seed, number) alone, whichever process makes it, so that a run continues exactly.
+A micro-batch depends on (seed, number) alone, whichever process makes it, so that a run continues exactly.
 """
 
 from dataclasses import dataclass, replace
@@ -19,22 +19,22 @@ from onetoall_cli.training.losses import region_weights
 from onetoall_cli.training.masks import face_box, reference_mask
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, draw_frames, plan_batch
 from onetoall_cli.training.sources import ClipSource, TrainingClip
-from onetoall_cli.training.stages import Stage
+from onetoall_cli.training.stages import TrainingStage
 
-ZOOM = (1.0, 1.5)  # how much nearer a zoomed clip is seen
+ZOOM = (1.0, 1.5)  # range of the enlargement of a zoomed clip
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One sample, still as pixels.
+    """One sample, in pixels.
 
     Attributes:
-        clip: where it comes from; its frames or latents are the target.
-        reference: uint8 (H, W, 3), black where unknown.
-        mask: bool (H, W), True = unknown.
-        pose: uint8 (T, H, W, 3), the driving pose, drawn; None where no pose is given.
-        reference_pose: uint8 (H, W, 3), drawn without the face, black where unknown; None likewise.
-        weights: float32 (n, h, w), what an error counts.
+        clip: The clip it was made of, whose frames or latents are the target.
+        reference: The reference picture, uint8 (H, W, 3), black where unknown.
+        mask: The unknown pixels, bool (H, W), True where unknown.
+        pose: The drawn driving pose, uint8 (T, H, W, 3); None where no pose is given.
+        reference_pose: The drawn reference pose without the face, uint8 (H, W, 3), black where unknown; None likewise.
+        weights: Weights of the loss, float32 (n, h, w).
     """
 
     clip: TrainingClip
@@ -47,18 +47,18 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A micro-batch. Pictures are uint8 tensors, made floats on the device.
+    """A micro-batch. Pictures are uint8 tensors; they become floats on the device.
 
     Attributes:
-        plan: what its samples share.
-        frames: per sample uint8 (T, H, W, 3), or None where `latents` has it.
-        latents: per sample float16 (16, n, h, w), or None.
-        keys, keypoints: per sample, for the latent cache.
-        reference: uint8 (B, 1, H, W, 3).
-        mask: bool (B, 1, 1, H, W).
-        pose: uint8 (B, T, H, W, 3) or None.
-        reference_pose: uint8 (B, 1, H, W, 3) or None.
-        weights: float32 (B, 1, n, h, w).
+        plan: The settings that its samples share.
+        frames: Pictures of each sample, uint8 (T, H, W, 3); None where `latents` holds it.
+        latents: Cached latents of each sample, float16 (16, n, h, w); None where there are none.
+        keys, keypoints: Key and keypoints of each sample for the latent cache.
+        reference: Reference pictures, uint8 (B, 1, H, W, 3).
+        mask: Unknown pixels, bool (B, 1, 1, H, W).
+        pose: Drawn driving poses, uint8 (B, T, H, W, 3), or None.
+        reference_pose: Drawn reference poses, uint8 (B, 1, H, W, 3), or None.
+        weights: Weights of the loss, float32 (B, 1, n, h, w).
     """
 
     plan: BatchPlan
@@ -74,7 +74,7 @@ class Batch:
 
 
 class Batches(Dataset):
-    """Micro-batch number k of a run; processes of a distributed run take different numbers."""
+    """The micro-batches of a run by number; processes of a distributed run take different numbers."""
 
     def __init__(self, settings: TrainingSettings, source: ClipSource) -> None:
         self.settings, self.source = settings, source
@@ -88,23 +88,32 @@ class Batches(Dataset):
         stage = settings.conditions_of_stage
         return collate(plan, [self._example(clip, plan, stage, rng) for clip in clips])
 
-    def _example(self, number: int, plan: BatchPlan, stage: Stage, rng: np.random.Generator) -> Example:
+    def _example(self, number: int, plan: BatchPlan, stage: TrainingStage, rng: np.random.Generator) -> Example:
         first_frame, zoom = bool(rng.random() < stage.first_frame), bool(rng.random() < stage.zoom)
-        # What is drawn must not depend on what is cached, or a continued run would draw otherwise than the first.
+        # The cache must not change the random draws, or a continued run would differ from an uninterrupted one.
         clip = self.source.clip(
-            number, width=plan.width, height=plan.height, frames=plan.frames, rng=rng, first_frame=first_frame,
+            number,
+            width=plan.width,
+            height=plan.height,
+            frames=plan.frames,
+            rng=rng,
+            first_frame=first_frame,
             cached=not zoom,
-        )  # fmt: skip
+        )
         if zoom:
             clip = zoomed(clip, rng)
         return make_example(clip, plan, stage, self.settings, self.source, rng)
 
 
 def make_example(
-    clip: TrainingClip, plan: BatchPlan, stage: Stage, settings: TrainingSettings, source: ClipSource,
+    clip: TrainingClip,
+    plan: BatchPlan,
+    stage: TrainingStage,
+    settings: TrainingSettings,
+    source: ClipSource,
     rng: np.random.Generator,
-) -> Example:  # fmt: skip
-    """Draw a sample's own conditions: mask, changed face, and the pictures of the poses."""
+) -> Example:
+    """Make a sample of a clip: draw its mask and its changed face at random, and draw the poses as pictures."""
     own = clip.reference_pose.keypoints[0, 0]
     face_centred = bool(rng.random() < stage.mask)
     mask = reference_mask(own, plan.width, plan.height, rng, face_centred=face_centred, room=settings.face_room)
@@ -123,7 +132,7 @@ def make_example(
 
 
 def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
-    """The clip seen from nearer: a part of all its pictures that holds the reference's face, enlarged to their size."""
+    """Enlarge a part of all pictures of a clip, the same in each, that includes the reference's face."""
     assert clip.frames is not None
     height, width = clip.reference.shape[:2]
     factor = rng.uniform(*ZOOM)
@@ -133,7 +142,7 @@ def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
     left = float(np.clip(x - wide * rng.uniform(0.25, 0.75), 0, width - wide))
     top = float(np.clip(y - high * rng.uniform(0.25, 0.75), 0, height - high))
     shift = (-left * factor, -top * factor)
-    # OpenCV counts from pixel centres, keypoints from pixel edges: the same map, half a pixel apart.
+    # OpenCV puts the origin at a pixel's centre, keypoints at its corner: the same map, half a pixel apart.
     centre = (factor - 1) / 2
     matrix = np.array([[factor, 0, shift[0] + centre], [0, factor, shift[1] + centre]])
 
@@ -142,13 +151,17 @@ def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
         return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edge), np.uint8)
 
     return replace(
-        clip, frames=np.stack([enlarged(frame) for frame in clip.frames]), reference=enlarged(clip.reference),
-        motion=moved(clip.motion, factor, shift), reference_pose=moved(clip.reference_pose, factor, shift), key=None,
-    )  # fmt: skip
+        clip,
+        frames=np.stack([enlarged(frame) for frame in clip.frames]),
+        reference=enlarged(clip.reference),
+        motion=moved(clip.motion, factor, shift),
+        reference_pose=moved(clip.reference_pose, factor, shift),
+        key=None,
+    )
 
 
 def moved(poses: PoseSequence, factor: float, shift: tuple[float, float]) -> PoseSequence:
-    """Keypoints scaled and shifted on the same canvas; those that leave it are no longer seen."""
+    """Keypoints scaled and shifted on the same canvas; those that leave it get score 0."""
     points = poses.keypoints * np.array([factor, factor, 1.0]) + np.array([*shift, 0.0])
     inside = (points[..., 0] >= 0) & (points[..., 0] < poses.width)
     inside &= (points[..., 1] >= 0) & (points[..., 1] < poses.height)

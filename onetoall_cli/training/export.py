@@ -1,4 +1,4 @@
-"""From a training run to a model directory that every command takes: network, VAE, settings and the empty prompt."""
+"""Export of a training run as a model folder that every command takes: network, VAE, settings and empty prompt."""
 
 import re
 import tempfile
@@ -29,35 +29,37 @@ _CHECKPOINT = re.compile(r"step-\d+$")
 
 
 def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:
-    """Write a run of the network as the model directory `folder`, whole or not at all; one that we wrote is replaced.
+    """Write a run of the network as a model folder, whole or not at all; one that onetoall wrote before is replaced.
 
-    The text is always empty in training, so the empty prompt and the negative one have the same embedding. The
-    configuration that it was trained with is kept beside it, as `training.yaml`.
+    The prompt is always empty in training, so the empty and the negative prompt get the same embedding. The run's
+    settings are kept in the folder as `training.yaml`.
 
     Args:
-        run: the run's folder.
-        checkpoint: a checkpoint of it; by default the finished network, or the newest checkpoint until there is one.
+        run: The run's folder.
+        folder: Where to write the model.
+        checkpoint: A checkpoint of the run; by default the finished network, or the newest checkpoint before that.
 
     Returns:
-        What the run was trained with.
+        The run's settings.
 
     Raises:
-        BadInput: it is no run of the network, or has no checkpoint yet.
-        ModelMissing: its VAE is gone.
+        BadInput: The folder is not a run of the network, or has no checkpoint yet.
+        ModelMissing: The run's VAE is missing.
     """
     settings = replace(load_settings(TrainingSettings, run / "settings.yaml"), output=run)  # it may have moved
     network = trained_network(settings, checkpoint)
     empty = empty_prompt(settings, network.config["text_dim"])[0]
     defaults = generation_defaults(settings, len(empty))
     pipeline = OneToAllPipeline(
-        vae=load_vae(settings.vae, torch.bfloat16), transformer=in_bfloat16(network),
+        vae=load_vae(settings.vae, torch.bfloat16),
+        transformer=in_bfloat16(network),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=defaults.shift),
-    )  # fmt: skip
+    )
     with whole_folder(folder) as temporary:
         save_model(pipeline, defaults, temporary)
         prompts = {"": empty, defaults.negative_prompt: empty.clone()}
         PromptStore(temporary / "prompt_embeds.safetensors").put_all(prompts)
-        (temporary / "prompt_embeds.lock").unlink(missing_ok=True)  # of writing; nobody else writes here
+        (temporary / "prompt_embeds.lock").unlink(missing_ok=True)  # only needed while several processes write
         (temporary / "training.yaml").write_text(dump_settings(settings), encoding="utf-8")
     return settings
 
@@ -65,16 +67,16 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
 def load_model_or_run(
     name: str, settings: ModelSettings = ModelSettings(), listener: Listener = Listener()
 ) -> Animator:
-    """A model by name or folder; or a training run: its finished network, else its newest checkpoint.
+    """Load a model by name or folder, or a training run: its finished network, else its newest checkpoint.
 
     Args:
         name: A model's name or folder, a run's folder, or RUN/checkpoints/step-N.
-        settings: How it is loaded.
-        listener: Told of choices.
+        settings: How to load it.
+        listener: Receives notes on what was chosen.
 
     Raises:
-        BadInput: there is no such model, or the run has not come to a checkpoint yet.
-        ModelMissing: something of the model is missing.
+        BadInput: There is no such model, or the run has no checkpoint yet.
+        ModelMissing: A part of the model is missing.
     """
     folder = Path(name)
     checkpoint = folder if _CHECKPOINT.match(folder.name) else None
@@ -91,33 +93,37 @@ def load_model_or_run(
 
 
 def generation_defaults(settings: TrainingSettings, text_rows: int) -> GenerationDefaults:
-    """How the model of a run samples: as its sample sheets did, or as its config's `generation` says."""
+    """How the model of a run samples: like its sample sheets, except for what its config's `generation` sets."""
     as_sheets = {
-        "short_side": settings.resolutions[0].short_side, "num_inference_steps": settings.sample_steps,
-        "image_guidance_scale": GUIDANCE, "pose_guidance_scale": GUIDANCE, "shift": SHIFT,
-        "max_segment_frames": settings.frames, "pose_canvas_short_side": settings.pose_canvas_short_side,
+        "short_side": settings.resolutions[0].short_side,
+        "num_inference_steps": settings.sample_steps,
+        "image_guidance_scale": GUIDANCE,
+        "pose_guidance_scale": GUIDANCE,
+        "shift": SHIFT,
+        "max_segment_frames": settings.frames,
+        "pose_canvas_short_side": settings.pose_canvas_short_side,
         "max_text_tokens": text_rows,
         "face": "auto" if settings.conditions_of_stage.change_pose > 0 else "full",
         "reference_pose": settings.conditions_of_stage.reference_pose,
-    }  # fmt: skip
+    }
     return GenerationDefaults.from_dict({**as_sheets, **settings.generation}, source="generation")
 
 
 def in_bfloat16(network: OneToAllTransformer3DModel) -> OneToAllTransformer3DModel:
-    """The weights as models are published and run: bfloat16, but what must stay wide."""
+    """The network in bfloat16, as models are published, except for parameters that need float32."""
     for name, parameter in network.named_parameters():
         parameter.data = parameter.data.to(torch.float32 if is_kept_wide(name) else torch.bfloat16)
     return network
 
 
 def trained_network(settings: TrainingSettings, checkpoint: Path | None = None) -> OneToAllTransformer3DModel:
-    """The averaged network of a run: of a checkpoint, or else finished, or else of the newest checkpoint."""
+    """The averaged network of a run: from `checkpoint` if given, else finished, else from the newest checkpoint."""
     if checkpoint is None and (settings.output / "network" / "config.json").is_file():
         return build_network(None, settings.output, settings.seed).eval()
     found = checkpoint or latest_checkpoint(settings.output)
     if found is None:
         raise BadInput(f"The run {settings.output} has no checkpoint yet.", "Wait for its first one.")
     network = build_network(settings.model, settings.init_from, settings.seed)
-    # What is not trained is in no checkpoint: it is as the run started.
+    # Checkpoints hold only trained parameters; the others are as the run started.
     network.load_state_dict(load_checkpoint(found).parts["average"]["values"], strict=False)
     return network.eval()

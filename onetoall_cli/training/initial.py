@@ -1,4 +1,4 @@
-"""What a network starts from: nothing, a finished stage, or Wan2.1 text-to-video weights."""
+"""Initial networks: random weights, a finished stage, or Wan2.1 text-to-video weights."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 
 
 def build_network(model: dict | None, init_from: Path | None, seed: int) -> OneToAllTransformer3DModel:
-    """The network of a run, in float32.
+    """The initial network of a run, in float32.
 
     Args:
-        model: constructor arguments. Needed for a fresh network and for Wan weights.
-        init_from: a folder with a network of ours (`config.json`, or a run's folder with `network/`), or Wan2.1 T2V
-            transformer weights in diffusers' layout.
-        seed: of what starts at random.
+        model: Constructor arguments; needed for random weights and for Wan weights.
+        init_from: A folder with a One-to-All network (`config.json`, or a run's folder with `network/`), or Wan2.1 T2V
+            transformer weights in diffusers' layout; None for random weights.
+        seed: Seed of the random weights.
 
     Raises:
         BadInput: `init_from` is neither, or does not fit `model`.
@@ -34,7 +34,7 @@ def build_network(model: dict | None, init_from: Path | None, seed: int) -> OneT
         return _finished(folder)
     if kind == "WanTransformer3DModel":
         if model is None:
-            raise BadInput(f"{folder} holds Wan weights, for which the run needs `model`.", "Add the model's sizes.")
+            raise BadInput(f"{folder} holds Wan weights, which need the setting `model`.", "Add the model's sizes.")
         return from_wan(_fresh(model, seed), _read_weights(folder))
     raise BadInput(f"{folder} holds neither a One-to-All network nor Wan2.1 weights.", "Check init_from.")
 
@@ -72,22 +72,22 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         try:
             weights.update(load_file(file))
         except SafetensorError as error:
-            raise BadInput(f"{file} is no safetensors file: {error}.", "Fetch it again.") from error
+            raise BadInput(f"{file} is not a safetensors file: {error}.", "Fetch it again.") from error
     return weights
 
 
 @torch.no_grad()
 def from_wan(network: OneToAllTransformer3DModel, wan: Mapping[str, Tensor]) -> OneToAllTransformer3DModel:
-    """Give `network` the weights of a Wan2.1 T2V transformer (diffusers' names), additions without effect.
+    """Copy the weights of a Wan2.1 T2V transformer (diffusers' names) into `network`, so that its output is Wan's.
 
-    The denoiser takes the backbone as it is. Extractor block i takes self-attention, feed-forward and modulation of the
-    denoiser block at the same relative depth; its patch embedding that of the denoiser for the reference's half and
-    zeros for the mask's. Refinement block k takes those of denoiser block k. Reference keys and values start as copies
-    of the block's own, biases of the values zero, so that a zero feature (the extractor's linears start at zero) adds
-    nothing. Encoders of pose and prefix stay as they are.
+    The denoiser takes all weights unchanged. Extractor block i takes self-attention, feed-forward and modulation of the
+    denoiser block at the same relative depth. The extractor's patch embedding takes the denoiser's for the reference's
+    channels and zeros for the mask's. Refinement block k takes those of denoiser block k. Reference keys and values are
+    copies of the block's own, with value biases of zero, so that a zero feature (the extractor's linears start at zero)
+    adds nothing. The encoders of pose and prefix stay as they are.
 
     Raises:
-        BadInput: weights are missing, unexpected or of another size, naming the first.
+        BadInput: Weights are missing, unexpected or of another size; the first is named.
     """
     own = network.state_dict()  # shares its tensors with the network: filling them fills it
     published = network.published_key_mapping().to_published
@@ -95,8 +95,9 @@ def from_wan(network: OneToAllTransformer3DModel, wan: Mapping[str, Tensor]) -> 
     _check(wan, {published_name: own[name] for name, published_name in backbone.items()})
     for name, published_name in backbone.items():
         own[name].copy_(wan[published_name])
-    _start_additions(own, network.config["num_layers"], network.config["num_reference_layers"],
-                     network.config["in_channels"])  # fmt: skip
+    _start_additions(
+        own, network.config["num_layers"], network.config["num_reference_layers"], network.config["in_channels"]
+    )
     return network
 
 
@@ -107,14 +108,17 @@ def _is_backbone(name: str) -> bool:
 
 def _check(wan: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
     faults = [f"{name} is missing" for name in needed if name not in wan]
-    faults += [f"{name} is not known" for name in wan if name not in needed]
+    faults += [f"{name} is unexpected" for name in wan if name not in needed]
     faults += [
         f"{name} has shape {tuple(wan[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in needed.items() if name in wan and wan[name].shape != tensor.shape
-    ]  # fmt: skip
+        for name, tensor in needed.items()
+        if name in wan and wan[name].shape != tensor.shape
+    ]
     if faults:
-        raise BadInput(f"The Wan weights do not fit the model: {faults[0]} ({len(faults)} faults).",
-                       "Set `model` to the sizes of the Wan checkpoint.")  # fmt: skip
+        raise BadInput(
+            f"The Wan weights do not fit the model: {faults[0]} ({len(faults)} faults).",
+            "Set `model` to the sizes of the Wan checkpoint.",
+        )
 
 
 def _start_additions(own: dict[str, Any], layers: int, reference_layers: int, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""What the VAE makes of training pictures: encoding, and a cache of encoded windows on disk."""
+"""Latents of training pictures: encoding, and a cache on disk."""
 
 import hashlib
 import logging
@@ -19,11 +19,12 @@ _log = logging.getLogger(__name__)
 
 
 def encode_reference(vae: AutoencoderKLWan, reference: Tensor, mask: Tensor) -> Tensor:
-    """Reference latents (B, 32, 1, H/8, W/8).
+    """Encode reference and mask to reference latents (B, 32, 1, H/8, W/8).
 
     Args:
-        reference: (B, 3, 1, H, W) in [-1, 1], black (-1) where unknown.
-        mask: bool (B, 1, 1, H, W), True = unknown; encoded as a white-on-black picture.
+        vae: The VAE.
+        reference: Pictures (B, 3, 1, H, W) in [-1, 1], black (-1) where unknown.
+        mask: Unknown pixels, bool (B, 1, 1, H, W); encoded as a picture that is white where unknown.
     """
     white = (mask.float() * 2 - 1).expand_as(reference)
     both = encode_sparingly(vae, torch.cat([reference, white]))
@@ -31,7 +32,7 @@ def encode_reference(vae: AutoencoderKLWan, reference: Tensor, mask: Tensor) -> 
 
 
 def no_reference(vae: AutoencoderKLWan, like: Tensor) -> Tensor:
-    """The reference latents of "no reference": a black picture in both halves, shaped as `like` (B, 32, 1, h, w)."""
+    """Reference latents for "no reference", of a black picture and a black mask, shaped as `like` (B, 32, 1, h, w)."""
     height, width = like.shape[-2] * SPATIAL_STRIDE, like.shape[-1] * SPATIAL_STRIDE
     black = encode_sparingly(vae, torch.full((1, 3, 1, height, width), -1.0))
     return torch.cat([black, black], dim=1).expand(like.shape).to(like)
@@ -59,17 +60,17 @@ class LatentCache:
         return self.folder / f"{key}.npz"
 
     def get(self, key: str) -> Stored | None:
-        """A window, None when it is not there; a damaged file counts as absent and is written anew later."""
+        """A stored window; None if there is none or its file is damaged, in which case it will be written again."""
         try:
             with np.load(self._file(key)) as data:
                 return Stored(data["latents"], data["keypoints"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError) as error:
-            _log.warning("The cached latents %s cannot be read (%s) and are made anew.", self._file(key), error)
+            _log.warning("The cached latents %s cannot be read (%s) and are encoded again.", self._file(key), error)
             return None
 
     def put(self, key: str, window: Stored) -> None:
-        """Keep a window."""
+        """Store a window."""
         with whole_file(self._file(key)) as temporary:
             np.savez(temporary, latents=window.latents, keypoints=window.keypoints)

@@ -1,4 +1,4 @@
-"""Rectified flow in training: noising, the velocity to predict, and the region-weighted loss.
+"""Rectified flow in training: noised latents, the target velocity, and the region-weighted loss.
 
 x_t = (1 - t) x_0 + t noise, target = noise - x_0 (paper section "Loss & Training"), t in (0, 1].
 """
@@ -15,31 +15,41 @@ from onetoall_cli.lattice import CONTEXT_LATENTS, SPATIAL_STRIDE, TEMPORAL_STRID
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.training.masks import face_box
 
-TRAIN_STEPS = 1000  # the time is an index of 1000, uniform (released recipe; shift 1 in training)
+TRAIN_STEPS = 1000  # times are multiples of 1 / 1000, drawn uniformly
 _MIN_SCORE = 0.3
 _PADDING = 0.15  # of a region's larger side
-# What a person is made of, as pairs of keypoints, and how thick that is: clothes too, as a part of the longest of them.
+# The lines, as pairs of keypoints, that cover a person when drawn thick enough for clothes.
 _LIMBS = (
-    *((kp.NOSE, shoulder) for shoulder in (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)), (kp.LEFT_EAR, kp.RIGHT_EAR),
-    (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER), (kp.LEFT_SHOULDER, kp.RIGHT_HIP), (kp.RIGHT_SHOULDER, kp.LEFT_HIP),
-    (kp.LEFT_SHOULDER, kp.LEFT_ELBOW), (kp.LEFT_ELBOW, kp.LEFT_WRIST), (kp.LEFT_SHOULDER, kp.LEFT_HIP),
-    (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW), (kp.RIGHT_ELBOW, kp.RIGHT_WRIST), (kp.RIGHT_SHOULDER, kp.RIGHT_HIP),
-    (kp.LEFT_HIP, kp.RIGHT_HIP), (kp.LEFT_HIP, kp.LEFT_KNEE), (kp.LEFT_KNEE, kp.LEFT_ANKLE),
-    (kp.RIGHT_HIP, kp.RIGHT_KNEE), (kp.RIGHT_KNEE, kp.RIGHT_ANKLE),
-)  # fmt: skip
-_THICKNESS = 0.4
-# Hair and hats, which no keypoint marks: how much of the face's width beside it and of its height above it.
+    *((kp.NOSE, shoulder) for shoulder in (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)),
+    (kp.LEFT_EAR, kp.RIGHT_EAR),
+    (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER),
+    (kp.LEFT_SHOULDER, kp.RIGHT_HIP),
+    (kp.RIGHT_SHOULDER, kp.LEFT_HIP),
+    (kp.LEFT_SHOULDER, kp.LEFT_ELBOW),
+    (kp.LEFT_ELBOW, kp.LEFT_WRIST),
+    (kp.LEFT_SHOULDER, kp.LEFT_HIP),
+    (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW),
+    (kp.RIGHT_ELBOW, kp.RIGHT_WRIST),
+    (kp.RIGHT_SHOULDER, kp.RIGHT_HIP),
+    (kp.LEFT_HIP, kp.RIGHT_HIP),
+    (kp.LEFT_HIP, kp.LEFT_KNEE),
+    (kp.LEFT_KNEE, kp.LEFT_ANKLE),
+    (kp.RIGHT_HIP, kp.RIGHT_KNEE),
+    (kp.RIGHT_KNEE, kp.RIGHT_ANKLE),
+)
+_THICKNESS = 0.4  # of the longest line
+# Hair and hats have no keypoints: they reach this far beside the face (of its width) and above it (of its height).
 _BESIDE_FACE, _ABOVE_FACE = 0.3, 1.2
 
 
 class Noised(NamedTuple):
-    """A batch on the way from data to noise.
+    """A batch of noised latents.
 
     Attributes:
-        latents: (B, C, n, h, w), the network's input. Context frames are clean.
-        timestep: (B,) on the network's scale, 0..1000.
-        target: (B, C, n, h, w), the velocity.
-        context: how many latent frames at the start are clean context and out of the loss.
+        latents: The network's input, (B, C, n, h, w). Context frames are clean.
+        timestep: Times on the network's scale 0..1000, (B,).
+        target: The velocity to predict, (B, C, n, h, w).
+        context: Number of latent frames at the start that are clean context, without loss.
     """
 
     latents: Tensor
@@ -49,12 +59,13 @@ class Noised(NamedTuple):
 
 
 def noised(clean: Tensor, generator: torch.Generator, *, token_replace: bool, shift: float = 1.0) -> Noised:
-    """Mix latents (B, C, n, h, w) with noise at random times.
+    """Mix latents with noise at random times.
 
     Args:
-        generator: on the CPU, so that every device draws the same.
-        token_replace: keep the first two latent frames clean. The clip must have more than two.
-        shift: of the times; 1 is uniform, more means more noise.
+        clean: Latents (B, C, n, h, w).
+        generator: A generator on the CPU, so that every device draws the same noise.
+        token_replace: Whether the first two latent frames stay clean. The clip must have more than two.
+        shift: Shift of the times; 1 leaves them uniform, more means more noise.
     """
     if token_replace and clean.shape[2] <= CONTEXT_LATENTS:
         raise ValueError(f"token replace needs more than {CONTEXT_LATENTS} latent frames, not {clean.shape[2]}")
@@ -71,7 +82,7 @@ def noised(clean: Tensor, generator: torch.Generator, *, token_replace: bool, sh
 
 
 def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor) -> Tensor:
-    """Mean squared error of the velocity (B, C, n, h, w), weighted by (B, 1, n, h, w); context frames do not count."""
+    """Mean squared error of the velocity (B, C, n, h, w), weighted by (B, 1, n, h, w), without context frames."""
     first = batch.context
     error = (velocity.float() - batch.target.float()).square()[:, :, first:]
     weights = weights[:, :, first:].to(error)
@@ -81,14 +92,16 @@ def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor) -> Tensor:
 def region_weights(
     keypoints: NDArray, height: int, width: int, weight: float, body: float = 1.0
 ) -> NDArray[np.float32]:
-    """Weights of one clip's latent pixels: `weight` in the boxes of faces and hands, `body` where `near_body`.
+    """Weights of one clip's latent pixels in the loss.
 
     Args:
-        keypoints: (T, 133, 3) in pixels of the clip, T = 4 (n - 1) + 1.
-        height, width: of the clip.
+        keypoints: Keypoints (T, 133, 3) in pixels of the clip, T = 4 (n - 1) + 1.
+        height, width: Size of the clip in pixels.
+        weight: Weight in the boxes of faces and hands.
+        body: Weight of the pixels of `near_body`.
 
     Returns:
-        float32 (n, height / 8, width / 8), 1 elsewhere. A latent frame takes the strongest of its frames.
+        Weights, float32 (n, height / 8, width / 8), 1 elsewhere. A latent frame takes the largest of its frames'.
     """
     stride = SPATIAL_STRIDE
     weights = np.ones((len(keypoints), height // stride, width // stride), np.float32)
@@ -110,10 +123,11 @@ def region_weights(
 
 
 def near_body(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
-    """Latent pixels (height / 8, width / 8) that a limb, the trunk, or the head with its hair touches.
+    """Latent pixels that limbs, trunk or head (hair included) touch, bool (height / 8, width / 8).
 
     Args:
-        points: keypoints (133, 3).
+        points: Keypoints (133, 3) in pixels.
+        height, width: Size of the picture in pixels.
     """
     seen = points[:, 2] >= _MIN_SCORE
     limbs = [(a, b) for a, b in _LIMBS if seen[a] and seen[b]]

@@ -1,7 +1,8 @@
-"""Outpainting masks: which part of the reference the network gets to see in training.
+"""Outpainting masks: the part of the reference that the network sees in training.
 
-The masked reference looks like what pose-guided translation makes at inference: a box of picture on black.
-Source: reference.md section 4, "Face-centred mask".
+A masked reference looks like one after pose-guided translation at inference: a box of picture on black.
+Source: the paper's face-centred random mask; the research code builds it of a box around the face whose lower edge and
+place are random.
 """
 
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from onetoall_cli.pose import keypoints as kp
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
 
-MARGIN = 0.1  # face heights left above the face, and at least below it
-LOWEST = 0.9  # of the frame's height: how far down the box can reach
+MARGIN = 0.1  # face heights above the face, and the least below it
+LOWEST = 0.9  # the lowest edge of the box, of the frame's height
 CENTRE_PART = 0.7  # of each side, for pictures without a usable face
 SMALL_HOLE = 0.2  # probability of a small hole where the face-centred mask is not applied
 HOLE_SIDES = (0.05, 0.2)  # of the frame's sides
-MIN_SCORE = 0.3  # landmarks below it are no face
-MIN_LANDMARKS = 20  # fewer say too little about where the face is
-MIN_FACE = 4.0  # pixels of height; a smaller face is no anchor for a box
+MIN_SCORE = 0.3  # landmarks below it are not visible
+MIN_LANDMARKS = 20  # fewer visible ones do not locate the face
+MIN_FACE = 4.0  # the least height in pixels of a face that a box is built on
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class FaceBox:
 
 
 def face_box(keypoints: NDArray) -> FaceBox | None:
-    """The box of the seen face landmarks of keypoints (133, 3); None without a usable face."""
+    """The box around the visible face landmarks of keypoints (133, 3); None without a usable face."""
     face = keypoints[kp.FACE]
     seen = face[face[:, 2] >= MIN_SCORE]
     if len(seen) < MIN_LANDMARKS:
@@ -48,16 +49,20 @@ def face_box(keypoints: NDArray) -> FaceBox | None:
 
 
 def face_centred_box(
-    keypoints: NDArray, width: int, height: int, rng: np.random.Generator, *,
+    keypoints: NDArray,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    *,
     room: tuple[float, float] = (MARGIN, MARGIN),
-) -> Box:  # fmt: skip
-    """The one box of the reference that stays known.
+) -> Box:
+    """The box of the reference that stays known.
 
     Args:
-        keypoints: (133, 3) of the reference in its pixels.
-        width, height: of the reference.
-        room: how much is left above the face, drawn uniformly from this range of face heights. The recipe's is 0.1;
-            more lets hair and hats be seen.
+        keypoints: Keypoints (133, 3) of the reference in its pixels.
+        width, height: Size of the reference in pixels.
+        rng: Source of randomness.
+        room: Range of the space left above the face, in face heights. More space shows hair and hats.
     """
     face = face_box(keypoints)
     if face is None or face.top >= height * LOWEST or face.right <= 0 or face.left >= width:
@@ -80,13 +85,19 @@ def small_hole(width: int, height: int, rng: np.random.Generator) -> Box:
 
 
 def reference_mask(
-    keypoints: NDArray, width: int, height: int, rng: np.random.Generator, *, face_centred: bool,
+    keypoints: NDArray,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    *,
+    face_centred: bool,
     room: tuple[float, float] = (MARGIN, MARGIN),
-) -> NDArray[np.bool_]:  # fmt: skip
-    """What of the reference is unknown, (height, width), True = unknown.
+) -> NDArray[np.bool_]:
+    """The unknown pixels of the reference, bool (height, width), True where unknown.
 
     Args:
-        face_centred: all but a box round the face is unknown; otherwise nothing is, or now and then a small hole.
+        keypoints, width, height, rng, room: As `face_centred_box`.
+        face_centred: Whether all but a box around the face is unknown; otherwise at most a small hole is.
     """
     mask = np.zeros((height, width), bool)
     if face_centred:
@@ -105,7 +116,7 @@ def _centre_box(width: int, height: int) -> Box:
 
 
 def _whole(left: float, top: float, right: float, bottom: float, width: int, height: int) -> Box:
-    """Rounded outwards to pixels, at least one, inside the picture."""
+    """A box rounded outwards to at least one whole pixel inside the picture."""
     x, y = min(int(np.floor(left)), width - 1), min(int(np.floor(top)), height - 1)
     x_end, y_end = max(int(np.ceil(right)), x + 1), max(int(np.ceil(bottom)), y + 1)
     return max(x, 0), max(y, 0), min(x_end, width), min(y_end, height)

@@ -1,4 +1,4 @@
-"""The settings of a training run, and the plan of each batch, drawn from (seed, number) alone."""
+"""The settings of a training run, and the plan of each batch, which depends on (seed, number) alone."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,14 +9,14 @@ import numpy as np
 
 from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length, latent_shape, rounded
 from onetoall_cli.training.settings import read_settings
-from onetoall_cli.training.stages import STAGES, Stage
+from onetoall_cli.training.stages import STAGES, TrainingStage
 
 Dropped = Literal["nothing", "both", "reference", "pose"]
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """A size bucket: its short side in pixels (a multiple of 16) and its share of the batches."""
+    """A size bucket: its short side in pixels (a multiple of 16), and its share of the batches."""
 
     short_side: int
     share: float = 1.0
@@ -24,16 +24,16 @@ class Resolution:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where clips come from.
+    """The source of training clips.
 
     Attributes:
         source: "puppets" (the synthetic world) or "videos" (a folder).
-        folder: of videos; poses and latents are cached in `cache`.
-        clips: how many different puppet clips there are; 0 is endless, which leaves nothing to cache.
-        motions: a folder of pose files, for puppets to perform besides sampled dances.
-        motion_share: how much of the puppets' motion comes from there.
-        cache: folder for detected poses and encoded latents; None keeps it with the run.
-        detector: pose detector for videos.
+        folder: Folder of videos; poses and latents are cached in `cache`.
+        clips: Number of different puppet clips; 0 is endless, without a cache.
+        motions: Folder of pose files that puppets perform besides sampled dances.
+        motion_share: Share of the puppets' motions that comes from `motions`.
+        cache: Folder for detected poses and encoded latents; None takes the run's folder.
+        detector: Pose detector for videos.
     """
 
     source: Literal["puppets", "videos"] = "puppets"
@@ -51,34 +51,50 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One stage of training. The defaults are the released recipe (reference.md section 4) where it names a value.
+    """The settings of one stage of training.
+
+    Defaults are the paper's, or those of the research code's training scripts, where they name a value.
 
     Attributes:
-        output: the run's folder.
+        output: Folder of the run.
         stage: 1, 2 or 3.
-        vae: folder of the VAE (diffusers layout).
-        steps: optimiser steps.
-        model: constructor arguments of a fresh network; leave out with `init_from`.
-        init_from: a finished stage (folder with config.json, or a run), or Wan2.1 T2V transformer weights with `model`.
-        prompt_embeds: a prompt store with the empty prompt; without it the text is one row of zeros.
-        trained: "stage" trains what the stage names; "all" every parameter (for networks that start from nothing).
-        conditions: overrides of the stage's table, such as {mask: 0.6}.
-        batch, accumulate: samples a process takes a micro-step, and micro-steps an optimiser step.
-        picture_batch: samples of a micro-step on single pictures, which are so much lighter; None takes `batch`.
-        echo: how many micro-steps in a row take the same samples, each with noise and times of its own: what is drawn
-            and encoded once serves several (data echoing, arXiv 1907.05550).
-        frames: of a video sample, 4k + 1.
-        fps: of the clips.
-        video_share: of the batches; the rest are single pictures (released: video : image about 6 : 1).
-        resolutions, aspects: size buckets; aspects are width / height.
-        face_room: how much a face-centred mask leaves above the face, a range of face heights.
-        timestep_shift: of the training times; 1 is uniform.
+        vae: Folder of the VAE (diffusers layout).
+        steps: Number of optimiser steps.
+        model: Constructor arguments of a network with random weights; not needed with a finished stage in `init_from`.
+        init_from: A finished stage (folder with config.json, or a run), or Wan2.1 T2V transformer weights with `model`.
+        prompt_embeds: A prompt store with the empty prompt; None takes one row of zeros as text.
+        trained: "stage" trains the stage's parameters; "all" trains every parameter, for networks with random weights.
+        conditions: Values that replace those of the stage's table, such as {mask: 0.6}.
+        data: The source of training clips.
+        batch: Samples in a micro-step of one process.
+        accumulate: Micro-steps in an optimiser step.
+        picture_batch: Samples in a micro-step of single pictures, which cost much less; None takes `batch`.
+        echo: Number of consecutive micro-steps with the same samples but new noise and times, so that samples are made
+            and encoded less often (data echoing, arXiv 1907.05550).
+        frames: Frames of a video sample, 4k + 1.
+        fps: Frame rate of the clips.
+        video_share: Share of video batches; the others hold single pictures (the paper has video : image = 6 : 1).
+        resolutions, aspects: Size buckets; aspects are width / height.
+        pose_canvas_short_side: Short side in pixels of the canvas that poses are drawn on before they are shrunk.
+        face_room: Range of the space above the face in a face-centred mask, in face heights.
+        timestep_shift: Shift of the training times; 1 is uniform.
         optimiser: "adamw" (released), or "muon" for the blocks' matrices and AdamW for the rest.
-        final_lr: part of the learning rate left at the last step, by a cosine; 1 keeps it constant after warm-up.
-        keep_checkpoints: how many of the newest stay; 0 keeps all.
-        sample_every: steps between sample sheets; 0 makes none.
-        generation: how an exported model samples (`generation_config.json`) where it differs from the sample sheets.
-        workers, threads: data processes, and CPU threads of torch (0 leaves it to torch).
+        lr: Peak learning rate.
+        warmup: Steps over which the learning rate rises from zero.
+        final_lr: Share of the learning rate left at the last step of a cosine; 1 keeps it constant after warm-up.
+        betas, weight_decay: Of AdamW.
+        clip: Largest norm of the gradient.
+        ema: Decay of the averaged weights.
+        bf16: Whether to compute in bfloat16.
+        gradient_checkpointing: Whether to compute activations again in the backward pass instead of storing them.
+        seed: Seed of data, noise and random weights.
+        workers: Number of data processes.
+        threads: CPU threads of torch; 0 leaves it to torch.
+        checkpoint_every: Steps between checkpoints.
+        keep_checkpoints: Number of newest checkpoints to keep; 0 keeps all.
+        sample_every: Steps between sample sheets; 0 makes none.
+        sample_count, sample_frames, sample_steps: Rows of a sample sheet, frames of a row, sampling steps.
+        generation: Settings of an exported model (`generation_config.json`) that differ from the sample sheets'.
     """
 
     output: Path
@@ -136,18 +152,18 @@ class TrainingSettings:
         for resolution in self.resolutions:
             if resolution.short_side % SIZE_MULTIPLE:
                 raise ValueError(f"short_side is {resolution.short_side}, not a multiple of {SIZE_MULTIPLE}")
-        stage = self.conditions_of_stage  # says what is wrong with `conditions`
+        stage = self.conditions_of_stage  # raises if `conditions` do not fit
         if self.frames < 13 and stage.token_replace > 0:
             raise ValueError("token replace needs at least 13 frames (two latent frames of context and more)")
 
     @cached_property
-    def conditions_of_stage(self) -> Stage:
-        """The stage's table with this run's overrides."""
-        base = {name: getattr(STAGES[self.stage], name) for name in Stage.__dataclass_fields__}
-        return read_settings(Stage, {**base, **self.conditions}, "conditions")
+    def conditions_of_stage(self) -> TrainingStage:
+        """The stage's table with this run's `conditions`."""
+        base = {name: getattr(STAGES[self.stage], name) for name in TrainingStage.__dataclass_fields__}
+        return read_settings(TrainingStage, {**base, **self.conditions}, "conditions")
 
     def samples(self, frames: int) -> int:
-        """How many samples a micro-batch of `frames` frames holds."""
+        """Number of samples in a micro-batch of `frames` frames."""
         return self.picture_batch if frames == 1 and self.picture_batch else self.batch
 
     @property
@@ -156,7 +172,7 @@ class TrainingSettings:
         return self.data.cache or self.output / "cache"
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then constant or a cosine down to `final_lr` of it."""
+        """The learning rate at a step: a linear warm-up, then constant or a cosine down to `final_lr`."""
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
         part = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
@@ -165,13 +181,13 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What all samples of one micro-batch share, because the network takes it per call.
+    """Settings that all samples of a micro-batch share, because the network takes them per call.
 
     Attributes:
-        frames: 1 for a batch of pictures.
-        width, height: pixels.
-        dropped: which conditions are not given.
-        token_replace: whether the first two latent frames are clean context.
+        frames: Frames of a sample; 1 for pictures.
+        width, height: Size in pixels.
+        dropped: The conditions that are not given.
+        token_replace: Whether the first two latent frames are clean context.
     """
 
     frames: int
@@ -187,14 +203,14 @@ class BatchPlan:
 
 
 def draw_frames(settings: TrainingSettings, rng: np.random.Generator) -> int:
-    """Draw whether a micro-batch is of clips or of pictures: its number of frames."""
+    """Draw the number of frames of a micro-batch: those of a clip, or 1 for pictures."""
     return settings.frames if rng.random() < settings.video_share else 1
 
 
 def plan_batch(
     settings: TrainingSettings, rng: np.random.Generator, frames: int, aspect: float | None = None
 ) -> BatchPlan:
-    """Draw a micro-batch's plan; `aspect` (width / height) is given where the clip fixes it."""
+    """Draw the plan of a micro-batch; `aspect` (width / height) is given where the clips have one."""
     stage = settings.conditions_of_stage
     shares = np.array([resolution.share for resolution in settings.resolutions])
     short = settings.resolutions[int(rng.choice(len(shares), p=shares / shares.sum()))].short_side
@@ -208,7 +224,7 @@ def plan_batch(
 
 
 def nearest_aspect(aspect: float, aspects: tuple[float, ...]) -> float:
-    """The bucket aspect nearest to a clip's, as a ratio."""
+    """The aspect of `aspects` nearest to a clip's, compared as ratios."""
     return min(aspects, key=lambda bucket: abs(np.log(bucket / aspect)))
 
 

@@ -1,15 +1,19 @@
-"""One entry for every kind of training config: `run_config` reads the file and trains what it describes."""
+"""Training configs: `run_config` reads a YAML file and trains the runs that it describes.
+
+A config is one run (of a VAE or of a stage of the network), a sequence of runs (`runs`), or an ablation (`arms`).
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from onetoall_cli.errors import BadInput
-from onetoall_cli.training.settings import load_settings, read_settings
+from onetoall_cli.training.recipe import TrainingSettings
+from onetoall_cli.training.settings import read_settings, read_yaml
+from onetoall_cli.training.vae_data import VaeSettings
 
 Progress = Callable[[int, int | None], None]
+Run = VaeSettings | TrainingSettings
 
 
 def run_config(
@@ -19,88 +23,100 @@ def run_config(
     *,
     export: Path | None = None,
 ) -> Path:
-    """Train, or continue, what a config describes.
+    """Train, or continue, all runs of a config in order.
 
-    That is a VAE (it has `phases`), a stage of the network (it has `stage`), or an ablation: a stage with `arms`,
-    trained once for each of them, with what the arm sets instead, into a folder of its name in `output`.
-
-    Relative paths in the config are relative to the working directory.
+    Every run continues at its own newest checkpoint, so the same call continues an interrupted config. Relative paths
+    in the config are relative to the working directory.
 
     Args:
-        progress: called with (steps done, steps) after each step; the arms of an ablation count together.
-        data_progress: called with (videos done, videos) while the poses of a folder are detected.
-        export: a folder to write the trained stage to as a model; one that we wrote is replaced.
+        path: The YAML file.
+        progress: Called with (steps done, steps of all runs) after each step.
+        data_progress: Called with (videos done, all videos) while the poses of a folder are detected.
+        export: Folder to write the last run's network to as a model; one that onetoall wrote before is replaced.
 
     Returns:
-        The folder of the finished VAE or network, or that of the arms.
+        The folder of the finished VAE or network, of the last run; for an ablation the folder of its arms.
 
     Raises:
-        BadInput: the config or what it names does not fit.
-        ModelMissing: the VAE it names is not there.
+        BadInput: The config or what it names does not fit.
+        ModelMissing: The VAE it names is not there.
     """
     path = Path(path)
-    data = _peek(path)
-    if export is not None and ("phases" in data or "arms" in data):
-        raise BadInput(f"{path} is no single stage of the network.", "Only a trained stage can be exported as a model.")
-    if "phases" in data:
-        from onetoall_cli.training.vae import train_vae
-        from onetoall_cli.training.vae_data import VaeSettings
+    data = read_yaml(path)
+    runs = [_settings(run, where) for where, run in runs_of(data, path).items()]
+    if export is not None and ("arms" in data or isinstance(runs[-1], VaeSettings)):
+        raise BadInput(
+            f"{path} does not end with a stage of the network.", "Only a trained stage can be exported as a model."
+        )
+    steps = sum(run.steps for run in runs)
+    before, finished = 0, path
+    for run in runs:
+        finished = _train(run, _counted_from(before, steps, progress), data_progress)
+        before += run.steps
+    if export is not None:
+        from onetoall_cli.training.export import export_run
 
-        return train_vae(load_settings(VaeSettings, path), progress)
-    from onetoall_cli.training.export import export_run
-    from onetoall_cli.training.recipe import TrainingSettings
-    from onetoall_cli.training.trainer import train
-
-    if "arms" not in data:
-        settings = load_settings(TrainingSettings, path)
-        network = train(settings, progress, data_progress)
-        if export is not None:
-            export_run(settings.output, export)
-        return network
-    arms = [read_settings(TrainingSettings, arm, f"{path}: arm {name}") for name, arm in arms_of(data, path).items()]
-    steps = sum(arm.steps for arm in arms)
-    before = 0
-    for arm in arms:
-        train(arm, _counted_from(before, steps, progress), data_progress)
-        before += arm.steps
-    return arms[0].output.parent
+        export_run(runs[-1].output, export)
+    return Path(data["output"]) if "arms" in data else finished
 
 
-def arms_of(data: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
-    """The settings of each arm of an ablation: the common ones, with the arm's instead, `conditions` merged.
+def runs_of(data: Any, path: Path) -> dict[str, dict[str, Any]]:
+    """The settings of each run of a config, by where they stand in it (for error messages).
+
+    A run of `runs` or an arm of `arms` trains in a folder of its own name in `output`. An arm also takes the settings
+    outside `arms`; its own come before them, and `conditions` are merged.
 
     Raises:
-        BadInput: there are no arms, or they are no mappings.
+        BadInput: The config describes no run.
     """
-    common = {name: value for name, value in data.items() if name != "arms"}
-    arms = data["arms"]
-    if not isinstance(arms, dict) or not arms or not all(isinstance(arm, dict) for arm in arms.values()):
-        raise BadInput(f"{path}: arms is not a mapping of settings.", "Write `arms: {name: {setting: value}}`.")
-    if not isinstance(common.get("output"), str):
-        raise BadInput(f"{path} lacks the setting 'output'.", "Name the folder that the arms' runs go to.")
-    merged = {}
-    for name, arm in arms.items():
-        conditions = {**(common.get("conditions") or {}), **(arm.get("conditions") or {})}
-        merged[name] = {**common, **arm, "conditions": conditions, "output": str(Path(common["output"]) / str(name))}
-    return merged
+    if not isinstance(data, dict) or not {"phases", "stage", "runs"} & set(data):
+        raise BadInput(
+            f"{path} describes no VAE (`phases`), stage of the network (`stage`) or sequence of both (`runs`).",
+            "Begin with one of the recipes in onetoall_cli/training/recipes.",
+        )
+    kind = next((kind for kind in ("runs", "arms") if kind in data), None)
+    if kind is None:
+        return {str(path): data}
+    common = {name: value for name, value in data.items() if name not in ("output", kind)}
+    parts = data[kind]
+    if not isinstance(parts, dict) or not parts or not all(isinstance(part, dict) for part in parts.values()):
+        raise BadInput(
+            f"{path}: {kind} is not a mapping of settings.", f"Write `{kind}: {{name: {{setting: value}}}}`."
+        )
+    if not isinstance(data.get("output"), str):
+        raise BadInput(f"{path} lacks the setting 'output'.", "Name the folder that the runs go to.")
+    if kind == "runs" and common:
+        raise BadInput(f"{path} has settings beside 'runs': {', '.join(common)}.", "Write them into the runs.")
+    return {
+        f"{path}: {kind[:-1]} {name}": {
+            **common,
+            **part,
+            "output": str(Path(data["output"]) / str(name)),
+            **_conditions(common, part),
+        }
+        for name, part in parts.items()
+    }
+
+
+def _conditions(common: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    merged = {**(common.get("conditions") or {}), **(part.get("conditions") or {})}
+    return {"conditions": merged} if merged else {}
+
+
+def _settings(run: dict[str, Any], where: str) -> Run:
+    return read_settings(VaeSettings, run, where) if "phases" in run else read_settings(TrainingSettings, run, where)
+
+
+def _train(run: Run, progress: Progress | None, data_progress: Progress | None) -> Path:
+    if isinstance(run, VaeSettings):
+        from onetoall_cli.training.vae import train_vae
+
+        return train_vae(run, progress)
+    from onetoall_cli.training.trainer import train
+
+    return train(run, progress, data_progress)
 
 
 def _counted_from(before: int, steps: int, progress: Progress | None) -> Progress | None:
-    """Progress of one arm as progress of all."""
+    """Progress of one run as progress of all."""
     return None if progress is None else lambda done, _: progress(before + done, steps)
-
-
-def _peek(path: Path) -> dict[str, Any]:
-    """A config's contents, to tell its kind; other mistakes in it are left for `load_settings` to name."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
-    if not isinstance(data, dict):
-        return {}
-    if "phases" not in data and "stage" not in data:
-        raise BadInput(
-            f"{path} describes neither a VAE (`phases`) nor a stage of the network (`stage`).",
-            "Begin with one of the recipes in onetoall_cli/training/recipes.",
-        )
-    return data

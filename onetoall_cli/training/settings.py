@@ -1,4 +1,4 @@
-"""Training settings: YAML files to frozen dataclasses and back, strict about names and types."""
+"""Training settings: YAML files to frozen dataclasses and back, with checks of names and types."""
 
 import dataclasses
 import types
@@ -13,24 +13,31 @@ from onetoall_cli.errors import BadInput
 T = TypeVar("T")
 
 
-def load_settings(kind: type[T], path: Path | str) -> T:
-    """Read a YAML file as a settings dataclass.
+def read_yaml(path: Path) -> Any:
+    """The contents of a YAML file.
 
     Raises:
-        BadInput: the file cannot be read, is no YAML mapping, or has an unknown, missing or mistyped key.
+        BadInput: The file cannot be read or is not YAML.
     """
-    path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.", "Check the path of the training config.") from error
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is not valid YAML: {error}.", "Correct the file at the line named.") from error
-    return read_settings(kind, data, str(path))
+
+
+def load_settings(kind: type[T], path: Path | str) -> T:
+    """Read a YAML file as a settings dataclass.
+
+    Raises:
+        BadInput: The file cannot be read, is not a YAML mapping, or has an unknown, missing or mistyped key.
+    """
+    return read_settings(kind, read_yaml(Path(path)), str(path))
 
 
 def read_settings(kind: type[T], data: Any, where: str) -> T:
-    """Build a settings dataclass from parsed YAML; `where` names the place in error messages."""
+    """Build a settings dataclass from parsed YAML; error messages begin with `where`."""
     if not isinstance(data, dict):
         raise BadInput(f"{where} is not a mapping of settings.", "Write `name: value` lines; see the examples.")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -40,9 +47,10 @@ def read_settings(kind: type[T], data: Any, where: str) -> T:
     hints = typing.get_type_hints(kind)
     values = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in data.items()}
     missing = [
-        name for name, field in fields.items()
+        name
+        for name, field in fields.items()
         if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]  # fmt: skip
+    ]
     if missing:
         raise BadInput(f"{where} lacks the setting {missing[0]!r}.", "Add it; see the examples.")
     try:
@@ -52,7 +60,7 @@ def read_settings(kind: type[T], data: Any, where: str) -> T:
 
 
 def dump_settings(settings: Any) -> str:
-    """Settings as YAML that `load_settings` reads back to an equal value."""
+    """Settings as YAML; `load_settings` reads them back to an equal value."""
     return yaml.safe_dump(_plain(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True)
 
 
@@ -66,7 +74,7 @@ def _plain(value: Any) -> Any:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    """`value` as the type `hint` says."""
+    """`value` converted to the type `hint`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:

@@ -1,4 +1,4 @@
-"""Sample sheets while training: what the averaged network makes of held-out puppets, or of fixed clips of a folder."""
+"""Sample sheets of a training: results of the averaged network for held-out puppets, or for fixed clips of a folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +19,20 @@ from onetoall_cli.training.examples import Example, make_example
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, bucket_size, nearest_aspect
 from onetoall_cli.training.sources import ClipSource, PuppetSource
 
-SHIFT = 7.0  # of the sampling times: released inference setting
+SHIFT = 7.0  # shift of the sampling times: released inference setting
 GUIDANCE = 1.5  # both scales: the paper's inference setting
 
 
 def write_sample_sheet(
-    path: Path, network: OneToAllTransformer3DModel, average: Average, vae: AutoencoderKLWan, text: Tensor,
-    source: ClipSource, settings: TrainingSettings,
-) -> None:  # fmt: skip
-    """Write a PNG with a row per clip: masked reference, then driving pose, truth and result of three frames."""
+    path: Path,
+    network: OneToAllTransformer3DModel,
+    average: Average,
+    vae: AutoencoderKLWan,
+    text: Tensor,
+    source: ClipSource,
+    settings: TrainingSettings,
+) -> None:
+    """Write a PNG with a row for each clip: masked reference, then driving pose, truth and result of three frames."""
     with averaged_weights(network, average), torch.autocast(vae.device.type, torch.bfloat16, enabled=settings.bf16):
         rows = []
         for number in range(settings.sample_count):
@@ -39,7 +44,7 @@ def write_sample_sheet(
 
 @contextmanager
 def averaged_weights(network: OneToAllTransformer3DModel, average: Average) -> Iterator[None]:
-    """While active, the network has its averaged weights and is in evaluation mode."""
+    """Give the network its averaged weights, in evaluation mode, while the context is active."""
     trained = {name: value.clone() for name, value in network.state_dict().items()}
     network.load_state_dict(average.merged(network))
     network.eval()
@@ -51,29 +56,31 @@ def averaged_weights(network: OneToAllTransformer3DModel, average: Average) -> I
 
 
 def sample_example(source: ClipSource, settings: TrainingSettings, number: int) -> Example:
-    """The clip of row `number`; every second one has a face-centred mask. The same at every call."""
+    """The sample of row `number`, the same at every call; every second row has a face-centred mask."""
     puppets = isinstance(source, PuppetSource)
     shown: ClipSource = PuppetSource(split="validation", fps=settings.fps) if puppets else source
     rng = np.random.default_rng([number, 7])
     (clip_number,), aspect = shown.draw(rng, 1)
     short = settings.resolutions[0].short_side
     width, height = bucket_size(short, nearest_aspect(aspect or min(settings.aspects), settings.aspects))
-    # Videos are cut to windows of one length only.
+    # Videos have windows of one length only.
     frames = min(settings.sample_frames, settings.frames) if puppets else settings.frames
     plan = BatchPlan(frames, width, height, "nothing", token_replace=False)
     stage = replace(settings.conditions_of_stage, mask=float(number % 2))
-    clip = shown.clip(
-        clip_number, width=width, height=height, frames=frames, rng=rng, first_frame=False, cached=False
-    )  # fmt: skip
+    clip = shown.clip(clip_number, width=width, height=height, frames=frames, rng=rng, first_frame=False, cached=False)
     return make_example(clip, plan, stage, settings, shown, rng)
 
 
 def generate(
-    example: Example, network: OneToAllTransformer3DModel, vae: AutoencoderKLWan, text: Tensor,
-    settings: TrainingSettings, seed: int,
-) -> Tensor:  # fmt: skip
-    """The network's answer to an example, (T, 3, H, W) in [-1, 1]."""
-    from onetoall_cli.sampling import OneToAllPipeline  # a peer of this package, needed for pictures only
+    example: Example,
+    network: OneToAllTransformer3DModel,
+    vae: AutoencoderKLWan,
+    text: Tensor,
+    settings: TrainingSettings,
+    seed: int,
+) -> Tensor:
+    """Generate frames for an example, (T, 3, H, W) in [-1, 1]."""
+    from onetoall_cli.sampling import OneToAllPipeline  # lazy: only sample sheets need it
 
     assert example.pose is not None and example.reference_pose is not None
     pipeline = OneToAllPipeline(vae=vae, transformer=network, scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT))

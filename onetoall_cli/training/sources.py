@@ -1,4 +1,4 @@
-"""Where training clips come from: what a source offers, and the puppet world as one."""
+"""Sources of training clips: the protocol, and the puppet world as a source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ from onetoall_cli.training.latents import LatentCache
 Pictures = NDArray[np.uint8]
 
 _ENDLESS = 2**31
-# Frames before and after a puppet's training window, from which some references are taken.
+# Some references come from these many frames before and after a puppet's training window.
 _ROUND = 8
-# The others are of another dance before the same camera, as far from the window as frames of a long recording are:
-# the reference a user gives never is a moment away from what it is to do.
+# The others, with this probability, come from another dance before the same camera: a user's reference is not a moment
+# away from the motion either.
 _FAR = 0.75
 _FAR_FRAMES = 48
 
@@ -31,12 +31,12 @@ class TrainingClip:
     """A training window with a reference from the same clip.
 
     Attributes:
-        frames: uint8 (T, H, W, 3); None when `latents` are there.
-        latents: float16 (16, n, h, w), normalised, from the cache.
-        motion: the person's keypoints in the window, pixels of the frames.
-        reference: uint8 (H, W, 3), another frame, of the same camera and size.
-        reference_pose: its keypoints, one frame.
-        key: under which the window's latents can be cached; None when it will not come again.
+        frames: Pictures, uint8 (T, H, W, 3); None where `latents` are given.
+        latents: Normalised latents from the cache, float16 (16, n, h, w); None where there are none.
+        motion: The person's keypoints in the window, in pixels of the frames.
+        reference: Another frame of the same camera and size, uint8 (H, W, 3).
+        reference_pose: The reference's keypoints, one frame.
+        key: Key of the window in the latent cache; None if the window will not come again.
     """
 
     frames: Pictures | None
@@ -48,34 +48,60 @@ class TrainingClip:
 
 
 class ClipSource(Protocol):
-    """Training clips, and other people's poses to borrow faces from."""
+    """A source of training clips, with a pool of poses to borrow faces from."""
 
     pool: PosePool
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[list[int], float | None]:
-        """Numbers of `count` clips for one batch, and the aspect (width / height) they share; None if any will do."""
+        """Draw the numbers of `count` clips for one batch, and the aspect (width / height) they share; None is any."""
 
     def clip(
-        self, number: int, *, width: int, height: int, frames: int, rng: np.random.Generator, first_frame: bool,
+        self,
+        number: int,
+        *,
+        width: int,
+        height: int,
+        frames: int,
+        rng: np.random.Generator,
+        first_frame: bool,
         cached: bool = True,
-    ) -> TrainingClip:  # fmt: skip
-        """A window of a clip at a size.
+    ) -> TrainingClip:
+        """Draw a window of a clip.
 
         Args:
-            first_frame: the reference is the window's first frame instead of one outside the window.
-            cached: latents from the cache will do; otherwise the frames are needed. Draws from `rng` the same way.
+            number: The clip, from `draw`.
+            width, height: Size of the pictures in pixels.
+            frames: Frames of the window.
+            rng: Source of randomness; drawn from the same way whether latents are cached or not.
+            first_frame: Whether the reference is the window's first frame instead of one outside the window.
+            cached: Whether latents from the cache may stand in for the frames.
         """
         ...
 
 
 class PuppetSource:
-    """Puppets of one split, performing sampled dances and, if there are any, real motions."""
+    """Puppets of one split that perform sampled dances and, if given, real motions."""
 
     def __init__(
-        self, *, clips: int = 0, fps: float = 16.0, motions: Sequence[PoseSequence] = (), motion_share: float = 0.3,
-        cache: LatentCache | None = None, split: Split = "train",
-    ) -> None:  # fmt: skip
-        """Args: clips: how many different ones there are; 0 is endless, and then nothing is cached."""
+        self,
+        *,
+        clips: int = 0,
+        fps: float = 16.0,
+        motions: Sequence[PoseSequence] = (),
+        motion_share: float = 0.3,
+        cache: LatentCache | None = None,
+        split: Split = "train",
+    ) -> None:
+        """Make a source.
+
+        Args:
+            clips: Number of different clips; 0 is endless, without a cache.
+            fps: Frame rate of the clips.
+            motions: Real motions to perform.
+            motion_share: Share of the clips with a real motion.
+            cache: Cache of encoded windows.
+            split: Split of the puppets.
+        """
         self.clips, self.fps, self.motions, self.motion_share = clips, fps, motions, motion_share
         self.cache, self.split = cache, split
         self.pool = puppet_pool(split)
@@ -84,12 +110,19 @@ class PuppetSource:
         return [int(number) for number in rng.integers(self.clips or _ENDLESS, size=count)], None
 
     def clip(
-        self, number: int, *, width: int, height: int, frames: int, rng: np.random.Generator, first_frame: bool,
+        self,
+        number: int,
+        *,
+        width: int,
+        height: int,
+        frames: int,
+        rng: np.random.Generator,
+        first_frame: bool,
         cached: bool = True,
-    ) -> TrainingClip:  # fmt: skip
+    ) -> TrainingClip:
         key = f"{self.split}-{number}-{width}x{height}x{frames}" if cached and self.clips and self.cache else None
         scene = self._scene(number, width, height, frames + 2 * _ROUND)
-        # A real motion may be shorter than asked for: the window is in the middle of what there is.
+        # A real motion may be shorter than wanted: the window then lies in its middle.
         around = max(0, len(scene) - frames) // 2
         window = np.minimum(np.arange(frames) + around, len(scene) - 1)
         outside = [index for index in range(len(scene)) if index < window[0] or index > window[-1]]
@@ -114,9 +147,7 @@ class PuppetSource:
         choice = np.random.default_rng([number, len(self.motions)])
         real = bool(self.motions) and choice.random() < self.motion_share
         motion = self.motions[int(choice.integers(len(self.motions)))] if real else None
-        return sample_scene(
-            self.split, number, width=width, height=height, frames=frames, motion=motion, fps=self.fps
-        )  # fmt: skip
+        return sample_scene(self.split, number, width=width, height=height, frames=frames, motion=motion, fps=self.fps)
 
 
 def puppet_pool(split: Split, count: int = 24) -> PosePool:
@@ -133,7 +164,7 @@ def load_motions(folder: Path) -> list[PoseSequence]:
     """The first person of every pose file (`*.json`) of a folder.
 
     Raises:
-        BadInput: there is none, or one cannot be read.
+        BadInput: There is no pose file, or one cannot be read.
     """
     files = sorted(folder.glob("*.json"))
     if not files:

@@ -1,6 +1,7 @@
-"""The three stages of the paper's training as a table: what is trained, and how often each condition is what.
+"""The three stages of the paper's training as a table: trained parameters and probabilities of the conditions.
 
-Source: reference.md section 4 (the released recipe); what it leaves open for a stage is as in the stage before.
+Source: the paper, "Loss & Training", and the research code's training scripts. A value they do not give for a stage is
+that of the stage before.
 """
 
 import re
@@ -12,25 +13,25 @@ from onetoall_cli.errors import BadInput
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage. Probabilities are per batch (dropping, token replace) or per sample (all others).
+class TrainingStage:
+    """One stage. Dropping and token replace are drawn for a batch, everything else for a sample.
 
     Attributes:
-        name: for people.
-        trained: regular expressions of the parameter names (in this network's naming) that are trained.
-        drop_both: probability that neither reference nor pose is given.
-        drop_reference: that only the reference is not given.
-        drop_pose: that only the pose is not given. The three exclude each other.
-        first_frame: that the reference is the first frame of the training window instead of any other frame.
-        mask: that only a box round the face of the reference is known.
-        zoom: that the clip is seen from nearer (our reading of the recipe's "zoom", which it does not explain).
-        change_pose: that the driving face gets another person's proportions.
-        hide_face: that no driving face is drawn at all.
-        token_replace: that the first two latent frames are clean context.
-        region_weight: how much more an error in faces and hands counts.
-        body_weight: how much more one on and beside limbs, trunk and head counts (ours; the paper has no such weight).
-        reference_pose: whether the reference's pose is given beside the driving one (False, a black picture, is for
-            ablations: then nothing tells how the two relate).
+        name: Its name in messages.
+        trained: Regular expressions of the trained parameters' names.
+        drop_both: Probability that neither reference nor pose is given.
+        drop_reference: Probability that only the reference is not given.
+        drop_pose: Probability that only the pose is not given; the three exclude each other.
+        first_frame: Probability that the reference is the first frame of the training window.
+        mask: Probability that only a box around the reference's face is known.
+        zoom: Probability that reference and clip are enlarged together.
+        change_pose: Probability that the driving face gets another person's proportions.
+        hide_face: Probability that no driving face is drawn.
+        token_replace: Probability that the first two latent frames are clean context.
+        region_weight: Weight of errors in faces and hands.
+        body_weight: Weight of errors on and near limbs, trunk and head (not in the paper).
+        reference_pose: Whether the reference's pose is given beside the driving one; without it, for ablations, it is a
+            black picture.
     """
 
     name: str
@@ -62,30 +63,57 @@ _POSE_CONTROL = (
     r"prefix_encoder\.",
 )
 
-STAGES: dict[int, Stage] = {
-    1: Stage(
-        "reference extractor", (r"reference_extractor\.", _HRFA_ADDITIONS),
-        drop_both=0.2, drop_reference=0.0, drop_pose=0.8, first_frame=0.2, mask=0.5, zoom=0.0, change_pose=0.0,
-        hide_face=0.2, token_replace=0.0, region_weight=3.0,
+STAGES: dict[int, TrainingStage] = {
+    1: TrainingStage(
+        "reference extractor",
+        (r"reference_extractor\.", _HRFA_ADDITIONS),
+        drop_both=0.2,
+        drop_reference=0.0,
+        drop_pose=0.8,
+        first_frame=0.2,
+        mask=0.5,
+        zoom=0.0,
+        change_pose=0.0,
+        hide_face=0.2,
+        token_replace=0.0,
+        region_weight=3.0,
     ),
-    2: Stage(
-        "pose control", _POSE_CONTROL,
-        drop_both=0.1, drop_reference=0.1, drop_pose=0.2, first_frame=0.0, mask=0.5, zoom=0.1, change_pose=0.7,
-        hide_face=0.2, token_replace=0.0, region_weight=3.0,
+    2: TrainingStage(
+        "pose control",
+        _POSE_CONTROL,
+        drop_both=0.1,
+        drop_reference=0.1,
+        drop_pose=0.2,
+        first_frame=0.0,
+        mask=0.5,
+        zoom=0.1,
+        change_pose=0.7,
+        hide_face=0.2,
+        token_replace=0.0,
+        region_weight=3.0,
     ),
-    3: Stage(
-        "token replace", _POSE_CONTROL,
-        drop_both=0.1, drop_reference=0.1, drop_pose=0.3, first_frame=0.0, mask=0.3, zoom=0.1, change_pose=0.5,
-        hide_face=0.2, token_replace=0.2, region_weight=1.0,
+    3: TrainingStage(
+        "token replace",
+        _POSE_CONTROL,
+        drop_both=0.1,
+        drop_reference=0.1,
+        drop_pose=0.3,
+        first_frame=0.0,
+        mask=0.3,
+        zoom=0.1,
+        change_pose=0.5,
+        hide_face=0.2,
+        token_replace=0.2,
+        region_weight=1.0,
     ),
-}  # fmt: skip
+}
 
 
-def trained_names(network: nn.Module, stage: Stage) -> list[str]:
+def trained_names(network: nn.Module, stage: TrainingStage) -> list[str]:
     """The names of the parameters a stage trains.
 
     Raises:
-        BadInput: a pattern matches nothing (a misspelt custom stage would silently train less).
+        BadInput: A pattern matches no parameter.
     """
     names = [name for name, _ in network.named_parameters()]
     patterns = [re.compile(pattern) for pattern in stage.trained]
@@ -96,7 +124,7 @@ def trained_names(network: nn.Module, stage: Stage) -> list[str]:
 
 
 def freeze_but(network: nn.Module, names: list[str]) -> None:
-    """Let gradients flow to the named parameters only."""
+    """Train only the named parameters; freeze the others."""
     wanted = set(names)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in wanted)

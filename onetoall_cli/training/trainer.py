@@ -1,6 +1,6 @@
-"""The training loop: one run of one stage, from its settings to a finished network.
+"""The training loop of one stage, from its settings to a finished network.
 
-`accelerate` places and parallelises it: the same call runs on a CPU, a GPU, or many under `accelerate launch`.
+It runs on a CPU or a GPU, or on many processes under `accelerate launch`.
 """
 
 import time
@@ -48,19 +48,20 @@ Progress = Callable[[int, int | None], None]
 def train(settings: TrainingSettings, progress: Progress | None = None, data_progress: Progress | None = None) -> Path:
     """Train a stage to its last step, continuing from the newest checkpoint in `settings.output`.
 
-    Writes there: `checkpoints/`, `loss.csv` (one row a step), `samples/*.png`, `settings.yaml`, and at the end
-    `network/`, the averaged network in diffusers' layout (float32), which the next stage's `init_from` takes.
+    The run's folder gets `checkpoints/`, `loss.csv` (one row for each step), `samples/*.png`, `settings.yaml`, and at
+    the end `network/`: the averaged network in diffusers' layout (float32), for the next stage's `init_from`.
 
     Args:
-        progress: called with (steps done, steps) after each step.
-        data_progress: called with (videos done, videos) while the poses of a folder are detected.
+        settings: The run's settings.
+        progress: Called with (steps done, all steps) after each step.
+        data_progress: Called with (videos done, all videos) while the poses of a folder are detected.
 
     Returns:
         The folder of the finished network.
 
     Raises:
-        BadInput: the settings, the data or a checkpoint do not fit.
-        ModelMissing: the VAE is not there.
+        BadInput: The settings, the data or a checkpoint do not fit together.
+        ModelMissing: The VAE is missing.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -74,32 +75,38 @@ def train(settings: TrainingSettings, progress: Progress | None = None, data_pro
 
 
 def open_source(settings: TrainingSettings, progress: Progress | None = None) -> ClipSource:
-    """The training clips of a run. Poses of new videos are detected first, which `progress` counts."""
+    """Open the source of a run's clips. Poses of new videos are detected first, which `progress` counts."""
     data = settings.data
     cache = LatentCache(settings.cache, settings.vae)
     if data.source == "puppets":
         motions = load_motions(data.motions) if data.motions else []
         return PuppetSource(
             clips=data.clips, fps=settings.fps, motions=motions, motion_share=data.motion_share, cache=cache
-        )  # fmt: skip
+        )
     from onetoall_cli.training.videos import VideoSource
 
     assert data.folder is not None
     return VideoSource(
-        data.folder, lengths=(settings.frames,), fps=settings.fps, aspects=settings.aspects, cache=settings.cache,
-        latents=cache, detector=data.detector, progress=progress,
-    )  # fmt: skip
+        data.folder,
+        lengths=(settings.frames,),
+        fps=settings.fps,
+        aspects=settings.aspects,
+        cache=settings.cache,
+        latents=cache,
+        detector=data.detector,
+        progress=progress,
+    )
 
 
 class EncodedBatch(NamedTuple):
-    """A micro-batch as the network takes it, but for noise and times.
+    """A micro-batch on the device, still without noise and times.
 
     Attributes:
-        plan: what its samples share.
-        clean: (B, 16, n, h, w), the target.
-        reference: (B, 32, 1, h, w).
-        pose, reference_pose: (B, 3, T or 1, H, W) in [-1, 1]; None where no pose is given.
-        weights: (B, 1, n, h, w).
+        plan: The settings that its samples share.
+        clean: Target latents, (B, 16, n, h, w).
+        reference: Reference latents, (B, 32, 1, h, w).
+        pose, reference_pose: Drawn poses (B, 3, T or 1, H, W) in [-1, 1]; None where no pose is given.
+        weights: Weights of the loss, (B, 1, n, h, w).
     """
 
     plan: BatchPlan
@@ -111,12 +118,12 @@ class EncodedBatch(NamedTuple):
 
 
 class Trainer:
-    """One process of a run: network, optimisers, average, data and the step they stand at."""
+    """One process of a run: network, optimisers, averaged weights, data and the current step."""
 
     def __init__(self, settings: TrainingSettings, data_progress: Progress | None = None) -> None:
         self.settings = settings
         self.accelerator = Accelerator(
-            # Only when told so does accelerate spread a run over several CPU processes.
+            # accelerate uses several CPU processes only with this flag.
             cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if settings.bf16 else "no",
             gradient_accumulation_steps=settings.accumulate,
@@ -126,20 +133,20 @@ class Trainer:
         device = self.accelerator.device
         self.vae = load_vae(settings.vae, torch.bfloat16 if settings.bf16 else torch.float32)
         self.vae.to(device).requires_grad_(False)
-        with self.accelerator.main_process_first():  # poses are detected once, not once a process
+        with self.accelerator.main_process_first():  # one process detects the poses, the others read them
             self.source = open_source(settings, data_progress)
         self.cache = LatentCache(settings.cache, settings.vae)
         network = build_network(settings.model, settings.init_from, settings.seed)
         _check_sizes(network.config, self.vae.config)
         self.text = empty_prompt(settings, network.config["text_dim"]).to(device)
         stage = settings.conditions_of_stage
-        freeze_but(network, trained_names(network, stage) if settings.trained == "stage" else
-                   [name for name, _ in network.named_parameters()])  # fmt: skip
+        every = [name for name, _ in network.named_parameters()]
+        freeze_but(network, trained_names(network, stage) if settings.trained == "stage" else every)
         if settings.gradient_checkpointing:
             network.enable_gradient_checkpointing()
         encoder = network.pose_encoder
         if settings.echo > 1 and not any(parameter.requires_grad for parameter in encoder.parameters()):
-            # Echoes of a batch hold the same tensors of drawn poses, and so get what was made of them.
+            # Echoes of a batch hold the same pose tensors, so the frozen encoder's output can be cached.
             encoder.forward = lru_cache(maxsize=2)(encoder.forward)  # type: ignore[method-assign]
         self.step = 0
         self.plain_network = network.to(device).train()
@@ -151,7 +158,7 @@ class Trainer:
             self._restore(load_checkpoint(folder))
 
     def run(self, progress: Progress | None = None) -> None:
-        """All steps that are left."""
+        """Do all remaining steps."""
         settings, main = self.settings, self.accelerator.is_main_process
         log = None
         if main:
@@ -182,7 +189,7 @@ class Trainer:
     # -- one step -----------------------------------------------------------------------------------------------
 
     def _step(self, batches: Iterator[tuple[int, EncodedBatch]]) -> dict[str, float]:
-        """One optimiser step over `accumulate` micro-batches; returns the figures for the log."""
+        """Do one optimiser step over `accumulate` micro-batches, and return the figures for the log."""
         settings = self.settings
         rate = settings.learning_rate(self.step)
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
@@ -205,19 +212,25 @@ class Trainer:
         return {"loss": mean.item(), "gradient": norm, "lr": rate}
 
     def loss(self, inputs: EncodedBatch, number: int) -> Tensor:
-        """The loss of micro-step `number`, whose noise and times are fixed by (seed, number)."""
+        """The loss of micro-step `number`, whose noise and times depend on (seed, number)."""
         plan, clean, pose = inputs.plan, inputs.clean, inputs.pose
         generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
         flow = noised(clean, generator, token_replace=plan.token_replace, shift=self.settings.timestep_shift)
         velocity = self.network(
-            flow.latents, flow.timestep, self.text.expand(len(clean), -1, -1), inputs.reference, pose,
-            inputs.reference_pose, pose_scale=0.0 if pose is None else 1.0, num_context_frames=flow.context,
+            flow.latents,
+            flow.timestep,
+            self.text.expand(len(clean), -1, -1),
+            inputs.reference,
+            pose,
+            inputs.reference_pose,
+            pose_scale=0.0 if pose is None else 1.0,
+            num_context_frames=flow.context,
             return_dict=False,
-        )[0]  # fmt: skip
+        )[0]
         return flow_loss(velocity, flow, inputs.weights)
 
     def encoded(self, batch: Batch) -> EncodedBatch:
-        """What the network takes of a micro-batch."""
+        """Encode a micro-batch, on the device."""
         device = self.accelerator.device
         clean = self._clean_latents(batch)
         reference = encode_reference(self.vae, to_tensor(batch.reference, device), batch.mask.to(device))
@@ -230,7 +243,7 @@ class Trainer:
         return EncodedBatch(batch.plan, clean, reference, pose, reference_pose, batch.weights.to(device))
 
     def _clean_latents(self, batch: Batch) -> Tensor:
-        """The target latents (B, 16, n, h, w), from the cache or encoded, in either case rounded to float16."""
+        """The target latents (B, 16, n, h, w), from the cache or encoded; both are rounded to float16."""
         values = []
         for frames, latents, key, keypoints in zip(
             batch.frames, batch.latents, batch.keys, batch.keypoints, strict=True
@@ -244,16 +257,18 @@ class Trainer:
         return torch.stack(values)
 
     def _batches(self) -> Iterator[tuple[int, EncodedBatch]]:
-        """This process's micro-steps from the present step on: their numbers, and the batch, encoded, of each."""
+        """Numbers and encoded batches of this process's micro-steps, from the current step on."""
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         echo = self.settings.echo
         steps = range(self.step * self.settings.accumulate, self.settings.steps * self.settings.accumulate)
         echoes = [list(same) for _, same in groupby(steps, lambda step: step // echo)]
         loader = DataLoader(
-            Batches(self.settings, self.source), batch_size=None, num_workers=self.settings.workers,
+            Batches(self.settings, self.source),
+            batch_size=None,
+            num_workers=self.settings.workers,
             sampler=[same[0] // echo * processes + rank for same in echoes],
             prefetch_factor=2 if self.settings.workers else None,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # type: ignore[arg-type]
         for same, batch in zip(echoes, loader, strict=True):
             inputs = self.encoded(batch)
             yield from ((step * processes + rank, inputs) for step in same)
@@ -270,13 +285,15 @@ class Trainer:
             write_sample_sheet(path, self.plain_network, self.average, self.vae, self.text, self.source, settings)
 
     def _checkpoint(self) -> Checkpoint:
-        """Only what is trained is kept; the rest is what the run started from."""
+        """A checkpoint of the trained parameters; the others are as the run started."""
         named = self.plain_network.named_parameters()
         trained = {name: parameter.detach() for name, parameter in named if parameter.requires_grad}
-        return Checkpoint(self.step, {
-            "trained": trained, "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        parts = {
+            "trained": trained,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "average": self.average.state_dict(),
-        })  # fmt: skip
+        }
+        return Checkpoint(self.step, parts)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         wanted = {name for name, parameter in self.plain_network.named_parameters() if parameter.requires_grad}
@@ -303,7 +320,7 @@ def _noise_seed(seed: int, number: int) -> int:
 
 
 def empty_prompt(settings: TrainingSettings, channels: int) -> Tensor:
-    """The embedding of the empty prompt (1, rows, channels): text is always empty in training."""
+    """The embedding of the empty prompt, (1, rows, channels): the text is always empty in training."""
     if settings.prompt_embeds is None:
         return torch.zeros(1, 1, channels)
     rows = PromptStore(settings.prompt_embeds).get("")
@@ -316,5 +333,7 @@ def empty_prompt(settings: TrainingSettings, channels: int) -> Tensor:
 
 def _check_sizes(network: dict, vae: dict) -> None:
     if network["in_channels"] != vae["z_dim"]:
-        raise BadInput(f"The network takes {network['in_channels']} latent channels, the VAE has {vae['z_dim']}.",
-                       "Set in_channels and out_channels to the VAE's.")  # fmt: skip
+        raise BadInput(
+            f"The network takes {network['in_channels']} latent channels, the VAE has {vae['z_dim']}.",
+            "Set in_channels and out_channels to the VAE's.",
+        )

@@ -1,7 +1,7 @@
 """Training of a small Wan VAE (`AutoencoderKLWan`) on the puppet world: stills first, then clips.
 
-The network encodes masks and black pictures too, so those are part of the data. Loss: L1, gradients in space and time
-at three scales (edges and moves, without a network to download), and a small KL term.
+The data include masks and black pictures, which the VAE has to encode too. The loss is L1, the L1 of gradients in space
+and time at three scales, and a small KL term.
 """
 
 import copy
@@ -38,16 +38,16 @@ from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.vae_data import VaeBatches, VaeSettings
 from onetoall_cli.weights import load_vae
 
-_FIRST_LOGVAR = -6.0  # of the posterior: noise of deviation 0.05
+_FIRST_LOGVAR = -6.0  # log variance of the initial posterior: noise of deviation 0.05
 
 
 def build_vae(settings: VaeSettings) -> AutoencoderKLWan:
-    """The VAE a training starts with; what it does not train needs no gradients.
+    """The initial VAE of a run, with gradients only for what the run trains.
 
-    A fresh one makes a film of independent stills, so that training on stills serves clips.
+    With random weights it treats a clip as independent stills, so that training on stills helps clips too.
 
     Raises:
-        ModelMissing: `init_from` holds none.
+        ModelMissing: `init_from` holds no VAE.
     """
     vae = _fresh_vae(settings) if settings.init_from is None else load_vae(settings.init_from, torch.float32).train()
     vae.requires_grad_(True)
@@ -70,7 +70,7 @@ def _fresh_vae(settings: VaeSettings) -> AutoencoderKLWan:
 
 @torch.no_grad()
 def _start_quiet(vae: AutoencoderKLWan) -> None:
-    """Start with a nearly exact posterior: noise of deviation 1 on the first, tiny latents would drown all learning."""
+    """Start with little posterior noise: noise of deviation 1 would hide the small latents of the first steps."""
     channels = vae.config.z_dim
     vae.quant_conv.weight[channels:] = 0
     vae.quant_conv.bias[channels:] = _FIRST_LOGVAR
@@ -78,11 +78,11 @@ def _start_quiet(vae: AutoencoderKLWan) -> None:
 
 @torch.no_grad()
 def _start_as_stills(vae: AutoencoderKLWan) -> None:
-    """Draw kernels of which only the present time slice is not zero; time down- and upsampling average and repeat."""
+    """Set all time slices of the kernels but the current frame's to zero; resampling in time averages or repeats."""
     for module in vae.modules():
         if isinstance(module, torch.nn.Conv3d | torch.nn.Conv2d):
-            # Unit variance through the one time slice that counts; PyTorch's default, shared among three, shrinks
-            # signals ninefold, and Adam's steps would be large against such weights.
+            # Unit variance through the one time slice that is not zero. PyTorch's default, meant for three slices,
+            # shrinks signals ninefold, and Adam's steps would be large against such weights.
             inputs = module.in_channels * module.kernel_size[-1] * module.kernel_size[-2]
             module.weight.copy_(torch.randn_like(module.weight) / inputs**0.5)
             if module.bias is not None:
@@ -95,7 +95,7 @@ def _start_as_stills(vae: AutoencoderKLWan) -> None:
 
 
 def _repeat_in_time(resample: WanResample) -> None:
-    """Let a layer give two equal frames for one, or the mean of two frames."""
+    """Let an upsampling layer repeat each frame, and a downsampling layer average two frames."""
     kernel = resample.time_conv.weight  # (out, in, 3, 1, 1)
     same = torch.eye(kernel.shape[1])
     kernel.zero_()
@@ -106,7 +106,7 @@ def _repeat_in_time(resample: WanResample) -> None:
 
 
 def reconstruction_loss(restored: Tensor, truth: Tensor, gradient_weight: float) -> Tensor:
-    """L1 plus the L1 of gradients in width, height and time at full, half and quarter size; (B, 3, T, H, W)."""
+    """L1 of clips (B, 3, T, H, W), plus L1 of their gradients in space and time at full, half and quarter size."""
     error = restored.float() - truth.float()
     loss = error.abs().mean()
     for _ in range(3):
@@ -117,9 +117,9 @@ def reconstruction_loss(restored: Tensor, truth: Tensor, gradient_weight: float)
 
 
 def learning_rate(settings: VaeSettings, step: int) -> float:
-    """A cosine from `lr` to `final_lr`, with a linear warm-up at the start of every phase.
+    """The learning rate at a step: a cosine from `lr` to `final_lr`, with a linear warm-up in every phase.
 
-    Kernels of the past, zero until the first clips come, would otherwise take full steps all in one direction.
+    Without the warm-up, kernels of past frames, which are zero until the first clips, would all step in one direction.
     """
     part = step / max(1, settings.steps)
     rate = settings.final_lr + (settings.lr - settings.final_lr) * (1 + np.cos(np.pi * part)) / 2
@@ -127,10 +127,13 @@ def learning_rate(settings: VaeSettings, step: int) -> float:
 
 
 def train_vae(settings: VaeSettings, progress: Callable[[int, int | None], None] | None = None) -> Path:
-    """Train to the last step, continuing from the newest checkpoint in `settings.output`; returns the finished VAE.
+    """Train to the last step, continuing from the newest checkpoint in `settings.output`; returns the VAE's folder.
 
-    Writes there: `checkpoints/`, `loss.csv`, `samples/*.png`, `settings.yaml` and at the end `vae/` (diffusers layout,
-    averaged weights in bf16, latent mean and deviation measured on training pictures and set in its config).
+    The run's folder gets `checkpoints/`, `loss.csv`, `samples/*.png`, `settings.yaml` and at the end `vae/`: averaged
+    weights in bfloat16 (diffusers layout), with the latents' mean and deviation on training pictures in its config.
+
+    Raises:
+        ModelMissing: `init_from` holds no VAE.
     """
     torch.set_num_threads(settings.threads)
     run = settings.output
@@ -153,10 +156,10 @@ def train_vae(settings: VaeSettings, progress: Callable[[int, int | None], None]
 
 
 def export_vae(settings: VaeSettings) -> Path:
-    """Write `vae/` from the newest checkpoint of a run that may not be finished; returns its folder.
+    """Write `vae/` from the newest checkpoint of a run, finished or not; returns its folder.
 
     Raises:
-        BadInput: there is no checkpoint.
+        BadInput: The run has no checkpoint.
     """
     if latest_checkpoint(settings.output) is None:
         raise BadInput(f"{settings.output} has no checkpoint yet.", "Let the training run further.")
@@ -169,7 +172,7 @@ def _batches(settings: VaeSettings, first: int) -> Iterator[Tensor]:
 
 
 class _VaeState:
-    """Float32 weights, their working copy, optimiser, average and step number."""
+    """A VAE in training: float32 weights, their working copy, optimiser, averaged weights and step number."""
 
     def __init__(self, settings: VaeSettings) -> None:
         self.settings = settings
@@ -177,7 +180,7 @@ class _VaeState:
         self.vae = build_vae(settings)
         self.optimiser = torch.optim.AdamW(self.vae.parameters(), lr=settings.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.average = Average(self.vae, settings.ema)
-        # Passes run in bf16 throughout: autocast would keep norms and activations in float32, at twice the time.
+        # The working copy is all bf16: autocast keeps norms and activations in float32 and takes twice as long.
         self.worker = copy.deepcopy(self.vae).to(torch.bfloat16 if settings.bf16 else torch.float32)
         folder = latest_checkpoint(settings.output)
         if folder:
@@ -191,8 +194,11 @@ class _VaeState:
         self._hand_weights_to_worker()
 
     def checkpoint(self) -> Checkpoint:
-        parts = {"model": self.vae.state_dict(), "optimiser": self.optimiser.state_dict(),
-                 "average": self.average.state_dict()}  # fmt: skip
+        parts = {
+            "model": self.vae.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict(),
+        }
         return Checkpoint(self.step, parts)
 
     def averaged(self) -> AutoencoderKLWan:
@@ -202,7 +208,7 @@ class _VaeState:
         return vae.to(self.worker.dtype).eval()
 
     def update(self, batch: Tensor) -> dict[str, float]:
-        """One optimiser step; returns the figures for the log."""
+        """Do one optimiser step, and return the figures for the log."""
         settings = self.settings
         rate = learning_rate(settings, self.step)
         for group in self.optimiser.param_groups:
@@ -222,7 +228,7 @@ class _VaeState:
         return {"loss": loss.item(), "kl": kl.item(), "lr": rate, "psnr": _likeness(restored, batch)}
 
     def _apply_gradients(self) -> None:
-        """Step the float32 weights by the worker's gradients, and hand them back to the worker rounded."""
+        """Update the float32 weights by the working copy's gradients, then round them into the working copy."""
         for parameter, working in zip(self.vae.parameters(), self.worker.parameters(), strict=True):
             parameter.grad = None if working.grad is None else working.grad.float()
         torch.nn.utils.clip_grad_norm_(self.vae.parameters(), self.settings.clip)
@@ -242,19 +248,18 @@ def _likeness(restored: Tensor, truth: Tensor) -> float:
 
 
 def held_out(frames: int, count: int, split: Split = "validation") -> Tensor:
-    """Puppets of a split no VAE is trained on, (count, 3, frames, 192, 128) in [-1, 1]."""
-    films = [
-        sample_scene(split, seed, width=128, height=192, frames=frames).film().frames for seed in range(count)
-    ]  # fmt: skip
+    """Puppets of a split that no VAE is trained on, (count, 3, frames, 192, 128) in [-1, 1]."""
+    films = [sample_scene(split, seed, width=128, height=192, frames=frames).film().frames for seed in range(count)]
     return to_tensor(np.stack(films))
 
 
 def _write_samples(vae: AutoencoderKLWan, path: Path, settings: VaeSettings) -> None:
-    """Held-out puppets above, their reconstructions below: eight stills, and the last frames of two short clips."""
+    """Write held-out puppets above their reconstructions: eight stills, and the last frames of two short clips."""
     stills, clips = held_out(1, 8), held_out(9, 2)
     rows = []
-    for pictures in (torch.cat([stills[:, :, 0], clips[:, :, -1]]),
-                     torch.cat([restore(vae, stills)[:, :, 0], restore(vae, clips)[:, :, -1]])):  # fmt: skip
+    truth = torch.cat([stills[:, :, 0], clips[:, :, -1]])
+    restored = torch.cat([restore(vae, stills)[:, :, 0], restore(vae, clips)[:, :, -1]])
+    for pictures in (truth, restored):
         rows.append(list(to_uint8(pictures)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, picture_grid(rows))
@@ -277,7 +282,7 @@ def latent_statistics(vae: AutoencoderKLWan, seed: int, count: int) -> tuple[lis
 
 
 def finish_vae(vae: AutoencoderKLWan, settings: VaeSettings) -> Path:
-    """Measure the latents if they are new, write that to the config, and save `vae/` in bf16 (diffusers layout)."""
+    """Save `vae/` in bf16 (diffusers layout), with newly measured latent statistics if the encoder was trained."""
     if settings.trained == "all":
         mean, std = latent_statistics(vae, settings.seed, settings.statistics)
         vae.register_to_config(latents_mean=mean, latents_std=std)
@@ -288,9 +293,9 @@ def finish_vae(vae: AutoencoderKLWan, settings: VaeSettings) -> Path:
 
 
 def measure_vae(vae: AutoencoderKLWan, *, split: Split = "test", count: int = 32) -> dict[str, float]:
-    """PSNR in dB of reconstructed stills (`count`) and 17-frame clips (an eighth of `count`) of a split, 128 x 192."""
+    """PSNR in dB of `count` reconstructed stills and `count` / 8 reconstructed 17-frame clips of a split, 128 x 192."""
     if count < 8:
-        raise BadInput(f"{count} puppets are too few to measure a VAE.", "Take at least 8.")
+        raise BadInput(f"{count} puppets are too few to measure a VAE.", "Use at least 8.")
     figures: dict[str, Any] = {}
     for name, frames, number in (("stills", 1, count), ("clips", 17, count // 8)):
         values = [_likeness(restore(vae, clip[None]), clip[None]) for clip in held_out(frames, number, split)]

@@ -1,4 +1,4 @@
-"""What a VAE is trained on: the phases of a run, and batches of puppets, masked puppets, masks and black pictures."""
+"""Data of VAE training: its settings, and batches of puppets, masked puppets, masks and black pictures."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,23 +11,23 @@ from torch.utils.data import Dataset
 from onetoall_cli.model.pixels import to_tensor
 from onetoall_cli.puppets import MOVE_FRAMES, Split, sample_scene
 
-_MOVING_OF = 6  # crops to choose from
-_MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # parts of the samples; the rest are plain pictures
+_MOVING_OF = 6  # random crops to choose from for `moving`
+_MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # shares of the samples; the others are plain pictures
 # Width, height of whole pictures of 128 pixels on the short side.
 _SIZES = ((128, 192), (128, 160), (128, 128), (192, 128), (144, 208))
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of steps with one kind of batch.
+    """Consecutive steps with one kind of batch.
 
     Attributes:
-        steps: how many.
-        batch: samples a step.
-        crop: side of square crops in pixels; 0 = whole pictures.
+        steps: Number of steps.
+        batch: Samples in a step.
+        crop: Side of square crops in pixels; 0 takes whole pictures.
         frames: 1 for stills, else 4k + 1.
-        moving: of several crops of a clip, take the one in which most moves, and no masks or black pictures: what
-            lies between two latent frames is learnt from little else.
+        moving: Whether to take the crop with the most movement of several, and no masks or black pictures. It teaches
+            the frames between two latent frames.
     """
 
     steps: int
@@ -38,32 +38,34 @@ class Phase:
 
     def __post_init__(self) -> None:
         if self.moving and (self.frames == 1 or not self.crop):
-            raise ValueError("moving chooses among crops of clips: set frames and crop")
+            raise ValueError("moving needs crops of clips: set frames and crop")
 
 
 @dataclass(frozen=True)
 class VaeSettings:
-    """A VAE training.
+    """The settings of a VAE training.
 
     Attributes:
-        output: the run's folder.
-        phases: what the steps train on, one after the other.
-        short_side: of whole pictures, about, in pixels; moves grow with it. A multiple of 64.
-        model: constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
-        init_from: a VAE's folder to go on from instead of a fresh one; `model` then says nothing.
-        trained: "decoder" leaves the encoder and the latents' statistics, so that networks trained on them still fit.
-        latent_frame: "free" leaves it to the training what a latent frame holds of its four frames. "last" makes it
-            what a still of the last of them would be: the decoder has to find the way from one to the next, and
-            networks that know stills know clips.
-        lr, final_lr: learning rates at the two ends of a cosine.
-        warmup: steps at the start of every phase over which the rate rises from zero.
-        kl_weight, gradient_weight: of the loss terms beside L1.
-        ema: decay of the averaged weights, which are what is saved.
-        clip: largest gradient norm.
-        bf16: compute in bfloat16 (weights are kept in float32).
-        keep_checkpoints: how many of the newest stay; 0 keeps all.
-        sample_every: steps between sample pictures; 0 makes none.
-        statistics: how many puppets the latents' mean and deviation are measured on.
+        output: Folder of the run.
+        phases: The phases in order.
+        short_side: Short side of whole pictures in pixels, roughly; movement grows with it. A multiple of 64.
+        model: Constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
+        init_from: Folder of a VAE to continue from instead of random weights; `model` is then ignored.
+        trained: "decoder" keeps the encoder and the latents' statistics, so that networks trained on them still fit.
+        latent_frame: "free": the training decides what a latent frame holds of its four frames. "last": a latent frame
+            equals the latent of a still of the last of them, and the decoder interpolates between latent frames.
+        lr, final_lr: First and last learning rate of a cosine.
+        warmup: Steps at the start of every phase over which the learning rate rises from zero.
+        kl_weight, gradient_weight: Weights of the loss terms besides L1.
+        ema: Decay of the averaged weights, which are saved at the end.
+        clip: Largest norm of the gradient.
+        seed: Seed of data, noise and random weights.
+        threads: CPU threads of torch.
+        bf16: Whether to compute in bfloat16 (weights are kept in float32).
+        checkpoint_every: Steps between checkpoints.
+        keep_checkpoints: Number of newest checkpoints to keep; 0 keeps all.
+        sample_every: Steps between sample pictures; 0 makes none.
+        statistics: Number of puppets on which the latents' mean and deviation are measured.
     """
 
     output: Path
@@ -90,15 +92,15 @@ class VaeSettings:
 
     def __post_init__(self) -> None:
         if self.short_side < 64 or self.short_side % 64:
-            raise ValueError("short_side is a positive multiple of 64")  # so that every size is one of 8
+            raise ValueError("short_side is a positive multiple of 64")  # so that every side is a multiple of 8
         if self.trained == "decoder" and self.init_from is None:
-            raise ValueError("a decoder is trained for an encoder: name the VAE in init_from")
+            raise ValueError("a decoder needs its encoder: name the VAE in init_from")
         if self.latent_frame == "last" and self.trained != "decoder":
-            raise ValueError("an encoder that is trained does not keep to last frames: set trained to decoder")
+            raise ValueError("latent_frame: last needs an encoder that is not trained: set trained to decoder")
 
     @property
     def steps(self) -> int:
-        """Steps of all phases."""
+        """Number of steps of all phases."""
         return sum(phase.steps for phase in self.phases)
 
     def phase_at(self, step: int) -> Phase:
@@ -106,7 +108,7 @@ class VaeSettings:
         return self._locate(step)[0]
 
     def step_in_phase(self, step: int) -> int:
-        """How many steps of its phase come before step number `step`."""
+        """Number of steps before step number `step` in its phase."""
         return self._locate(step)[1]
 
     def _locate(self, step: int) -> tuple[Phase, int]:
@@ -114,11 +116,11 @@ class VaeSettings:
             if step < phase.steps:
                 return phase, step
             step -= phase.steps
-        raise ValueError("step lies behind the last phase")
+        raise ValueError("step lies after the last phase")
 
 
 class VaeBatches(Dataset):
-    """Batch number `step` of a training: float32 (batch, 3, frames, H, W) in [-1, 1], fixed by (seed, step)."""
+    """Batches by step: float32 (batch, 3, frames, H, W) in [-1, 1], which depend on (seed, step) alone."""
 
     def __init__(self, settings: VaeSettings) -> None:
         self.settings = settings
@@ -132,8 +134,8 @@ class VaeBatches(Dataset):
         width, height = _SIZES[int(rng.integers(len(_SIZES)))]
         size = (width * self.settings.short_side // 128, height * self.settings.short_side // 128)
         if phase.moving:
-            samples = [_moving_crop(_sample_clip("train", rng, phase.frames, size), rng, phase.crop)
-                       for _ in range(phase.batch)]  # fmt: skip
+            clips = (_sample_clip("train", rng, phase.frames, size) for _ in range(phase.batch))
+            samples = [_moving_crop(clip, rng, phase.crop) for clip in clips]
         else:
             samples = [sample_pictures("train", rng, phase.frames, size, phase.crop) for _ in range(phase.batch)]
         return to_tensor(np.stack(samples))
@@ -142,11 +144,14 @@ class VaeBatches(Dataset):
 def sample_pictures(
     split: Split, rng: np.random.Generator, frames: int, size: tuple[int, int], crop: int
 ) -> np.ndarray:
-    """Frames (frames, H, W, 3) of what the network will encode: puppets, masked puppets, masks, black.
+    """Sample pictures as the network encodes them (puppets, masked puppets, masks, black): (frames, H, W, 3).
 
     Args:
-        size: (width, height) of the whole picture.
-        crop: side of the square cut out of it, 0 for all.
+        split: Split of the puppets.
+        rng: Source of randomness.
+        frames: Number of frames.
+        size: Width and height of the whole picture in pixels.
+        crop: Side of a random square crop in pixels; 0 takes the whole picture.
     """
     width, height = size
     kind = rng.random()
@@ -162,7 +167,7 @@ def sample_pictures(
 
 
 def _sample_clip(split: Split, rng: np.random.Generator, frames: int, size: tuple[int, int]) -> np.ndarray:
-    """A puppet's frames (frames, H, W, 3), somewhere in its first moves."""
+    """Frames (frames, H, W, 3) of a puppet, from a random start in its first moves."""
     lead = MOVE_FRAMES if frames > 1 else 0
     scene = sample_scene(split, int(rng.integers(2**31)), width=size[0], height=size[1], frames=frames + lead)
     first = int(rng.integers(lead + 1))
@@ -176,7 +181,7 @@ def _random_crop(clip: np.ndarray, rng: np.random.Generator, side: int) -> np.nd
 
 
 def _moving_crop(clip: np.ndarray, rng: np.random.Generator, side: int) -> np.ndarray:
-    """Of several random crops the one whose pixels change most from frame to frame."""
+    """The one of several random crops whose pixels change most from frame to frame."""
     crops = [_random_crop(clip, rng, side) for _ in range(_MOVING_OF)]
     return max(crops, key=lambda crop: float(np.abs(np.diff(crop.astype(np.int16), axis=0)).mean()))
 

@@ -1,4 +1,4 @@
-"""A folder of videos as a source of training clips: poses detected once, windows cut on a fixed grid."""
+"""A folder of videos as a source of training clips: poses are detected once, windows lie on a fixed grid."""
 
 import hashlib
 import logging
@@ -23,37 +23,49 @@ _log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 _SEEN = 0.3
-_PRESENT = 0.8  # part of a window's frames in which the person must be seen
+_PRESENT = 0.8  # share of a window's frames in which the person must be visible
 _POOL_SIZE = 200
 
 
 @dataclass(frozen=True, eq=False)
 class _Recording:
-    """A video with its person's motion at the training's frame rate."""
+    """A video, with the motion of its person at the training's frame rate."""
 
     path: Path
-    name: str  # of cache entries
+    name: str  # prefix of its cache entries
     motion: PoseSequence
     windows: dict[int, list[int]]  # window length -> first frames of windows that show the person
 
 
 class VideoSource:
-    """Windows of the videos of a folder (and its subfolders)."""
+    """Windows of the videos in a folder and its subfolders."""
 
     def __init__(
-        self, folder: Path, *, lengths: tuple[int, ...], fps: float, aspects: tuple[float, ...], cache: Path,
-        latents: LatentCache | None, detector: str = "auto",
+        self,
+        folder: Path,
+        *,
+        lengths: tuple[int, ...],
+        fps: float,
+        aspects: tuple[float, ...],
+        cache: Path,
+        latents: LatentCache | None,
+        detector: str = "auto",
         progress: Callable[[int, int | None], None] | None = None,
-    ) -> None:  # fmt: skip
-        """Detect the poses of videos that have not been seen before, then list the usable windows.
+    ) -> None:
+        """Detect the poses of new videos, then list the usable windows.
 
         Args:
-            lengths: of the windows that will be asked for, frames.
-            cache: folder for the detected poses.
-            progress: called with (videos done, videos).
+            folder: The folder of videos.
+            lengths: Lengths of the windows in frames.
+            fps: Frame rate of the windows.
+            aspects: Aspects (width / height) of the size buckets.
+            cache: Folder for the detected poses.
+            latents: Cache of encoded windows.
+            detector: Name of the pose detector.
+            progress: Called with (videos done, all videos).
 
         Raises:
-            BadInput: no video, or none that shows a person.
+            BadInput: There is no video, or none that shows a person.
         """
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
         if not files:
@@ -80,9 +92,16 @@ class VideoSource:
         return [first, *rest], aspect
 
     def clip(
-        self, number: int, *, width: int, height: int, frames: int, rng: np.random.Generator, first_frame: bool,
+        self,
+        number: int,
+        *,
+        width: int,
+        height: int,
+        frames: int,
+        rng: np.random.Generator,
+        first_frame: bool,
         cached: bool = True,
-    ) -> TrainingClip:  # fmt: skip
+    ) -> TrainingClip:
         recording = self.recordings[number]
         starts = recording.windows[frames]
         start = starts[int(rng.integers(len(starts)))]
@@ -118,12 +137,12 @@ class VideoSource:
         return _Recording(file, name, motion, windows)
 
     def _read(self, recording: _Recording, start: int, count: int, width: int, height: int) -> list[NDArray[np.uint8]]:
-        """`count` frames from frame `start` at the training's rate, at the bucket's size."""
+        """`count` frames from frame `start` (at the training's frame rate), at the bucket's size."""
         first, last = start / self.fps, (start + count - 1) / self.fps
         video = open_video(recording.path, start=first, duration=last - first + 1.5 / self.fps)
         wanted = [index / self.fps for index in range(count)]
         shown = [fit_picture(picture, width, height) for picture in _on_screen(iter(video), wanted)]
-        return shown + shown[-1:] * (count - len(shown))  # the last frame stays on screen to the end
+        return shown + shown[-1:] * (count - len(shown))  # the last frame stays to the end
 
     def _make_pool(self) -> PosePool:
         rng = np.random.default_rng(0)
@@ -142,7 +161,7 @@ def _detect(file: Path, detector: str) -> PoseSequence:
 
 
 def _on_screen(frames: Iterator, wanted: list[float]) -> Iterator[NDArray[np.uint8]]:
-    """The picture on screen at each of the `wanted` times (seconds, rising)."""
+    """The picture shown at each of the `wanted` times (seconds, rising)."""
     current = next(frames)
     upcoming = next(frames, None)
     for time in wanted:
@@ -152,27 +171,27 @@ def _on_screen(frames: Iterator, wanted: list[float]) -> Iterator[NDArray[np.uin
 
 
 def shows_person(motion: PoseSequence) -> NDArray[np.bool_]:
-    """In which frames both shoulders and the nose are seen, (frames,)."""
+    """Whether both shoulders and the nose are visible, (frames,)."""
     scores = motion.keypoints[:, 0, [kp.NOSE, kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER], 2]
     return (scores >= _SEEN).all(axis=1)
 
 
 def _windows(present: NDArray[np.bool_], length: int, fps: float) -> list[int]:
-    """First frames of windows: every half length (single pictures: every half second), where the person is seen."""
+    """First frames of the windows that show the person, every half window (single pictures: every half second)."""
     step = max(1, length // 2) if length > 1 else max(1, round(fps / 2))
     starts = range(0, len(present) - length + 1, step)
     return [start for start in starts if present[start : start + length].mean() >= _PRESENT]
 
 
 def _cover(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int, int, int]:
-    """Size after scaling so that the target is covered, and the offset of the centred cut."""
+    """Size after scaling so that the target is covered, and the offset of the centred crop."""
     scale = max(to_width / width, to_height / height)
     wide, high = max(to_width, round(width * scale)), max(to_height, round(height * scale))
     return wide, high, (wide - to_width) // 2, (high - to_height) // 2
 
 
 def fit_picture(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Scale a picture (H, W, 3) until it covers width x height, and cut off what sticks out, centred."""
+    """Scale a picture (H, W, 3) so that it covers width x height, and crop the middle."""
     wide, high, left, top = _cover(picture.shape[1], picture.shape[0], width, height)
     method = cv2.INTER_AREA if wide < picture.shape[1] else cv2.INTER_CUBIC
     scaled = cv2.resize(picture, (wide, high), interpolation=method)
@@ -180,7 +199,7 @@ def fit_picture(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[
 
 
 def fitted(poses: PoseSequence, width: int, height: int) -> PoseSequence:
-    """Keypoints moved as `fit_picture` moves pictures; those cut off are no longer seen."""
+    """Keypoints moved like pictures of `fit_picture`; those cut off get score 0."""
     wide, high, left, top = _cover(poses.width, poses.height, width, height)
     points = poses.keypoints * np.array([wide / poses.width, high / poses.height, 1.0]) - np.array([left, top, 0.0])
     inside = (points[..., 0] >= 0) & (points[..., 0] < width) & (points[..., 1] >= 0) & (points[..., 1] < height)

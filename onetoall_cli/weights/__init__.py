@@ -1,4 +1,4 @@
-"""What is in a model's files: tensors, loaded strictly; quantised copies; prompt embeddings and their text encoder."""
+"""The contents of a model's files: tensors, quantised copies, prompt embeddings and their text encoder."""
 
 from onetoall_cli.weights.architecture import network_config
 from onetoall_cli.weights.loading import load_network, load_vae

@@ -1,6 +1,6 @@
-"""The network's configuration, read off the shapes in its weights (the released repositories hold bare weights).
+"""The network's configuration from the shapes of its weights; the released repositories have no configuration file.
 
-Key names are the released checkpoints': Wan's of diffusers, and those that the research code adds to them.
+Tensor names are those of the released checkpoints: diffusers' Wan names and the research code's additions.
 """
 
 import re
@@ -13,7 +13,7 @@ from onetoall_cli.hub import ModelLocation
 from onetoall_cli.hub.weight_files import weight_files
 from onetoall_cli.weights.tensors import TensorInfo, read_tensors
 
-# Wan2.1 has head dimension 128 at every size; it cannot be read off the shapes, since the norms span all heads.
+# Wan2.1's head dimension at every size. The shapes do not give it, because the norms span all heads.
 HEAD_DIM = 128
 
 _DENOISER_BLOCKS = re.compile(r"blocks\.(\d+)\.")
@@ -22,10 +22,10 @@ _POSE_BLOCKS = re.compile(r"controlnet\.blocks\.(\d+)\.")
 
 
 def network_config(location: ModelLocation) -> dict[str, Any] | None:
-    """Constructor arguments for the network of `location`; None where its own `config.json` has them.
+    """Constructor arguments for the network of `location`; None if it has a `config.json`.
 
     Raises:
-        ModelMissing: the weights are damaged, of something else, or not of the size the catalogue says.
+        ModelMissing: The weights are damaged, those of another network, or do not match the catalogue.
     """
     if not location.published:
         return None
@@ -34,7 +34,7 @@ def network_config(location: ModelLocation) -> dict[str, Any] | None:
     for key, value in (location.architecture or {}).items():
         if found.get(key) != value:
             raise ModelMissing(
-                f"{folder} holds another network than the catalogue says: {key} is {found.get(key)}, not {value}.",
+                f"{folder} does not match the catalogue: {key} is {found.get(key)}, not {value}.",
                 "Fetch the model again, or correct the catalogue entry.",
             )
     return found
@@ -44,15 +44,15 @@ def architecture_of(tensors: Mapping[str, TensorInfo], source: Path) -> dict[str
     """Constructor arguments of `OneToAllTransformer3DModel` for published weights.
 
     Args:
-        tensors: What `read_tensors` found.
-        source: The weights' folder, for the message.
+        tensors: From `read_tensors`.
+        source: The weights' folder, for messages.
 
     Raises:
-        ModelMissing: these are the weights of something else.
+        ModelMissing: The weights are those of another network.
     """
     try:
         width = tensors["patch_embedding.weight"].shape[0]
-        # whatever else uses Wan's key names (its own T2V transformer, for one) lacks these two
+        # Other networks with Wan's names, such as its own T2V transformer, lack these two.
         tensors["refextractor.patch_embedding.weight"], tensors["input_hint_block.conv_in.conv.weight"]
         return {
             "num_attention_heads": width // HEAD_DIM,

@@ -1,6 +1,6 @@
-"""A network from its place on disk into memory, strictly: plain, published or quantised, and only safetensors.
+"""Loading of networks and VAEs: in diffusers' layout, with released names, or quantised; only from safetensors.
 
-A wrong file is an error that names it, never a network with some weights left random.
+Every tensor must be present, with its shape. A wrong file is an error that names it.
 """
 
 from collections.abc import Callable
@@ -32,19 +32,19 @@ def load_network(
 
     Args:
         location: From `locate_model`.
-        dtype: Of the weights; what must be float32 stays so, and quantised layers compute in it.
-        quantisation: "int8" or "nf4" quantises the blocks while they are read, unless the files are quantised so
-            already; a copy made by `onetoall fetch --quantize` gives the same, sooner.
+        dtype: Dtype of the weights, except for those that must be float32. Quantised layers compute in it.
+        quantisation: "int8" or "nf4" quantises the blocks while they are read, if the files are not quantised yet. A
+            copy made by `onetoall fetch --quantize` gives the same network faster.
 
     Raises:
-        ModelMissing: a file is missing, truncated or foreign, or tensors are missing or left over.
-        BadInput: the files are quantised otherwise.
+        ModelMissing: A file is missing, truncated or wrong, or tensors are missing or unexpected.
+        BadInput: The files are quantised to another precision.
     """
     from onetoall_cli.model import CheckpointError, OneToAllTransformer3DModel
     from onetoall_cli.weights.quantise import load_quantised, load_quantising, stored_precision
 
     folder = location.transformer
-    read_tensors(weight_files(folder))  # names a damaged file before anything is built
+    read_tensors(weight_files(folder))  # raises for a damaged file before anything is built
     stored = stored_precision(location)
     if stored != "none":
         if quantisation not in ("none", stored):
@@ -65,7 +65,7 @@ def load_vae(folder: Path, dtype: "torch.dtype") -> "AutoencoderKLWan":
     """Load the VAE in a folder of diffusers' layout on the CPU.
 
     Raises:
-        ModelMissing: as `load_network`.
+        ModelMissing: As `load_network`.
     """
     import torch
     from diffusers import AutoencoderKLWan
@@ -86,9 +86,9 @@ def _load_diffusers(folder: Path, dtype: "torch.dtype") -> "OneToAllTransformer3
 
 
 def _fill(module: Module, folder: Path, dtype_of: "Callable[[str], torch.dtype]") -> Module:
-    """Give a module on the meta device the weights in `folder`, all of them and no others.
+    """Load the weights of `folder` into a module on the meta device; each must be present, and no others.
 
-    diffusers' own `from_pretrained` leaves a tensor that is not in the files random.
+    diffusers' own `from_pretrained` leaves missing tensors random.
     """
     tensors = StoredTensors(folder)
     state = {name: tensors.take(name, value.shape).to(dtype_of(name)) for name, value in module.state_dict().items()}

@@ -1,4 +1,4 @@
-"""The network without weights, built from a folder's configuration or given arguments."""
+"""The network without weights, from a folder's configuration or from given arguments."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def empty_network(folder: Path, config: Mapping[str, Any] | None) -> "OneToAllTransformer3DModel":
-    """The network on the meta device: structure and shapes, no memory.
+    """The network on the meta device: structure and shapes without memory.
 
     Args:
-        folder: A diffusers folder, read if `config` is None.
+        folder: A folder in diffusers' layout, read if `config` is None.
         config: Constructor arguments.
 
     Raises:
-        ModelMissing: the folder's `config.json` is damaged or not this network's.
+        ModelMissing: The folder's `config.json` is damaged or of another network.
     """
     import torch
 

@@ -1,6 +1,7 @@
-"""Prompt embeddings on disk, so that the 11 GB text encoder runs once per prompt and not once per video.
+"""Prompt embeddings on disk, so that the 11 GB text encoder runs once for each prompt and not for each video.
 
-One `prompt_embeds.safetensors`: per prompt its unpadded rows under the text's SHA-256, the texts in the metadata.
+A store is a file `prompt_embeds.safetensors`. It holds the unpadded rows of each prompt under the SHA-256 of its text,
+and the texts in its metadata.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ VERSION = "1"
 
 
 def prompt_key(prompt: str) -> str:
-    """The name under which a prompt's rows are stored: SHA-256 of its UTF-8 text, in hex."""
+    """The name of a prompt's rows in a store: the SHA-256 of its UTF-8 text, in hex."""
     return hashlib.sha256(prompt.encode("utf-8")).hexdigest()
 
 
@@ -32,8 +33,8 @@ class PromptStore:
 
     Args:
         path: The safetensors file.
-        encoder: Which text encoder made the rows (`repository@commit`), written into a new file. Readers that
-            ask for a certain encoder compare it; None where it does not matter.
+        encoder: The text encoder of the rows (`repository@commit`), written into a new file; None if it does not
+            matter.
     """
 
     def __init__(self, path: Path, encoder: str | None = None) -> None:
@@ -42,7 +43,7 @@ class PromptStore:
 
     @property
     def encoder(self) -> str | None:
-        """The encoder that made the stored rows, or the one given when there is no file yet."""
+        """The encoder of the stored rows, or the one given if there is no file yet."""
         return self._metadata().get("encoder") or self._encoder
 
     def prompts(self) -> list[str]:
@@ -50,10 +51,10 @@ class PromptStore:
         return sorted(json.loads(self._metadata().get("prompts", "{}")).values())
 
     def get(self, prompt: str) -> "torch.Tensor | None":
-        """The rows of `prompt`, (L, C) with L its true length in tokens, or None if it is not stored.
+        """The rows of `prompt`, (L, C) with L its true length in tokens; None if it is not stored.
 
         Raises:
-            BadInput: the file is damaged or is not a prompt store.
+            BadInput: The file is damaged or is not a prompt store.
         """
         if not self.path.exists():
             return None
@@ -67,24 +68,24 @@ class PromptStore:
 
         Args:
             prompt: The text.
-            rows: (L, C) float, without padding, 1 <= L.
+            rows: Its embedding without padding, float (L, C), L >= 1.
 
         Raises:
-            BadInput: the rows' width differs from the stored ones, or the file cannot be written.
+            BadInput: The rows' width differs from that of the stored rows, or the file cannot be written.
         """
         self.put_all({prompt: rows})
 
     def put_all(self, rows_of: "Mapping[str, torch.Tensor]") -> None:
-        """Add or replace several prompts in one atomic rewrite of the file (they are small: 8 KB a token)."""
+        """Add or replace several prompts by rewriting the file once (a token takes 8 KB)."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock")):
             self.replace_all({**self._load(), **rows_of})
 
     def replace_all(self, rows_of: "Mapping[str, torch.Tensor]") -> None:
-        """Write exactly these prompts, whatever the file held.
+        """Write these prompts and remove all others.
 
         Raises:
-            BadInput: as `put`.
+            BadInput: As `put`.
         """
         from safetensors.torch import save_file  # torch loads here, not with the module
 
@@ -114,7 +115,7 @@ class PromptStore:
             ) from error
 
     def _metadata(self) -> dict[str, str]:
-        """The file's own notes; empty when there is no file."""
+        """The file's metadata; empty if there is no file."""
         if not self.path.exists():
             return {}
         with self._open() as stored:

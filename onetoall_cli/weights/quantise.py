@@ -1,7 +1,7 @@
-"""Quantised copies of a network: made once, tensor by tensor, and loaded without the original.
+"""Quantised copies of a network: made tensor by tensor, and loaded without the original.
 
-bitsandbytes' LLM.int8 and NF4, in its own storage format and diffusers' `quantization_config`, for the linear
-layers that `model.precision` names.
+The linear layers named by `model.precision` become LLM.int8 or NF4 of bitsandbytes, in its storage format with
+diffusers' `quantization_config`.
 """
 
 import json
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from onetoall_cli.model import OneToAllTransformer3DModel
 
-SHARD_BYTES = 500 * 10**6  # of the copy's files: so much of the copy is in memory, twice while it is written
+SHARD_BYTES = 500 * 10**6  # size of the copy's files; so much of it is in memory, twice while a file is written
 ALIGNMENT = 64  # bytes, of each tensor in the writer's buffer
-OUTLIER_THRESHOLD = 6.0  # LLM.int8's: activations beyond it are multiplied unquantised
-DISK_MARGIN = 1.05  # of the table's size of a copy, for what its files hold besides
+OUTLIER_THRESHOLD = 6.0  # LLM.int8 multiplies larger activations without quantisation
+DISK_MARGIN = 1.05  # room for headers and scales in a copy's files, over the size in the table of precisions
 WEIGHTS_NAME = "diffusion_pytorch_model"
 INDEX_NAME = f"{WEIGHTS_NAME}.safetensors.index.json"
 
@@ -52,21 +52,21 @@ def quantise_network(
     origin: Mapping[str, str | None],
     progress: Callable[[int, int | None], None] | None = None,
 ) -> None:
-    """Write a quantised copy of a network as a diffusers folder, whole or not at all.
+    """Write a quantised copy of a network in diffusers' layout, whole or not at all.
 
-    Holds one tensor of the original and `SHARD_BYTES` of the copy at a time.
+    In memory are one tensor of the original and `SHARD_BYTES` of the copy at a time.
 
     Args:
         source: The network's folder.
         config: Constructor arguments if `source` holds published weights; None for diffusers' layout.
-        target: The copy's folder; one that we wrote is replaced.
+        target: The copy's folder; one that onetoall wrote before is replaced.
         precision: "int8" or "nf4".
-        origin: Noted in the copy: the original's `name`, `repository` and `commit`.
-        progress: Called with (tensors done, tensors in all).
+        origin: `name`, `repository` and `commit` of the original, recorded in the copy.
+        progress: Called with (tensors done, all tensors).
 
     Raises:
-        ModelMissing: the original is not whole, or not this network.
-        BadInput: an unknown precision.
+        ModelMissing: The original is incomplete, or another network.
+        BadInput: The precision is unknown.
     """
     if precision not in QUANTISED:
         raise BadInput(f"'{precision}' is not a precision.", f"Choose one of {', '.join(QUANTISED)}.")
@@ -79,7 +79,7 @@ def quantise_network(
         writer = _ShardWriter(folder)
         where = read_tensors(weight_files(source))
         for done, (own, stored) in enumerate(stored_names.items()):
-            with safe_open(where[stored].file, framework="pt") as file:  # closed again: it keeps what was read mapped
+            with safe_open(where[stored].file, framework="pt") as file:  # closed each time, to unmap what was read
                 pieces = _converted(own, file.get_tensor(stored), linears, precision)
             for name, tensor in pieces.items():
                 writer.add(name, tensor)
@@ -100,13 +100,13 @@ def quantise_entry(
     """Make the quantised copy of an installed network that `--model NAME-PRECISION` loads.
 
     Raises:
-        ModelMissing: the network is not installed, or not whole.
-        OutOfResources: no room for the copy.
+        ModelMissing: The network is not installed, or incomplete.
+        OutOfResources: The disk is too full for the copy.
     """
     known = require(name, installed().get(name))
     location = locate_model(name, catalogue=catalogue)
     target = places.copy_folder(f"{name}-{precision}")
-    sweep(target.parent)  # before the room is measured
+    sweep(target.parent)  # of folders left by killed runs, before the free space is measured
     parameters = sum(math.prod(info.shape) for info in read_tensors(weight_files(location.transformer)).values())
     check_disk(int(parameters * bytes_per_parameter(precision) * DISK_MARGIN), target, f"the {precision} copy")
     origin = {"name": name, "repository": known.repository, "commit": known.commit}
@@ -117,7 +117,7 @@ def quantise_entry(
 
 
 def _stored_names(network: "OneToAllTransformer3DModel", *, published: bool) -> dict[str, str]:
-    """Own tensor names to those in the files, in the network's order."""
+    """The network's tensor names mapped to those in the files, in the network's order."""
     return network.published_key_mapping().to_published if published else {name: name for name in network.state_dict()}
 
 
@@ -134,7 +134,7 @@ def _check_tensors(source: Path, network: "torch.nn.Module", stored_names: Mappi
 
 
 def _converted(own: str, tensor: "torch.Tensor", linears: set[str], precision: str) -> "dict[str, torch.Tensor]":
-    """One tensor as it is stored in the copy: itself in its dtype, or its quantised pieces."""
+    """A tensor as the copy stores it: in its dtype, or as quantised values and scales."""
     import torch
 
     module, _, kind = own.rpartition(".")
@@ -170,8 +170,8 @@ def quantise_nf4(weight: "torch.Tensor") -> "tuple[torch.Tensor, dict[str, torch
 class _ShardWriter:
     """Collects tensors and writes them as safetensors files of about `SHARD_BYTES`, with an index.
 
-    They are copied into one buffer: kept as they come, among the large temporaries of quantising, they would leave
-    the heap in fragments several times their size.
+    Tensors are copied into one buffer. Otherwise they would fragment the heap between the large temporaries of
+    quantising, to several times their size.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -203,7 +203,7 @@ class _ShardWriter:
         self._tensors, self._used = {}, 0
 
     def finish(self) -> None:
-        """Write the rest, name the files by their number and write the index."""
+        """Write the remaining tensors, give the files their numbered names and write the index."""
         if self._tensors:
             self._write()
         count = len(self._shards)
@@ -239,7 +239,7 @@ def _write_config(network: "OneToAllTransformer3DModel", linears: set[str], prec
 
 
 def _write_manifest(folder: Path, origin: Mapping[str, str | None], precision: str) -> None:
-    """What the copy was made from, and its files' hashes for `fetch --verify`."""
+    """Write the manifest: the original, and the files' hashes for `fetch --verify`."""
     import bitsandbytes
 
     records = [asdict(digest.describe_file(path, folder)) for path in sorted(folder.iterdir())]
@@ -248,12 +248,12 @@ def _write_manifest(folder: Path, origin: Mapping[str, str | None], precision: s
 
 
 def stored_precision(location: ModelLocation) -> str:
-    """How the files of a network are quantised: "none", "int8" or "nf4"."""
+    """The precision of a network's files: "none", "int8" or "nf4"."""
     return UNQUANTISED if location.published else _precision_in(location.transformer)
 
 
 def _precision_in(folder: Path) -> str:
-    """How a network in diffusers' layout is quantised, as its configuration says."""
+    """The precision of a network in diffusers' layout, from its configuration."""
     quantisation = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
     if quantisation is None:
         return UNQUANTISED
@@ -264,11 +264,11 @@ def load_quantised(folder: Path, dtype: "torch.dtype") -> "OneToAllTransformer3D
     """Load a quantised copy on the CPU; `.to("cuda")` moves it.
 
     Args:
-        folder: As `quantise_network` wrote it.
-        dtype: The quantised layers compute in it, and the rest of the weights have it.
+        folder: A folder written by `quantise_network`.
+        dtype: Dtype of the other weights, and in which quantised layers compute.
 
     Raises:
-        ModelMissing: a tensor is missing or left over.
+        ModelMissing: A tensor is missing or unexpected.
     """
     network = empty_network(folder, None)
     precision = _precision_in(folder)
@@ -282,12 +282,12 @@ def load_quantising(
     """Load an unquantised network on the CPU, quantising its blocks one tensor at a time.
 
     Args:
-        folder, config: As `quantise_network`'s source.
+        folder, config: As `source` and `config` of `quantise_network`.
         dtype: As for `load_quantised`.
         precision: "int8" or "nf4".
 
     Raises:
-        ModelMissing: the network is not whole, or not this one.
+        ModelMissing: The network is incomplete, or another one.
     """
     network = empty_network(folder, config)
     names = _stored_names(network, published=config is not None)
@@ -306,7 +306,7 @@ def _fill_quantised(
     dtype: "torch.dtype",
     weight_of: Callable[[StoredTensors, str, Any], Any],
 ) -> "OneToAllTransformer3DModel":
-    """Give an empty network its weights; `weight_of` makes those of a quantised layer from the stored ones."""
+    """Load weights into an empty network; `weight_of` makes a quantised layer's weight from the stored tensors."""
     import torch
 
     linears = quantisable_linears(network)
@@ -327,11 +327,11 @@ def _fill_quantised(
 
 
 def replace_linears(network: "torch.nn.Module", names: set[str], precision: str, dtype: "torch.dtype") -> None:
-    """Put bitsandbytes layers, still without weights, in the place of the linear layers called `names`."""
+    """Replace the linear layers `names` by bitsandbytes layers without weights."""
     import bitsandbytes
     import torch
 
-    # bitsandbytes notes the cast to float16 that int8 always makes, in every layer of every step
+    # bitsandbytes logs the cast to float16, which int8 always makes, for every layer in every step.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     for name in names:
         linear: Any = network.get_submodule(name)
@@ -355,7 +355,7 @@ def _read_nf4(tensors: StoredTensors, name: str, layer: Any) -> Any:
 
 
 def quantised_weight(weight: "torch.Tensor", layer: Any, precision: str) -> Any:
-    """The bitsandbytes parameter of a layer from `replace_linears`, from its weight (out, in)."""
+    """The quantised parameter of a layer from `replace_linears`, made of its weight (out, in)."""
     if precision == "int8":
         return _int8_parameter(*quantise_int8(weight))
     return _nf4_parameter(*quantise_nf4(weight), layer)

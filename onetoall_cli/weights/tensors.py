@@ -1,4 +1,4 @@
-"""The tensors in safetensors files: names and shapes from the headers, and each tensor taken once, strictly."""
+"""The tensors in safetensors files: names and shapes from the headers, and strict reading of each tensor."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What a safetensors header says of one tensor: the file, its dtype in safetensors' spelling ("BF16"), shape."""
+    """A tensor in a safetensors header: the file, the dtype in safetensors' spelling ("BF16") and the shape."""
 
     file: Path
     dtype: str
@@ -24,10 +24,10 @@ class TensorInfo:
 
 
 def read_tensors(files: Iterable[Path]) -> dict[str, TensorInfo]:
-    """Names, dtypes and shapes of all tensors in `files`, from their headers alone (fast at any size).
+    """Read names, dtypes and shapes of all tensors in `files` from their headers.
 
     Raises:
-        ModelMissing: a file is truncated or not safetensors, or two files hold the same tensor; the file is named.
+        ModelMissing: A file is truncated or not safetensors, or two files hold the same tensor; the message names it.
     """
     tensors: dict[str, TensorInfo] = {}
     for file in files:
@@ -53,9 +53,9 @@ def _read_header(file: Path) -> dict[str, TensorInfo]:
 
 
 class StoredTensors:
-    """The tensors of a folder, each to be taken once; what is lacking or left over is an error that names it.
+    """The tensors of a folder, each to be taken once; a missing or remaining tensor is an error.
 
-    Tensors are mapped from the files: they take memory as they are used, or not at all if they are converted.
+    Tensors are mapped from the files, so they take memory only when they are used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,10 +64,10 @@ class StoredTensors:
         self._open: dict[Path, Any] = {}
 
     def take(self, name: str, shape: Sequence[int] | None = None) -> "torch.Tensor":
-        """One tensor.
+        """Take a tensor.
 
         Raises:
-            ModelMissing: it is not there, or has not the given shape.
+            ModelMissing: It is missing, or has another shape.
         """
         info = self._where.pop(name, None)
         if info is None:
@@ -79,10 +79,10 @@ class StoredTensors:
         return self._open[info.file].get_tensor(name)
 
     def take_under(self, prefix: str) -> "dict[str, torch.Tensor]":
-        """All tensors whose names start with `prefix`."""
+        """Take all tensors whose names start with `prefix`."""
         return {name: self.take(name) for name in [name for name in self._where if name.startswith(prefix)]}
 
     def check_all_taken(self) -> None:
-        """Raise ModelMissing if a tensor was never asked for."""
+        """Raise ModelMissing if a tensor remains."""
         for name, info in sorted(self._where.items()):
             raise ModelMissing(f"{info.file} holds the unexpected tensor {name}.", REPAIR_ADVICE)

@@ -1,6 +1,6 @@
-"""Prompt embeddings: from a store if they are there, else from the text encoder, once, and kept.
+"""Prompt embeddings: from a store, else from the text encoder, whose results are stored.
 
-The convention is diffusers' WanPipeline's: cleaned text, UMT5, at most 512 tokens, only the rows of real tokens.
+As in diffusers' WanPipeline the text is cleaned, cut to 512 tokens and encoded by UMT5; only the tokens' rows are kept.
 """
 
 import html
@@ -22,9 +22,8 @@ from onetoall_cli.weights.tensors import read_tensors
 if TYPE_CHECKING:
     import torch
 
-# Beyond the weights: activations of 512 tokens and the libraries.
-HEADROOM = 10**9
-INT8_SHARE = 0.6  # of the bfloat16 size: the 1 billion parameters of the embedding table are not quantised
+HEADROOM = 10**9  # bytes beside the weights: activations of 512 tokens, and the libraries
+INT8_SHARE = 0.6  # of the size in bfloat16: the embedding table of 1 billion parameters is not quantised
 
 
 def prompt_embeddings(
@@ -34,19 +33,19 @@ def prompt_embeddings(
     device: "torch.device | str" = "cpu",
     note: Callable[[str], None] | None = None,
 ) -> "list[torch.Tensor]":
-    """The embeddings of `prompts` as the network was trained on them: zero rows after the true length.
+    """The embeddings of `prompts`, padded with zero rows as in training.
 
     Args:
-        location: The model: its stores are looked in first, its text encoder makes what is not there.
-        prompts: The texts; the empty one counts.
-        device: Of the run; the text encoder may use it. The embeddings themselves stay on the CPU.
-        note: Called with a line when the text encoder has to be loaded, which takes a while.
+        location: The model, whose stores are searched before its text encoder is used.
+        prompts: The texts; the empty text is a prompt too.
+        device: Device of the run, which the text encoder may use. The embeddings stay on the CPU.
+        note: Called with a line of text if the text encoder has to be loaded, which takes a while.
 
     Returns:
-        For each prompt (1, max_text_tokens, C).
+        An embedding (1, max_text_tokens, C) for each prompt.
 
     Raises:
-        As `prompt_rows`.
+        ModelMissing, OutOfResources, BadInput: As `prompt_rows`.
     """
     import torch
 
@@ -64,14 +63,15 @@ def prompt_rows(
     device: "torch.device | str" = "cpu",
     note: Callable[[str], None] | None = None,
 ) -> "dict[str, torch.Tensor]":
-    """The unpadded embedding of each prompt: (L, C), L the number of its tokens (at least the end token).
+    """The unpadded embedding (L, C) of each prompt; L is its number of tokens, at least 1 (the end token).
 
-    Args: as `prompt_embeddings`.
+    Args:
+        location, prompts, device, note: As `prompt_embeddings`.
 
     Raises:
-        ModelMissing: a prompt is in no store and the text encoder is not installed.
-        OutOfResources: this machine has not the memory to run it.
-        BadInput: a store is damaged.
+        ModelMissing: A prompt is not stored, and the text encoder is not installed.
+        OutOfResources: This machine has too little memory for the text encoder.
+        BadInput: A store is damaged.
     """
     prompts = list(dict.fromkeys(prompts))
     found = {prompt: rows for prompt in prompts if (rows := _stored(location, prompt)) is not None}
@@ -96,7 +96,7 @@ def prompt_rows(
 
 
 def has_prompts(location: ModelLocation, prompts: Iterable[str]) -> bool:
-    """Whether the embeddings of all `prompts` are stored, so that the text encoder is not needed."""
+    """Whether the embeddings of all `prompts` are stored."""
     return all(_stored(location, prompt) is not None for prompt in prompts)
 
 
@@ -111,7 +111,7 @@ def _shown(prompt: str) -> str:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the text encoder runs and in which precision.
+    """Device and precision of the text encoder.
 
     Attributes:
         device: "cuda", "mps" or "cpu".
@@ -126,12 +126,13 @@ class Placement:
 
 
 def place_encoder(text_encoder: Path, system: Memory, gpu: Memory | None) -> Placement:
-    """The most exact way to run the encoder that fits the free memory.
+    """The most exact placement of the encoder that fits the free memory.
 
-    bfloat16 on the GPU, else bfloat16 on the CPU (slower, but it is done once), else 8-bit.
+    The order is bfloat16 on the GPU, bfloat16 on the CPU (slower, but needed once), 8 bits on the GPU, 8 bits on the
+    CPU.
 
     Raises:
-        OutOfResources: it fits nowhere.
+        OutOfResources: None fits.
     """
     parameters = sum(math.prod(info.shape) for info in read_tensors(weight_files(text_encoder)).values())
     exact = 2 * parameters + HEADROOM
@@ -160,14 +161,14 @@ def encode_prompts(
         prompts: The texts, as the user wrote them.
         text_encoder: Folder of a UMT5 encoder (transformers).
         tokenizer: Folder of its tokenizer.
-        max_tokens: Longer prompts are cut.
-        placement: Where and in which precision.
+        max_tokens: Longer prompts are cut to this.
+        placement: Device and precision.
 
     Returns:
-        Per prompt its rows, (L, C) bfloat16 on the CPU, L <= max_tokens.
+        The rows of each prompt, bfloat16 (L, C) on the CPU, L <= max_tokens.
 
     Raises:
-        ModelMissing: a file of either folder is missing, damaged or foreign.
+        ModelMissing: A file of either folder is missing, damaged or wrong.
     """
     import torch
 
@@ -183,9 +184,9 @@ def encode_prompts(
 
 
 def encoded_rows(prompt: str, tokenizer: Any, encoder: Any, max_tokens: int, device: "torch.device") -> "torch.Tensor":
-    """One prompt's rows (1, L, C), L <= max_tokens, on the device that the encoder computes on.
+    """The rows of one prompt, (1, L, C) with L <= max_tokens, on the encoder's device.
 
-    One prompt at a time and no padding: the attention mask would hide padded rows anyway.
+    The prompt is not padded: the attention mask would hide padded rows anyway.
     """
     tokens = tokenizer(clean_prompt(prompt), max_length=max_tokens, truncation=True, return_tensors="pt")
     tokens = tokens.to(device)
@@ -193,7 +194,7 @@ def encoded_rows(prompt: str, tokenizer: Any, encoder: Any, max_tokens: int, dev
 
 
 def clean_prompt(prompt: str) -> str:
-    """Repair mis-decoded text, undo HTML escapes and join white space, as the model was trained with."""
+    """Repair mis-decoded text, undo HTML escapes and collapse white space, as in training."""
     import ftfy
 
     repaired = html.unescape(html.unescape(ftfy.fix_text(prompt)))
@@ -217,7 +218,7 @@ def _load_encoder(folder: Path, placement: Placement) -> Any:
     from transformers import BitsAndBytesConfig, UMT5EncoderModel
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # only `cli` talks; the note has said that this takes a while
+    logging.disable_progress_bar()  # only `cli` prints
     quantised: dict[str, Any] = {}
     if placement.precision == "int8":
         quantised["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
@@ -241,7 +242,7 @@ def _load_encoder(folder: Path, placement: Placement) -> Any:
     missing = set(report["missing_keys"]) - {"encoder.embed_tokens.weight", "shared.weight"}
     if missing:
         raise ModelMissing(
-            f"{folder} does not hold a whole UMT5 encoder: {min(missing)} is missing.",
+            f"{folder} does not hold a complete UMT5 encoder: {min(missing)} is missing.",
             "Run `onetoall fetch --verify --repair`.",
         )
     return encoder.eval()

@@ -66,23 +66,38 @@ def mirrored(keypoints, width):
 
 # Which landmark of the 68 each one becomes in a mirror (iBUG numbering).
 FACE_MIRROR = (
-    *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1),
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
-)  # fmt: skip
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *range(27, 31),
+    *range(35, 30, -1),
+    *(45, 44, 43, 42, 47, 46),
+    *(39, 38, 37, 36, 41, 40),
+    *range(54, 47, -1),
+    *range(59, 54, -1),
+    *range(64, 59, -1),
+    *range(67, 64, -1),
+)
 
 # A standing figure of height 1, x to the viewer's right, in the order neck-outwards: (row, from, dx, dy).
 _BONES = [
-    (kp.LEFT_SHOULDER, None, 0.11, 0.0), (kp.RIGHT_SHOULDER, None, -0.11, 0.0),
-    (kp.LEFT_ELBOW, kp.LEFT_SHOULDER, 0.03, 0.16), (kp.RIGHT_ELBOW, kp.RIGHT_SHOULDER, -0.03, 0.16),
-    (kp.LEFT_WRIST, kp.LEFT_ELBOW, 0.02, 0.14), (kp.RIGHT_WRIST, kp.RIGHT_ELBOW, -0.02, 0.14),
-    (kp.LEFT_HIP, None, 0.07, 0.28), (kp.RIGHT_HIP, None, -0.07, 0.28),
-    (kp.LEFT_KNEE, kp.LEFT_HIP, 0.01, 0.24), (kp.RIGHT_KNEE, kp.RIGHT_HIP, -0.01, 0.24),
-    (kp.LEFT_ANKLE, kp.LEFT_KNEE, 0.0, 0.24), (kp.RIGHT_ANKLE, kp.RIGHT_KNEE, 0.0, 0.24),
+    (kp.LEFT_SHOULDER, None, 0.11, 0.0),
+    (kp.RIGHT_SHOULDER, None, -0.11, 0.0),
+    (kp.LEFT_ELBOW, kp.LEFT_SHOULDER, 0.03, 0.16),
+    (kp.RIGHT_ELBOW, kp.RIGHT_SHOULDER, -0.03, 0.16),
+    (kp.LEFT_WRIST, kp.LEFT_ELBOW, 0.02, 0.14),
+    (kp.RIGHT_WRIST, kp.RIGHT_ELBOW, -0.02, 0.14),
+    (kp.LEFT_HIP, None, 0.07, 0.28),
+    (kp.RIGHT_HIP, None, -0.07, 0.28),
+    (kp.LEFT_KNEE, kp.LEFT_HIP, 0.01, 0.24),
+    (kp.RIGHT_KNEE, kp.RIGHT_HIP, -0.01, 0.24),
+    (kp.LEFT_ANKLE, kp.LEFT_KNEE, 0.0, 0.24),
+    (kp.RIGHT_ANKLE, kp.RIGHT_KNEE, 0.0, 0.24),
     (kp.NOSE, None, 0.0, -0.11),
-    (kp.LEFT_EYE, kp.NOSE, 0.018, -0.018), (kp.RIGHT_EYE, kp.NOSE, -0.018, -0.018),
-    (kp.LEFT_EAR, kp.LEFT_EYE, 0.03, 0.008), (kp.RIGHT_EAR, kp.RIGHT_EYE, -0.03, 0.008),
-]  # fmt: skip
+    (kp.LEFT_EYE, kp.NOSE, 0.018, -0.018),
+    (kp.RIGHT_EYE, kp.NOSE, -0.018, -0.018),
+    (kp.LEFT_EAR, kp.LEFT_EYE, 0.03, 0.008),
+    (kp.RIGHT_EAR, kp.RIGHT_EYE, -0.03, 0.008),
+]
 
 
 def puppet(rng, frames=1, size=700.0, at=(500.0, 400.0), swing=0.35):
@@ -125,10 +140,12 @@ def _extremities(rng, keypoints, size):
     left_hand[0] = 0
     mirror = np.array([-1, 1])
     parts = [
-        (kp.NOSE, kp.FACE, face), (kp.LEFT_WRIST, kp.LEFT_HAND, left_hand),
+        (kp.NOSE, kp.FACE, face),
+        (kp.LEFT_WRIST, kp.LEFT_HAND, left_hand),
         (kp.RIGHT_WRIST, kp.RIGHT_HAND, left_hand * mirror),
-        (kp.LEFT_ANKLE, slice(17, 20), foot * size), (kp.RIGHT_ANKLE, slice(20, 23), foot * size * mirror),
-    ]  # fmt: skip
+        (kp.LEFT_ANKLE, slice(17, 20), foot * size),
+        (kp.RIGHT_ANKLE, slice(20, 23), foot * size * mirror),
+    ]
     for joint, rows, shape in parts:
         wobble = 0.0005 * size * rng.standard_normal((frames, len(shape), 2))
         keypoints[:, rows, :2] = keypoints[:, [joint], :2] + shape + wobble

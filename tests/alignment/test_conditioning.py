@@ -52,8 +52,13 @@ def test_saving_reports_progress_and_writes_every_file(tmp_path):
     conditioning().save(tmp_path / "aligned", progress=lambda done, total: steps.append((done, total)))
     assert steps == [(i, 5) for i in range(1, 6)]
     assert {each.name for each in (tmp_path / "aligned").glob("[!.]*")} == {
-        "reference.png", "mask.png", "reference_pose.png", "pose.json", "pose.mp4", "meta.json",
-    }  # fmt: skip
+        "reference.png",
+        "mask.png",
+        "reference_pose.png",
+        "pose.json",
+        "pose.mp4",
+        "meta.json",
+    }
 
 
 def test_the_mask_picture_is_white_where_nothing_is_known(tmp_path):

@@ -99,21 +99,32 @@ TABLE = {
     "full body, far away": (shot(GIRL, "full"), shot(GIRL, "full", 14, share=0.4), "pose", *FULL),
     "full body, far away reference": (shot(GIRL, "full", share=0.4), shot(GIRL, "full", 14), "pose", *FULL),
     "portrait reference, wide landscape driver": (
-        shot(GIRL, "half"), shot(GIRL, "half", 14, share=0.5, aspect=16 / 9), "pose", *FULL,
+        shot(GIRL, "half"),
+        shot(GIRL, "half", 14, share=0.5, aspect=16 / 9),
+        "pose",
+        *FULL,
     ),
     # faces and heads that do not fit
     "a stylised portrait": (shot(STYLISED, "half"), shot(GIRL, "half"), "ref", "light", "light"),
     "a big-headed figure": (changed(shot(GIRL, "full"), big_head), shot(GIRL, "full", 14), "ref", "light", "light"),
     "a big-headed driver": (shot(GIRL, "full"), changed(shot(GIRL, "full", 14), big_head), "ref", "light", "light"),
     "a big-headed bust on a full body": (
-        changed(shot(GIRL, "bust"), big_head), shot(GIRL, "full", 14), "pose", "light", "light",
+        changed(shot(GIRL, "bust"), big_head),
+        shot(GIRL, "full", 14),
+        "pose",
+        "light",
+        "light",
     ),
     "a broad face": (changed(shot(GIRL, "half"), wide_face), shot(GIRL, "half", 14), "ref", "light", "full"),
     "a figure without landmarks": (
-        changed(shot(GIRL, "full"), no_landmarks), shot(GIRL, "full", 14), "ref", "light", "full",
+        changed(shot(GIRL, "full"), no_landmarks),
+        shot(GIRL, "full", 14),
+        "ref",
+        "light",
+        "full",
     ),
     "a driver from behind": (shot(GIRL, "full"), changed(shot(GIRL, "full", 14), from_behind), "ref", *FULL),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", TABLE)

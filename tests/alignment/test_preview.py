@@ -11,7 +11,7 @@ from onetoall_cli.alignment.preview import (
     HATCH_LIGHT,
     PANEL_HEIGHT,
     REFERENCE_COLOUR,
-    _Stage,
+    _CanvasView,
 )
 
 
@@ -39,7 +39,7 @@ def test_nothing_is_hatched_where_all_is_known():
 
 def test_the_hatching_covers_exactly_the_mask():
     *_, value = aligned()
-    shown = _Stage(value).show([])
+    shown = _CanvasView(value).show([])
     hatched = (shown == np.array(HATCH_DARK)).all(-1) | (shown == np.array(HATCH_LIGHT)).all(-1)
     inner = PANEL_HEIGHT / (160 + 2 * 0.12 * 160)
     assert hatched.sum() == pytest.approx(value.mask.sum() * inner**2, rel=0.02)
@@ -49,11 +49,11 @@ def test_limbs_that_leave_the_canvas_are_seen_leaving_it():
     body = puppet(np.random.default_rng(0), size=150, at=(60, 40), swing=0.01)[0]
     motion = clip(body[None], 120, 200)
     value = align(checkerboard(200, 120), still(body, 120, 200), motion, mode="none", width=112, height=112)
-    stage = _Stage(value)
-    below = stage._to_stage.points(np.array([0.0, 112.0]))[1]
-    from onetoall_cli.alignment.preview import _Key
+    stage = _CanvasView(value)
+    below = stage._to_view.points(np.array([0.0, 112.0]))[1]
+    from onetoall_cli.alignment.preview import _Skeleton
 
-    shown = stage.show([_Key("", ANCHOR_COLOUR, value.motion.keypoints[0, 0])])
+    shown = stage.show([_Skeleton("", ANCHOR_COLOUR, value.motion.keypoints[0, 0])])
     assert count(shown[int(below) + 3 :], ANCHOR_COLOUR) > 20
 
 

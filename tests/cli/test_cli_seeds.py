@@ -68,8 +68,12 @@ def test_progress_json_makes_every_line_of_stderr_an_object(onetoall, common) ->
     lines = [json.loads(line) for line in result.err.splitlines()]
     steps = [line for line in lines if line.get("stage") == "Denoising"]
     assert steps[-1]["done"] == steps[-1]["total"] and set(steps[-1]) == {
-        "stage", "done", "total", "unit", "seconds_left",
-    }  # fmt: skip
+        "stage",
+        "done",
+        "total",
+        "unit",
+        "seconds_left",
+    }
     assert {"Denoising", "Writing frames"} <= {line.get("stage") for line in lines}
     assert any("Model" in line.get("note", "") for line in lines)
 

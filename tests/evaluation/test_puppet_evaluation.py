@@ -21,13 +21,13 @@ from onetoall_cli.evaluation import (
     write_markdown,
 )
 from onetoall_cli.evaluation.metrics import border_ratio
-from onetoall_cli.evaluation.puppet_evaluation import BASELINES, COPY, FILLED, Evaluation, Figure, summed_up
-from onetoall_cli.evaluation.segment_borders import drawn_start, joined_length
+from onetoall_cli.evaluation.puppet_evaluation import BASELINES, COPY, FILLED, Evaluation, Statistic, summed_up
+from onetoall_cli.evaluation.segment_borders import motion_length, random_start
 from onetoall_cli.puppets import MOVE_FRAMES, sample_pair
 from onetoall_cli.sampling import plan_segments
 
 CPU = torch.device("cpu")
-PLAN = EvaluationPlan(count=1, joins=1, width=32, height=48, pool=4)
+PLAN = EvaluationPlan(count=1, borders=1, width=32, height=48, pool=4)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_every_task_has_a_row_for_the_model_and_each_baseline(evaluation) -> Non
         assert list(table) == ["untrained", *BASELINES]
         psnr = {name: row["psnr"].mean for name, row in table.items()}
         assert all(np.isfinite(value) for value in psnr.values())
-    assert evaluation.joins["untrained"]["without"].mean > 0
+    assert evaluation.borders["untrained"]["without"].mean > 0
     assert len(evaluation.examples) == 3
 
 
@@ -78,11 +78,11 @@ def test_text_fits_eighty_columns_and_markdown_names_its_command(evaluation) -> 
 def test_targets_are_held_against_the_figures() -> None:
     def table(psnr: float, iou: float, colour: float) -> dict:
         values = {"psnr": psnr, "iou": iou, "shown_colour": colour}
-        return {name: Figure(value, 0.0, 4) for name, value in values.items()}
+        return {name: Statistic(value, 0.0, 4) for name, value in values.items()}
 
     tasks = {"misaligned": {"m": table(21.0, 0.79, 10.0), COPY: table(15.5, 0.3, 12.0), FILLED: table(16.5, 0.3, 12.0)}}
-    joins = {"m": {"replace": Figure(1.3, 0.1, 4), "replace_latent": Figure(1.1, 0.1, 4)}}
-    found = targets(Evaluation(PLAN, {"m": {}}, tasks, joins), "m")
+    borders = {"m": {"replace": Statistic(1.3, 0.1, 4), "replace_latent": Statistic(1.1, 0.1, 4)}}
+    found = targets(Evaluation(PLAN, {"m": {}}, tasks, borders), "m")
     expected = [(5.5, True), (4.5, False), (0.79, False), (10.0, True), (1.3, False), (1.1, True)]
     assert [(each.value, each.met) for each in found] == expected
 
@@ -90,24 +90,24 @@ def test_targets_are_held_against_the_figures() -> None:
 def test_means_leave_out_what_could_not_be_measured() -> None:
     nan = float("nan")
     figures = summed_up([{"a": 1.0, "b": nan}, {"a": 3.0, "b": nan}, {"a": nan, "b": nan}])
-    assert figures["a"] == Figure(2.0, 1.0, 2)
+    assert figures["a"] == Statistic(2.0, 1.0, 2)
     assert figures["b"].count == 0
     leaping = summed_up([{"a": 1.0}, {"a": 1.2}, {"a": 9.0}], "median")["a"]
     assert leaping.mean == 1.2 and leaping.error > 1
 
 
-def test_three_segments_fill_the_joined_length() -> None:
+def test_three_segments_fill_the_motion() -> None:
     for frames in (9, 13, 17):
-        assert [segment.length for segment in plan_segments(joined_length(frames), frames)] == [frames] * 3
+        assert [segment.length for segment in plan_segments(motion_length(frames), frames)] == [frames] * 3
 
 
 def test_borders_fall_on_any_part_of_a_move() -> None:
     """The true pictures have no borders, so theirs change as much as anything else does."""
-    length, ratios = joined_length(13), []
+    length, ratios = motion_length(13), []
     for number in range(16):
         frames = length + MOVE_FRAMES
         dance = sample_pair("misaligned", "validation", number, width=64, height=96, frames=frames).target.film()
-        first = drawn_start(len(dance), length, number)
+        first = random_start(len(dance), length, number)
         ratios.append(border_ratio(dance.frames[first : first + length], [13, 21]))
     assert 0.8 < np.median(ratios) < 1.2
 
@@ -151,17 +151,17 @@ def test_train_evaluate_prints_the_tables_as_json(model, monkeypatch) -> None:
 def _small():
     from onetoall_cli.cli.evaluate import EvaluationOptions
 
-    return EvaluationOptions(count=1, joins=0, task="transfer", steps=1)
+    return EvaluationOptions(count=1, borders=0, task="transfer", steps=1)
 
 
 def test_evaluate_writes_card_and_sheet(model, tmp_path) -> None:
     card, sheet = tmp_path / "card.md", tmp_path / "sheet.png"
-    options = ["--count", "1", "--joins", "0", "--task", "transfer", "--steps", "1", "--examples", "1"]
+    options = ["--count", "1", "--borders", "0", "--task", "transfer", "--steps", "1", "--examples", "1"]
     result = CliRunner().invoke(
         app, ["evaluate", str(model), *options, "--markdown", str(card), "--sheet", str(sheet), "--quiet"]
-    )  # fmt: skip
+    )
     assert result.exit_code == 0, result.output
-    assert f"onetoall evaluate {model} --count 1 --task transfer --joins 0 --steps 1" in card.read_text()
+    assert f"onetoall evaluate {model} --count 1 --task transfer --borders 0 --steps 1" in card.read_text()
     from PIL import Image
 
     assert Image.open(sheet).size[0] >= 5 * 32

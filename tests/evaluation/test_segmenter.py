@@ -7,7 +7,7 @@ import torch
 from onetoall_cli.evaluation.foreground import differing_figure, found_figure, true_figure
 from onetoall_cli.evaluation.metrics import overlap
 from onetoall_cli.evaluation.segmenter import SEGMENTER, puppet_logits
-from onetoall_cli.evaluation.segmenter_training import Puppets, train_segmenter, worsened
+from onetoall_cli.evaluation.segmenter_training import Puppets, degraded, train_segmenter
 from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.model.pixels import to_uint8
 from onetoall_cli.puppets import sample_scene
@@ -21,7 +21,7 @@ def vae():
 
 def test_it_finds_unseen_puppets_in_good_and_in_bad_pictures(vae) -> None:
     pictures, coverage = Puppets("validation", 8, 1)[0]
-    bad = worsened(pictures, vae, torch.Generator().manual_seed(0))
+    bad = degraded(pictures, vae, torch.Generator().manual_seed(0))
     assert not torch.equal(bad, pictures)
     for shown, least in ((pictures, 0.85), (bad, 0.82)):
         found = puppet_logits(to_uint8(shown)) > 0

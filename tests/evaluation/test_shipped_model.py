@@ -29,7 +29,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
 def evaluation() -> Evaluation:
     return evaluate(
         {"tiny": load("tiny", device="cpu")},
-        EvaluationPlan(tasks=TASKS, count=PUPPETS, joins=3, pool=4, width=192, height=288),
+        EvaluationPlan(tasks=TASKS, count=PUPPETS, borders=3, pool=4, width=192, height=288),
     )
 
 
@@ -54,6 +54,6 @@ def test_clothes_and_hair_keep_the_references_colours(evaluation, task) -> None:
 
 
 def test_segments_join_without_a_jump(evaluation) -> None:
-    joins = evaluation.joins["tiny"]  # of the median change; when it was shipped 1.05, 0.82 and 8.8
-    assert joins["replace"].mean < 1.25 and joins["vae"].mean < 1.25
-    assert joins["without"].mean > 3 * joins["replace"].mean
+    borders = evaluation.borders["tiny"]  # of the median change; when it was shipped 1.05, 0.82 and 8.8
+    assert borders["replace"].mean < 1.25 and borders["vae"].mean < 1.25
+    assert borders["without"].mean > 3 * borders["replace"].mean

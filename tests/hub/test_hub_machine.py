@@ -18,7 +18,7 @@ from onetoall_cli.hub.index import installed
 from onetoall_cli.hub.overview import overview
 from onetoall_cli.hub.places import index_file, user_catalogue
 from onetoall_cli.hub.remove import remove
-from onetoall_cli.hub.verify import clear_faults, verify
+from onetoall_cli.hub.verify import delete_damaged, verify
 
 SHARD = "model-00001-of-00002.safetensors"
 
@@ -58,7 +58,7 @@ def test_verify_names_the_broken_file_and_repair_brings_it_back(hub, fetch, faul
     _, faults = verify()
     assert [(found.name, found.path, fault in found.problem) for found in faults] == [("1.3b", path, True)]
     hub.requests.clear()
-    run_plan(plan_repair(clear_faults(faults)))
+    run_plan(plan_repair(delete_damaged(faults)))
     assert verify()[1] == []
     asked = {request.path for request in hub.downloads() if "/resolve/" in request.path}
     assert all(SHARD in path for path in asked)
@@ -118,7 +118,7 @@ def test_a_damaged_quantised_copy_is_found_and_how_to_make_it_again(hub, fetch):
     _, faults = verify()
     assert [fault.name for fault in faults] == ["1.3b-int8"]
     with pytest.raises(BadInput, match="damaged") as damaged:
-        clear_faults(faults)
+        delete_damaged(faults)
     assert "fetch 1.3b --quantize int8 --overwrite" in damaged.value.advice
     with pytest.raises(BadInput, match=r"needed by 1.3b-int8"):
         remove(["1.3b", "vae"], load_catalogue())

@@ -15,7 +15,7 @@ from onetoall_cli.pose.detectors.builtin.networks import FOLDER, Networks
 from onetoall_cli.pose.detectors.builtin.people_finder import Find, PeopleFinder
 from onetoall_cli.pose.detectors.builtin.person_reader import PersonLandmarks, PersonReader, refined
 from onetoall_cli.pose.detectors.builtin.regions import Region, body_region, hand_region, tracked
-from onetoall_cli.pose.detectors.builtin.search import DOUBTFUL, search
+from onetoall_cli.pose.detectors.builtin.search import DOUBTFUL, Proof, search
 from onetoall_cli.pose.detectors.builtin.whole_body import FACE_SCORE, HAND_SCORE, OUTSIDE_SCORE, to_whole_body
 
 PEOPLE = Path(__file__).parents[1] / "data" / "people"
@@ -39,13 +39,30 @@ class TestMapping:
     def test_body_points_are_blazepose_s_by_name(self):
         points = to_whole_body(self.person(), 1000, 1000)
         blazepose = {
-            kp.NOSE: 0, kp.LEFT_EYE: 2, kp.RIGHT_EYE: 5, kp.LEFT_EAR: 7, kp.RIGHT_EAR: 8,
-            kp.LEFT_SHOULDER: 11, kp.RIGHT_SHOULDER: 12, kp.LEFT_ELBOW: 13, kp.RIGHT_ELBOW: 14,
-            kp.LEFT_WRIST: 15, kp.RIGHT_WRIST: 16, kp.LEFT_HIP: 23, kp.RIGHT_HIP: 24,
-            kp.LEFT_KNEE: 25, kp.RIGHT_KNEE: 26, kp.LEFT_ANKLE: 27, kp.RIGHT_ANKLE: 28,
-            kp.LEFT_HEEL: 29, kp.RIGHT_HEEL: 30, kp.LEFT_BIG_TOE: 31, kp.LEFT_SMALL_TOE: 31,
-            kp.RIGHT_BIG_TOE: 32, kp.RIGHT_SMALL_TOE: 32,
-        }  # fmt: skip
+            kp.NOSE: 0,
+            kp.LEFT_EYE: 2,
+            kp.RIGHT_EYE: 5,
+            kp.LEFT_EAR: 7,
+            kp.RIGHT_EAR: 8,
+            kp.LEFT_SHOULDER: 11,
+            kp.RIGHT_SHOULDER: 12,
+            kp.LEFT_ELBOW: 13,
+            kp.RIGHT_ELBOW: 14,
+            kp.LEFT_WRIST: 15,
+            kp.RIGHT_WRIST: 16,
+            kp.LEFT_HIP: 23,
+            kp.RIGHT_HIP: 24,
+            kp.LEFT_KNEE: 25,
+            kp.RIGHT_KNEE: 26,
+            kp.LEFT_ANKLE: 27,
+            kp.RIGHT_ANKLE: 28,
+            kp.LEFT_HEEL: 29,
+            kp.RIGHT_HEEL: 30,
+            kp.LEFT_BIG_TOE: 31,
+            kp.LEFT_SMALL_TOE: 31,
+            kp.RIGHT_BIG_TOE: 32,
+            kp.RIGHT_SMALL_TOE: 32,
+        }
         for row, number in blazepose.items():
             assert points[row] == pytest.approx([10 * number, 5 * number, number / 100])
 
@@ -141,7 +158,7 @@ class TestRegions:
             (Region(100, 100, 150, 0.0), False),  # grew
             (Region(100, 100, 100, 0.8), False),  # turned
         ],
-    )  # fmt: skip
+    )
     def test_a_part_is_read_where_it_was_unless_it_moved_on(self, before, kept):
         found, limits = Region(100, 100, 100, 0.0), {"turn": 40, "shift": 0.2, "growth": 0.4, "margin": 0.1}
         points = np.array([[90, 90], [110, 110]], np.float32)
@@ -243,10 +260,23 @@ class TestSearch:
     def test_a_quick_search_is_one_way(self):
         assert len(list(search(LampFinder(2, 3, 0.9), lamp(1600, 900, 800, 450, 100), thorough=False))) == 1
 
-    def test_the_unsure_come_last_and_need_proof(self):
-        ways = list(search(LampFinder(0.3, 0.6, score=0.4), lamp(900, 900, 450, 450, 400), thorough=True))
-        assert all(not way for way in ways[:-1])
-        assert [candidate.needs_proof for candidate in ways[-1]] == [True]
+    def test_the_unsure_come_late_and_need_a_face(self):
+        *before, doubtful, _, _ = search(LampFinder(0.3, 0.6, score=0.4), lamp(900, 900, 450, 450, 400), thorough=True)
+        assert not any(before)
+        assert [candidate.proof for candidate in doubtful] == [Proof.FACE]
+
+    def test_a_picture_is_also_looked_at_turned(self):
+        class Sideways(LampFinder):
+            """Sees only what was turned by a quarter."""
+
+            def find(self, image, view):
+                return super().find(image, view) if abs(view.rotation) == math.pi / 2 else []
+
+        image = lamp(600, 900, 200, 300, 400)
+        *before, turned, filling = search(Sideways(0.3, 0.6, score=0.9), image, thorough=True)
+        assert not any(before)
+        assert [candidate.find.chest for candidate in turned] == [pytest.approx((200, 300), abs=2)]
+        assert {candidate.proof for candidate in (*turned, *filling)} == {Proof.FACE}
 
 
 @pytest.fixture(scope="module")
@@ -360,9 +390,15 @@ class TestOnAPhotograph:
         person = people[0]
         face = person[kp.FACE]
         # She faces us: her left is on the right of the picture. Places read off the photograph, in pixels.
-        seen = {kp.NOSE: (268, 236), kp.LEFT_EYE: (309, 189), kp.RIGHT_EYE: (219, 193),
-                kp.LEFT_EAR: (355, 215), kp.RIGHT_EAR: (170, 215), kp.LEFT_SHOULDER: (455, 420),
-                kp.RIGHT_SHOULDER: (90, 415)}  # fmt: skip
+        seen = {
+            kp.NOSE: (268, 236),
+            kp.LEFT_EYE: (309, 189),
+            kp.RIGHT_EYE: (219, 193),
+            kp.LEFT_EAR: (355, 215),
+            kp.RIGHT_EAR: (170, 215),
+            kp.LEFT_SHOULDER: (455, 420),
+            kp.RIGHT_SHOULDER: (90, 415),
+        }
         for row, place in seen.items():
             assert person[row, :2] == pytest.approx(place, abs=25)
             assert person[row, 2] > 0.9
@@ -382,6 +418,19 @@ class TestOnAPhotograph:
         straight, mirrored = (people[0] for people in detector.detect([portrait, portrait[:, ::-1]]))
         assert mirrored[kp.LEFT_SHOULDER, 0] == pytest.approx(512 - straight[kp.RIGHT_SHOULDER, 0], abs=25)
         assert mirrored[kp.LEFT_EYE, 0] == pytest.approx(512 - straight[kp.RIGHT_EYE, 0], abs=10)
+
+    @pytest.mark.parametrize("quarters", [1, 2, 3])
+    def test_a_turned_picture_has_the_person_turned(self, quarters, detector, portrait):
+        straight = detector.detect([portrait])[0][0]
+        turned = np.ascontiguousarray(np.rot90(portrait, quarters))
+        (people,) = detector.detect([turned])
+        assert len(people) == 1
+        back = people[0, :, :2]
+        for earlier in reversed(range(quarters)):
+            width = (512, 600)[earlier % 2]  # of the picture before this quarter to the left
+            back = np.stack([width - back[:, 1], back[:, 0]], axis=1)
+        upper = [*range(7), *range(kp.FACE.start, kp.FACE.stop)]
+        assert np.median(np.linalg.norm((back - straight[:, :2])[upper], axis=1)) < 6
 
     def test_a_close_up_is_found(self, detector, portrait):
         close = np.ascontiguousarray(portrait[60:420, 110:410])

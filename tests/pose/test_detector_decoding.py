@@ -96,8 +96,9 @@ class TestYoloX:
             rows[cell, :4] = [0.5, 0.25, np.log(4), np.log(6)]
             rows[cell, 4], rows[cell, 5], rows[cell, 30] = 0.8, 0.5, 0.4
             middle = ((column + 0.5) * stride, (row + 0.25) * stride)
-            expected.append([middle[0] - 2 * stride, middle[1] - 3 * stride,
-                             middle[0] + 2 * stride, middle[1] + 3 * stride, 0.4])  # fmt: skip
+            expected.append(
+                [middle[0] - 2 * stride, middle[1] - 3 * stride, middle[0] + 2 * stride, middle[1] + 3 * stride, 0.4]
+            )
         np.testing.assert_allclose(decode_yolox(rows), expected, rtol=1e-5)
 
     def test_what_is_more_of_something_else_is_no_person(self):

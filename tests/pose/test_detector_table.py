@@ -1,15 +1,13 @@
 """The table of detectors: opening one by name, and everything else that names them held to it."""
 
-import inspect
 from pathlib import Path
-from typing import get_args
 
 import onnx_people
 import pytest
 
-from onetoall_cli.cli import options, transfer
+from onetoall_cli import doctor
 from onetoall_cli.errors import BadInput, ModelMissing
-from onetoall_cli.hub import diagnosis, load_catalogue
+from onetoall_cli.hub import load_catalogue
 from onetoall_cli.pose import open_detector
 from onetoall_cli.pose.detect import installed_detectors
 from onetoall_cli.pose.detectors.builtin import networks
@@ -57,14 +55,9 @@ class TestOpening:
 
 
 class TestWhoNamesThem:
-    @pytest.mark.parametrize("owner", [options.MotionOptions, transfer.transfer], ids=["motion", "transfer"])
-    def test_the_command_line_offers_them(self, owner):
-        annotation = inspect.signature(owner, eval_str=True).parameters["detector"].annotation
-        assert get_args(get_args(annotation)[0]) == ("auto", *NAMES)
-
     def test_doctor_lists_them_and_advises_the_best(self, monkeypatch):
         def finding():
-            (found,) = diagnosis._detectors()
+            (found,) = doctor._detectors()
             return found
 
         assert finding().detail.startswith("builtin;")

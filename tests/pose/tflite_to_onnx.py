@@ -161,18 +161,27 @@ class _Conversion:
         options = _options(operator)
         _, weights, bias = operator.inputs
         self._node(
-            "Conv", operator, self._weights(weights, axes=_FIRST), self._weights(bias),
-            activation=options.number(3, "b"), **self._window(operator, self._shape(weights)[1:3], options, 4),
-        )  # fmt: skip
+            "Conv",
+            operator,
+            self._weights(weights, axes=_FIRST),
+            self._weights(bias),
+            activation=options.number(3, "b"),
+            **self._window(operator, self._shape(weights)[1:3], options, 4),
+        )
 
     def _depthwise(self, operator: Operator) -> None:
         options = _options(operator)
         picture, weights, bias = operator.inputs
         channels = self._shape(picture)[3]
         self._node(
-            "Conv", operator, self._weights(weights, axes=(3, 0, 1, 2)), self._weights(bias), group=channels,
-            activation=options.number(4, "b"), **self._window(operator, self._shape(weights)[1:3], options, 5),
-        )  # fmt: skip
+            "Conv",
+            operator,
+            self._weights(weights, axes=(3, 0, 1, 2)),
+            self._weights(bias),
+            group=channels,
+            activation=options.number(4, "b"),
+            **self._window(operator, self._shape(weights)[1:3], options, 5),
+        )
 
     def _max_pool(self, operator: Operator) -> None:
         options = _options(operator)

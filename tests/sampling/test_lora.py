@@ -110,9 +110,17 @@ def as_bare(published, native, down, up):
 
 
 STYLES = [
-    as_diffusers, as_comfy, as_kohya, as_peft, as_diffsynth, as_videox_fun, as_half_dotted, as_lycoris,
-    as_old_diffusers, as_bare,
-]  # fmt: skip
+    as_diffusers,
+    as_comfy,
+    as_kohya,
+    as_peft,
+    as_diffsynth,
+    as_videox_fun,
+    as_half_dotted,
+    as_lycoris,
+    as_old_diffusers,
+    as_bare,
+]
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -3,9 +3,14 @@
 import pytest
 
 MICRO_NETWORK = {
-    "num_attention_heads": 2, "attention_head_dim": 32, "text_dim": 8, "ffn_dim": 64, "num_layers": 4,
-    "num_reference_layers": 1, "num_pose_layers": 2,
-}  # fmt: skip
+    "num_attention_heads": 2,
+    "attention_head_dim": 32,
+    "text_dim": 8,
+    "ffn_dim": 64,
+    "num_layers": 4,
+    "num_reference_layers": 1,
+    "num_pose_layers": 2,
+}
 MICRO_VAE = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1, 1]}
 
 

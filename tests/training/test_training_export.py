@@ -23,11 +23,27 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, micro_vae, micro_network) -> TrainingSettings:
     settings = TrainingSettings(
-        output=tmp_path_factory.mktemp("runs") / "arm", stage=2, vae=micro_vae, steps=2, model=micro_network, frames=13,
-        batch=1, resolutions=(Resolution(32),), aspects=(2 / 3,), pose_canvas_short_side=64, lr=1e-2, warmup=1,
-        bf16=False, checkpoint_every=1, sample_every=0, workers=0, threads=1, video_share=0.0, data=DataSettings(),
+        output=tmp_path_factory.mktemp("runs") / "arm",
+        stage=2,
+        vae=micro_vae,
+        steps=2,
+        model=micro_network,
+        frames=13,
+        batch=1,
+        resolutions=(Resolution(32),),
+        aspects=(2 / 3,),
+        pose_canvas_short_side=64,
+        lr=1e-2,
+        warmup=1,
+        bf16=False,
+        checkpoint_every=1,
+        sample_every=0,
+        workers=0,
+        threads=1,
+        video_share=0.0,
+        data=DataSettings(),
         conditions={"change_pose": 0.0, "hide_face": 0.0, "reference_pose": False},
-    )  # fmt: skip
+    )
     train(settings)
     return settings
 

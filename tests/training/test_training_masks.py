@@ -82,9 +82,7 @@ def test_face_centred_mask_hides_everything_but_one_box() -> None:
 
 def test_without_it_a_fifth_of_the_references_has_one_small_hole() -> None:
     rng = np.random.default_rng(0)
-    parts = np.array([
-        reference_mask(person(), WIDTH, HEIGHT, rng, face_centred=False).mean() for _ in range(1500)
-    ])  # fmt: skip
+    parts = np.array([reference_mask(person(), WIDTH, HEIGHT, rng, face_centred=False).mean() for _ in range(1500)])
     holes = parts[parts > 0]
     assert len(holes) / len(parts) == pytest.approx(0.2, abs=0.03)
     assert holes.max() < 0.21**2 and holes.min() > 0.045**2

@@ -28,10 +28,25 @@ from onetoall_cli.weights import PromptStore
 @pytest.fixture
 def settings(tmp_path, micro_vae, micro_network) -> TrainingSettings:
     return TrainingSettings(
-        output=tmp_path / "run", stage=3, vae=micro_vae, steps=4, model=micro_network, frames=13, batch=1,
-        resolutions=(Resolution(32),), aspects=(2 / 3,), pose_canvas_short_side=64, lr=1e-3, warmup=2, bf16=False,
-        checkpoint_every=2, sample_every=0, workers=0, threads=1, data=DataSettings(clips=3),
-    )  # fmt: skip
+        output=tmp_path / "run",
+        stage=3,
+        vae=micro_vae,
+        steps=4,
+        model=micro_network,
+        frames=13,
+        batch=1,
+        resolutions=(Resolution(32),),
+        aspects=(2 / 3,),
+        pose_canvas_short_side=64,
+        lr=1e-3,
+        warmup=2,
+        bf16=False,
+        checkpoint_every=2,
+        sample_every=0,
+        workers=0,
+        threads=1,
+        data=DataSettings(clips=3),
+    )
 
 
 def figures(run: Path) -> list[str]:
@@ -44,9 +59,14 @@ def test_each_stage_starts_from_the_one_before_and_trains_only_its_own(settings,
     for stage in (1, 2, 3):
         everything_given = {"drop_both": 0.0, "drop_reference": 0.0, "drop_pose": 1.0 if stage == 1 else 0.0}
         run = replace(
-            settings, stage=stage, output=tmp_path / f"stage{stage}", steps=2, init_from=previous,
-            model=None if previous else micro_network, conditions=everything_given,
-        )  # fmt: skip
+            settings,
+            stage=stage,
+            output=tmp_path / f"stage{stage}",
+            steps=2,
+            init_from=previous,
+            model=None if previous else micro_network,
+            conditions=everything_given,
+        )
         before = Trainer(run).plain_network.state_dict() if previous else None
         after = OneToAllTransformer3DModel.from_pretrained(train(run))
         if before is not None:
@@ -164,9 +184,7 @@ def test_references_are_from_near_and_from_far() -> None:
     other = replace(scene, motion=sample_other_motion("train", 4, frames=48)).film().poses.keypoints[:, 0]
     near = far = 0
     for seed in range(24):
-        clip = PuppetSource().clip(
-            4, width=32, height=48, frames=5, rng=np.random.default_rng(seed), first_frame=False
-        )  # fmt: skip
+        clip = PuppetSource().clip(4, width=32, height=48, frames=5, rng=np.random.default_rng(seed), first_frame=False)
         shown = clip.reference_pose.keypoints[0, 0, :, :2]
         near += any(np.allclose(shown, frame[:, :2]) for frame in [*dance[:8], *dance[-8:]])
         far += any(np.allclose(shown, frame[:, :2]) for frame in other)
@@ -230,9 +248,7 @@ def test_mistakes_of_the_user_are_named(settings, tmp_path) -> None:
 def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(settings) -> None:
     trainer = Trainer(replace(settings, optimiser="muon", trained="all"))
     names = {parameter: name for name, parameter in trainer.plain_network.named_parameters()}
-    muon, adamw = (
-        [names[p] for group in each.param_groups for p in group["params"]] for each in trainer.optimisers
-    )  # fmt: skip
+    muon, adamw = ([names[p] for group in each.param_groups for p in group["params"]] for each in trainer.optimisers)
     assert sorted(muon + adamw) == sorted(names.values())
     assert "blocks.0.self_attention.to_q.weight" in muon and "reference_extractor.blocks.0.ffn.net.2.weight" in muon
     assert all("blocks." in name and name.endswith(".weight") for name in muon)

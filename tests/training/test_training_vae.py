@@ -24,15 +24,21 @@ from onetoall_cli.training.vae_data import Phase, VaeBatches, VaeSettings, sampl
 from onetoall_cli.weights import load_vae
 
 MICRO = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1, 1]}
-PATCHED = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1], "temperal_downsample": [True, True],
-           "patch_size": 2, "in_channels": 12, "out_channels": 12}  # fmt: skip
+PATCHED = {
+    "base_dim": 8,
+    "num_res_blocks": 1,
+    "dim_mult": [1, 1, 1],
+    "temperal_downsample": [True, True],
+    "patch_size": 2,
+    "in_channels": 12,
+    "out_channels": 12,
+}
 
 
 def settings(tmp_path, **options) -> VaeSettings:
-    return VaeSettings(**{
-        "output": tmp_path / "run", "phases": (Phase(2, 2, 32), Phase(2, 1, 32, 5)), "model": MICRO, "warmup": 1,
-        "threads": 1, "checkpoint_every": 2, "sample_every": 0, "bf16": False, "statistics": 4, **options,
-    })  # fmt: skip
+    quick = {"warmup": 1, "threads": 1, "checkpoint_every": 2, "sample_every": 0, "bf16": False, "statistics": 4}
+    phases = (Phase(2, 2, 32), Phase(2, 1, 32, 5))
+    return VaeSettings(**{"output": tmp_path / "run", "phases": phases, "model": MICRO, **quick, **options})
 
 
 @pytest.mark.parametrize("model", [MICRO, PATCHED, {**MICRO, "is_residual": True}])
@@ -115,7 +121,7 @@ def test_phases_follow_each_other(tmp_path) -> None:
     run = settings(tmp_path)
     assert run.steps == 4
     assert [run.phase_at(step).frames for step in range(4)] == [1, 1, 5, 5]
-    with pytest.raises(ValueError, match="behind"):
+    with pytest.raises(ValueError, match="after the last phase"):
         run.phase_at(4)
 
 
@@ -150,8 +156,9 @@ def test_a_run_that_was_interrupted_continues_exactly(tmp_path) -> None:
     with pytest.raises(Interrupted):
         train_vae(broken, stop)
     other = train_vae(broken)
-    columns = [[row.rsplit(",", 1)[0] for row in (run.output / "loss.csv").read_text().splitlines()]
-               for run in (whole, broken)]  # fmt: skip
+    columns = [
+        [row.rsplit(",", 1)[0] for row in (run.output / "loss.csv").read_text().splitlines()] for run in (whole, broken)
+    ]
     assert columns[0] == columns[1] and len(columns[0]) == 5
     first, second = (AutoencoderKLWan.from_pretrained(path).state_dict() for path in (folder, other))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -191,8 +198,8 @@ def test_measuring_gives_stills_and_clips(micro_vae) -> None:
 def test_a_latent_frame_can_be_a_still_of_its_last_frame(tmp_path) -> None:
     phases = (Phase(1, 1, 32), Phase(2, 2, 32, 5))  # only clips teach an encoder about the past
     first = train_vae(settings(tmp_path, phases=phases, model=PATCHED))
-    second = train_vae(settings(tmp_path, phases=phases, output=tmp_path / "last", init_from=first,
-                                trained="decoder", latent_frame="last"))  # fmt: skip
+    decoder_only = {"init_from": first, "trained": "decoder", "latent_frame": "last"}
+    second = train_vae(settings(tmp_path, phases=phases, output=tmp_path / "last", **decoder_only))
     before, after = (AutoencoderKLWan.from_pretrained(folder) for folder in (first, second))
     clip = torch.rand(1, 3, 9, 32, 32) * 2 - 1
     with torch.no_grad():

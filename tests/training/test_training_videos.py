@@ -40,10 +40,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def source(tmp_path, **options) -> VideoSource:
-    return VideoSource(tmp_path / "films", **{
-        "lengths": (13,), "fps": 15.0, "aspects": (2 / 3, 3 / 2), "cache": tmp_path / "cache", "latents": None,
-        **options,
-    })  # fmt: skip
+    standard = {"lengths": (13,), "fps": 15.0, "aspects": (2 / 3, 3 / 2), "cache": tmp_path / "cache", "latents": None}
+    return VideoSource(tmp_path / "films", **{**standard, **options})
 
 
 def test_poses_are_detected_once_and_videos_without_a_person_left_out(folder) -> None:

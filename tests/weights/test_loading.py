@@ -102,10 +102,13 @@ def test_an_html_page_saved_as_safetensors_is_named(hub, fetch, shards):
         network_config(locate_model(str(shards)))
 
 
-def test_weights_of_another_model_are_refused(machine, tmp_path):
-    save_file({"unet.conv.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
+def test_weights_of_another_model_are_refused(hub, fetch, tmp_path):
+    fetch("vae")
+    folder = tmp_path / "other"
+    folder.mkdir()
+    save_file({"unet.conv.weight": torch.zeros(2, 2)}, folder / "other.safetensors")
     with pytest.raises(ModelMissing, match="does not hold the weights of a One-to-All network"):
-        network_config(locate_model(str(tmp_path)))
+        network_config(locate_model(str(folder)))
 
 
 def test_a_foreign_file_among_the_shards_is_named(hub, fetch, shards):

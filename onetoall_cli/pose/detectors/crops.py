@@ -24,7 +24,7 @@ class Crop:
     """The part of a picture that a pose network sees.
 
     Attributes:
-        center: x, y px of its middle in the picture.
+        center: X, y px of its middle in the picture.
         size: Width, height px of the picture it covers; it may reach beyond the picture, where it is black.
     """
 

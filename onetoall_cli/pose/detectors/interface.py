@@ -51,8 +51,8 @@ class Detector(ABC):
             One (people, 133, 3) array per picture, in pixels of that picture.
 
         Raises:
-            ModelMissing: the networks' files turn out broken or of the wrong kind, naming the file.
-            OutOfResources: the device has not enough memory.
+            ModelMissing: The networks' files turn out broken or of the wrong kind, naming the file.
+            OutOfResources: The device has not enough memory.
         """
 
     def follow(self, frames: Iterable[Image]) -> Iterator[People]:

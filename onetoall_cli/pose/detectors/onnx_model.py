@@ -44,8 +44,8 @@ class OnnxModel:
         device: Where it runs: "CUDA" or "CPU".
 
     Raises:
-        ModelMissing: there is no such file, it is broken, or it is another kind of network.
-        BadInput: there can be no such device ("cuda:one").
+        ModelMissing: There is no such file, it is broken, or it is another kind of network.
+        BadInput: There can be no such device ("cuda:one").
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class OnnxModel:
             outputs: The expected shape of each output without the batch axis; None is any length.
 
         Raises:
-            ModelMissing: the network fails or gives other outputs: it is another kind of network.
-            OutOfResources: the device has not enough memory.
+            ModelMissing: The network fails or gives other outputs: it is another kind of network.
+            OutOfResources: The device has not enough memory.
         """
         step = self._fixed_batch or len(batch)
         parts = [self._run_once(batch[start : start + step], step) for start in range(0, len(batch), step)]

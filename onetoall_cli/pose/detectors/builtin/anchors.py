@@ -1,4 +1,4 @@
-"""What MediaPipe's two detection networks mean: a box and some points for every anchor of a grid, repeats merged.
+"""Decodes MediaPipe's two detection networks: a box and some points for every anchor of a grid, repeats merged.
 
 Source: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019; the settings are
 those of MediaPipe 0.10.21's graphs.

@@ -13,7 +13,7 @@ from onetoall_cli.pose.detectors.builtin.networks import Networks
 from onetoall_cli.pose.detectors.builtin.people_finder import Find, PeopleFinder
 from onetoall_cli.pose.detectors.builtin.person_reader import PersonLandmarks, PersonReader
 from onetoall_cli.pose.detectors.builtin.regions import Region
-from onetoall_cli.pose.detectors.builtin.search import DOUBTFUL, Candidate, is_at, search
+from onetoall_cli.pose.detectors.builtin.search import DOUBTFUL, Candidate, Proof, is_at, search
 from onetoall_cli.pose.detectors.builtin.whole_body import to_whole_body
 from onetoall_cli.pose.detectors.cuts import CutFinder
 from onetoall_cli.pose.detectors.interface import MAX_PEOPLE, Detector, Image, People, nobody
@@ -33,8 +33,8 @@ _PROOF_SETTLED = 0.9
 _PROOF_VISIBILITY = 0.9
 _PROOF_LEAN = 1.2
 """A find that needs proof is a person if the reading comes to a stand (overlap of the last two regions), the shoulders
-are visible, and the region leans by less than this many radians: what is taken for people in skirts, sleeves, hair and
-flags lies mostly upside down."""
+are visible, and a face was found. What is taken for people in skirts, sleeves, hair and flags has none; where faces may
+be too small, it is enough that the region leans by less than this many radians, as those mostly lie upside down."""
 
 _SAME_PERSON = 0.1
 _SAME_NOSE = 0.04
@@ -44,13 +44,14 @@ region. Half a head's width is 0.05 of it."""
 _FEWEST_POINTS = 3
 """A person of whom fewer body points are visible inside the frame has left it."""
 _VISIBLE = 0.5
+_SHOULDERS = [11, 12]  # BlazePose's numbers
 
 
 class Builtin(Detector):
     """Whole-body keypoints by the networks in the package.
 
     Raises:
-        ModelMissing: a file of the package is missing or broken.
+        ModelMissing: A file of the package is missing or broken.
     """
 
     name = "builtin"
@@ -163,14 +164,13 @@ def _read(
     for candidate in candidates:
         if any(person.is_at(candidate.find) for person in known):
             continue
-        if candidate.needs_proof and refuted == _MAX_REFUTED:
+        if candidate.proof is not Proof.NONE and refuted == _MAX_REFUTED:
             continue
         landmarks, steadiness = _settle(reader, image, candidate.find.region)
-        proven = landmarks is not None and steadiness >= _PROOF_SETTLED and _is_proof(landmarks)
-        if landmarks is None or not _is_in(landmarks, image) or (candidate.needs_proof and not proven):
-            refuted += 1
-        else:
+        if landmarks is not None and _is_in(landmarks, image) and _is_proven(candidate.proof, landmarks, steadiness):
             yield _Person(landmarks, image)
+        else:
+            refuted += 1
 
 
 def _settle(reader: PersonReader, image: Image, region: Region) -> tuple[PersonLandmarks | None, float]:
@@ -204,7 +204,10 @@ def _is_in(landmarks: PersonLandmarks, image: Image) -> bool:
     return int((inside & (visibility >= _VISIBLE)).sum()) >= _FEWEST_POINTS
 
 
-def _is_proof(landmarks: PersonLandmarks) -> bool:
+def _is_proven(proof: Proof, landmarks: PersonLandmarks, steadiness: float) -> bool:
     """Whether what was read looks like a person, beyond BlazePose's own test."""
-    shoulders = landmarks.body[[11, 12], 2]
-    return bool(shoulders.min() >= _PROOF_VISIBILITY and abs(landmarks.next_region.rotation) < _PROOF_LEAN)
+    if proof is Proof.NONE:
+        return True
+    steady = steadiness >= _PROOF_SETTLED and landmarks.body[_SHOULDERS, 2].min() >= _PROOF_VISIBILITY
+    stands = proof is Proof.STANDING and abs(landmarks.next_region.rotation) < _PROOF_LEAN
+    return bool(steady and (stands or landmarks.face is not None))

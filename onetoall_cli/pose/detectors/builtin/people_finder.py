@@ -13,7 +13,7 @@ class Find:
 
     Attributes:
         region: Where to read them.
-        chest: x, y px of the middle of their shoulders, which tells close neighbours apart.
+        chest: X, y px of the middle of their shoulders, which tells close neighbours apart.
         score: How sure the finder is, 0..1.
     """
 

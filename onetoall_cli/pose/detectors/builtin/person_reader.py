@@ -121,9 +121,14 @@ class PersonReader:
         (ends,) = recrop.read(image, search)
         found = regions.recropped_hand_region(*search.to_picture(ends.reshape(2, 2) / recrop.side))
         region = regions.tracked(
-            before, None if before is None else regions.hand_region(before), found,
-            turn=40, shift=0.2, growth=0.4, margin=0.1,
-        )  # fmt: skip
+            before,
+            None if before is None else regions.hand_region(before),
+            found,
+            turn=40,
+            shift=0.2,
+            growth=0.4,
+            margin=0.1,
+        )
         rows, presence = network.read(image, region)
         if not presence[0] > _PRESENT:
             return None
@@ -138,9 +143,14 @@ class PersonReader:
             return None
         found = regions.detected_face_region(detections[0].points)
         region = regions.tracked(
-            before, None if before is None else regions.face_region(before), found,
-            turn=15, shift=0.1, growth=0.3, margin=0.2,
-        )  # fmt: skip
+            before,
+            None if before is None else regions.face_region(before),
+            found,
+            turn=15,
+            shift=0.1,
+            growth=0.3,
+            margin=0.2,
+        )
         rows, presence = network.read(image, region)
         if not sigmoid(presence).item() > _PRESENT:
             return None

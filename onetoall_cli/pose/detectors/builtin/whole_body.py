@@ -19,12 +19,75 @@ _FEET = [31, 31, 29, 32, 32, 30]
 
 # The mesh vertex nearest to each iBUG-68 landmark, as commonly used: the face golden poses are made with it.
 _FACE = [
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,  # jaw, its right to its left
-    71, 63, 105, 66, 107, 336, 296, 334, 293, 301,  # right brow, left brow
-    168, 197, 5, 4, 75, 97, 2, 326, 305,  # bridge of the nose, nostrils
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # right eye, left eye
-    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,  # lips outside, inside
-]  # fmt: skip
+    162,
+    234,
+    93,
+    58,
+    172,
+    136,
+    149,
+    148,
+    152,
+    377,
+    378,
+    365,
+    397,
+    288,
+    323,
+    454,
+    389,  # jaw, its right to its left
+    71,
+    63,
+    105,
+    66,
+    107,
+    336,
+    296,
+    334,
+    293,
+    301,  # right brow, left brow
+    168,
+    197,
+    5,
+    4,
+    75,
+    97,
+    2,
+    326,
+    305,  # bridge of the nose, nostrils
+    33,
+    160,
+    158,
+    133,
+    153,
+    144,
+    362,
+    385,
+    387,
+    263,
+    373,
+    380,  # right eye, left eye
+    61,
+    39,
+    37,
+    0,
+    267,
+    269,
+    291,
+    405,
+    314,
+    17,
+    84,
+    181,
+    78,
+    82,
+    13,
+    312,
+    308,
+    317,
+    14,
+    87,  # lips outside, inside
+]
 
 # Rows of the face whose mean is a better head point than BlazePose's own. Its ears lie a quarter of the face's width
 # too close together; the ends of the jaw line before the ears are near COCO's.

@@ -1,4 +1,4 @@
-"""Motions from real pose sequences: 2D keypoints of a person to bone directions any puppet can perform."""
+"""Motions from real pose sequences: a person's 2D keypoints to bone directions that any puppet can perform."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +11,19 @@ from onetoall_cli.puppets.skeleton import Motion, unit
 
 Array = NDArray[np.float64]
 
-_SEEN = 0.3  # the score from which drawing, too, trusts a keypoint
-_LONGEST = 95  # percentile of a bone's seen lengths that counts as its length flat to the picture
+_SEEN = 0.3  # the least score of a visible keypoint, as in drawing
+_LONGEST = 95  # percentile of a bone's lengths that counts as its length parallel to the picture
 
 
-def retrace(sequence: PoseSequence) -> Motion:
-    """The motion of the (first) person of a pose sequence.
+def motion_from_poses(sequence: PoseSequence) -> Motion:
+    """The motion of the first person of a pose sequence.
 
-    A bone shorter on the picture than its longest is turned in depth; the sign of the depth, which the picture does not
-    tell, is the anatomically usual one (forearms, thighs and feet forward, shins back). Points that were not seen
-    are interpolated in time; a joint never seen hangs down.
+    A bone shorter than its longest is turned in depth. The picture does not show the sign of the depth, so the usual
+    one is taken (forearms, thighs and feet forward, shins back). Points that are not visible are interpolated in time;
+    a joint that is never visible hangs down.
 
     Raises:
-        BadInput: shoulders, hips and face are not seen in any frame.
+        BadInput: Nose, shoulders or hips are never visible.
     """
     points = sequence.keypoints[:, 0].astype(np.float64)
     filled, ever = _fill_gaps(points)
@@ -41,8 +41,9 @@ def retrace(sequence: PoseSequence) -> Motion:
     directions[:, sk.SPINE] = _lifted(neck - hips, np.ones(len(xy)))
     turn = np.sign(head[:, 0] + 1e-6)
     for bone, (right, left) in (
-        (sk.SHOULDERS, (kp.RIGHT_SHOULDER, kp.LEFT_SHOULDER)), (sk.HIPS, (kp.RIGHT_HIP, kp.LEFT_HIP)),
-    ):  # fmt: skip
+        (sk.SHOULDERS, (kp.RIGHT_SHOULDER, kp.LEFT_SHOULDER)),
+        (sk.HIPS, (kp.RIGHT_HIP, kp.LEFT_HIP)),
+    ):
         directions[:, bone] = _lifted(xy[:, left] - xy[:, right], -turn)
     for side in (0, 1):
         _limbs(directions, xy, ever, side)
@@ -50,13 +51,17 @@ def retrace(sequence: PoseSequence) -> Motion:
     scale = 0.385 / max(torso, 1e-6)
     sideways = (hips[:, 0] - hips[:, 0].mean()) * scale
     return Motion(
-        directions, head, np.stack([sideways, np.zeros(len(xy))], axis=1), _fingers(filled, ever),
-        _expression(xy, ever), sequence.fps,
-    )  # fmt: skip
+        directions,
+        head,
+        np.stack([sideways, np.zeros(len(xy))], axis=1),
+        _fingers(filled, ever),
+        _expression(xy, ever),
+        sequence.fps,
+    )
 
 
 def _fill_gaps(points: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Points (frames, 133, 3) with unseen ones interpolated in time and smoothed, and which were ever seen (133,)."""
+    """Points (frames, 133, 3), smoothed and with gaps interpolated in time; and which are ever visible (133,)."""
     seen = points[..., 2] >= _SEEN
     filled = points.copy()
     frames = np.arange(len(points))
@@ -78,7 +83,7 @@ def _smoothed(values: Array, deviation: float) -> Array:
 
 
 def _lifted(flat: Array, depth_sign: Array) -> Array:
-    """2D bones (frames, 2) as unit vectors in space, as deep as they are shortened."""
+    """2D bones (frames, 2) as unit vectors in space; the shortening of a bone gives its depth."""
     length = np.linalg.norm(flat, axis=1)
     part = np.clip(length / max(float(np.percentile(length, _LONGEST)), 1e-6), 0, 1)
     depth = np.sqrt(1 - part**2) * depth_sign
@@ -97,8 +102,10 @@ def _limbs(directions: Array, xy: Array, ever: NDArray[np.bool_], side: int) -> 
         sk.FEET[side]: (kp.LEFT_HEEL + 3 * side, kp.LEFT_BIG_TOE + 3 * side, 1.0),
     }
     parents = {
-        sk.FOREARMS[side]: sk.UPPER_ARMS[side], sk.HANDS[side]: sk.FOREARMS[side], sk.SHINS[side]: sk.THIGHS[side]
-    }  # fmt: skip
+        sk.FOREARMS[side]: sk.UPPER_ARMS[side],
+        sk.HANDS[side]: sk.FOREARMS[side],
+        sk.SHINS[side]: sk.THIGHS[side],
+    }
     for bone, (start, end, sign) in ends.items():
         if ever[start] and ever[end]:
             directions[:, bone] = _lifted(xy[:, end] - xy[:, start], np.full(len(xy), sign))
@@ -112,7 +119,7 @@ def _limbs(directions: Array, xy: Array, ever: NDArray[np.bool_], side: int) -> 
 
 
 def _head_angles(xy: Array) -> Array:
-    """Yaw, pitch and roll (frames, 3) from eyes, ears and nose, as far as five points tell them."""
+    """Estimate yaw, pitch and roll (frames, 3) from eyes, ears and nose."""
     left_eye, right_eye = xy[:, kp.LEFT_EYE], xy[:, kp.RIGHT_EYE]
     eyes = left_eye - right_eye
     ears = xy[:, kp.LEFT_EAR] - xy[:, kp.RIGHT_EAR]
@@ -129,7 +136,7 @@ def _head_angles(xy: Array) -> Array:
 
 
 def _fingers(points: Array, ever: NDArray[np.bool_]) -> Array:
-    """Curl and spread (frames, 2, 2): how near the fingertips come to the wrist, and to each other."""
+    """Curl and spread (frames, 2, 2), from the distances of the fingertips to the wrist and to each other."""
     result = np.zeros((len(points), 2, 2))
     result[..., 0], result[..., 1] = 0.25, 0.4
     for side, hand in enumerate((kp.LEFT_HAND, kp.RIGHT_HAND)):
@@ -145,7 +152,7 @@ def _fingers(points: Array, ever: NDArray[np.bool_]) -> Array:
 
 
 def _expression(xy: Array, ever: NDArray[np.bool_]) -> Array:
-    """Mouth opening from the inner lips; no smile and open eyes, which 68 points of a video tell too poorly."""
+    """Mouth opening, from the inner lips. Smile and eyelids stay at rest: the landmarks are too coarse for them."""
     result = np.zeros((len(xy), 3))
     face = xy[:, kp.FACE]
     if ever[kp.FACE].all():
