@@ -26,7 +26,8 @@ def pose(
     target: OutputOptions,
     report: Report,
     preview: Annotated[
-        Path | None, Option(metavar="FILE", help="Also write the video with the skeletons over it, numbered.")
+        Path | None,
+        Option(metavar="FILE", help="Also write the video or picture with numbered skeletons over it."),
     ] = None,
     openpose: Annotated[
         Path | None,
@@ -41,13 +42,13 @@ def pose(
     Example: onetoall pose dance.mp4 -o dance.json --preview dance-pose.mp4
     """
     from onetoall_cli.animator import detect_poses
-    from onetoall_cli.animator.inputs import count_frames, holds_poses
+    from onetoall_cli.animator.inputs import count_frames
     from onetoall_cli.pose import export_openpose
 
     output = target.output or default_name(source, ending=".pose.json")
     check_targets(_outputs(output, preview, openpose), inputs=[source], overwrite=target.overwrite)
-    if preview is not None and holds_poses(source):
-        raise BadInput(f"{source} holds poses and no pictures to draw them on.", "Leave --preview out.")
+    if preview is not None:
+        _check_preview(preview, source, motion)
     if target.dry_run:
         frames = count_frames(source, motion)
         report.result(f"{frames} frames of {source} to {output}.", frames=frames, output=output)
@@ -75,23 +76,44 @@ def pose(
 
 
 def _outputs(output: Path, preview: Path | None, openpose: Path | None) -> list[Output | None]:
-    from onetoall_cli.media import VIDEO_ENDINGS
+    from onetoall_cli.media import PICTURE_ENDINGS, VIDEO_ENDINGS
 
     is_folder = openpose is not None and openpose.suffix.lower() != ".json"
     return [
         Output(output, (".json",)),
-        Output(preview, VIDEO_ENDINGS, option="--preview") if preview else None,
+        Output(preview, (*VIDEO_ENDINGS, *PICTURE_ENDINGS), option="--preview") if preview else None,
         Output(openpose, is_folder=is_folder, option="--openpose") if openpose else None,
     ]
 
 
+def _check_preview(path: Path, source: Path, motion: MotionSettings) -> None:
+    from onetoall_cli.animator.inputs import count_frames, holds_poses
+
+    if holds_poses(source):
+        raise BadInput(f"{source} holds poses and no pictures to draw them on.", "Leave --preview out.")
+    if not _is_video(path) and count_frames(source, motion) > 1:
+        raise BadInput(f"{path} is the name of a picture, and {source} has several frames.", "Name a video.")
+
+
+def _is_video(path: Path) -> bool:
+    from onetoall_cli.files.streams import ending_of
+    from onetoall_cli.media import VIDEO_ENDINGS
+    from onetoall_cli.media.containers import VIDEO_STREAMED_AS
+
+    return ending_of(path, VIDEO_STREAMED_AS) in VIDEO_ENDINGS
+
+
 def _write_preview(path: Path, source: Path, people: PoseSequence, motion: MotionSettings, report: Report) -> None:
-    """The source's frames with their skeletons."""
+    """The source's frames with their skeletons; of a picture a picture, if the name is one's."""
     from onetoall_cli.animator.inputs import open_driving
-    from onetoall_cli.media import VideoWriter
+    from onetoall_cli.media import VideoWriter, write_picture
     from onetoall_cli.pose import overlay_pose
 
     video = open_driving(source, motion)
+    if not _is_video(path):
+        (frame,) = video
+        write_picture(path, overlay_pose(frame.image, people.keypoints[0]))
+        return
     sounds = [video.audio] if video.audio else []
     with VideoWriter(path, video.width, video.height, fps=video.fps, audio=sounds) as writer:
         for number, (frame, keypoints) in enumerate(zip(video, people.keypoints, strict=True), start=1):

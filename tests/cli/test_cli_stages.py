@@ -156,3 +156,12 @@ def test_train_makes_a_vae_of_a_few_steps_and_says_where(onetoall, tmp_path):
     result = onetoall("train", "vae.yaml", "--json")
     assert result.exit_code == 0, result.err
     assert (tmp_path / result.json["output"] / "config.json").is_file()
+
+
+def test_the_preview_of_a_picture_is_a_picture(onetoall, reference, dance, seeing, tmp_path):
+    result = onetoall("pose", reference, "-o", "ref.json", "--preview", "look.png")
+    assert result.exit_code == 0, result.err
+    assert read_picture(tmp_path / "look.png").shape == read_picture(reference).shape
+    assert (read_picture(tmp_path / "look.png") != read_picture(reference)).any()
+    refused = onetoall("pose", dance, "-o", "dance.json", "--preview", "dance.png")
+    assert (refused.exit_code, "several frames" in refused.err, (tmp_path / "dance.png").exists()) == (2, True, False)
