@@ -132,6 +132,8 @@ def test_every_option_that_is_named_exists(manual: Path) -> None:
 def check_parses(command: Command, place: str) -> None:
     """Fail unless the program is known and the command line takes these words."""
     program, *words = command.words
+    ours = [word for word in words if word.startswith(("onetoall_cli/", "tests/"))]
+    assert all((ROOT / word).exists() for word in ours), f"{place}: {ours}"
     if program == "accelerate":
         program, *words = words[words.index("-m") :]
     if program in ("python", "-m"):
