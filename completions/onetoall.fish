@@ -229,7 +229,7 @@ complete -c onetoall -n '_shtab_onetoall_using extend; and test $_shtab_onetoall
 complete -c onetoall -n '_shtab_onetoall_using extend; and test $_shtab_onetoall_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'More motion: video, GIF, folder of pictures or pose file.'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a pose -d 'Detect and track people; write their keypoints.'
 complete -c onetoall -n '_shtab_onetoall_using pose' -s h -l help -d 'Show the manual.'
-complete -c onetoall -n '_shtab_onetoall_using pose' -l preview -xka "(__fish_complete_path (commandline -ct))" -d 'Also write the video with the skeletons over it, numbered.'
+complete -c onetoall -n '_shtab_onetoall_using pose' -l preview -xka "(__fish_complete_path (commandline -ct))" -d 'Also write the video or picture with numbered skeletons over it.'
 complete -c onetoall -n '_shtab_onetoall_using pose' -l openpose -xka "(__fish_complete_path (commandline -ct))" -d 'Also write for editors: a ComfyUI list (X.json) or an OpenPose folder.'
 complete -c onetoall -n '_shtab_onetoall_using pose' -l device -x -d 'auto, cpu or cuda.'
 complete -c onetoall -n '_shtab_onetoall_using pose' -l start -x -d 'Skip this many seconds.'

@@ -124,10 +124,11 @@ def load_published(
     with _stored_tensors(source) as stored:
         mapping = key_mapping(model.state_dict())
         _check(_name_of(source), model, mapping, stored)
+        state = {}
         for own, published in mapping.to_published.items():
             tensor = stored[published].read()
-            tensor = tensor.to(dtype_of(own, tensor.dtype))
-            model.load_state_dict({own: tensor}, strict=False, assign=True)
+            state[own] = tensor.to(dtype_of(own, tensor.dtype))
+        model.load_state_dict(state, assign=True)
 
 
 def _check(source: str, model: torch.nn.Module, mapping: KeyMapping, stored: Mapping[str, StoredTensor]) -> None:
