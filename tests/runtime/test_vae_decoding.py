@@ -66,7 +66,7 @@ def test_two_decodings_at_a_time_do_not_disturb_each_other():
 
 @pytest.mark.parametrize("kind", SIZES)
 def test_tiles_give_every_frame_and_join_without_a_step(kind):
-    """How far a trained VAE's tiles are from the whole picture is in runtime/README.md; an untrained one's differ more."""
+    """How far a trained VAE's tiles are from the whole picture is in its manual; an untrained one's differ more."""
     vae = new_vae(kind)
     values = latents(2, 8, 12)
     whole = decoded_at_once(vae, values)
