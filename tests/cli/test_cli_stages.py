@@ -144,7 +144,7 @@ def test_every_help_fits_80_columns(command, onetoall, monkeypatch):
 def test_train_refuses_a_config_that_describes_nothing(onetoall, tmp_path):
     (tmp_path / "config.yaml").write_text("output: run\n")
     result = onetoall("train", "config.yaml")
-    assert (result.exit_code, "neither a VAE" in result.err) == (2, True)
+    assert (result.exit_code, "describes no VAE" in result.err) == (2, True)
     assert onetoall("train", "missing.yaml").exit_code == 2
 
 
