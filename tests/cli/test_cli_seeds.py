@@ -34,9 +34,8 @@ def test_several_seeds_are_outputs_named_by_them_and_a_contact_sheet(onetoall, c
     assert first != second
     alone = onetoall(*common, "--seed", 9, "-o", "alone.mp4", "--frames", "alone")
     assert alone.exit_code == 0
-    assert (
-        read_picture(sorted((tmp_path / "alone").iterdir())[0]) == read_picture(tmp_path / "frames-9" / "000000.png")
-    ).all()
+    one, other = (read_picture(tmp_path / folder / "000000.png") for folder in ("alone", "frames-9"))
+    assert (one == other).all()
 
 
 def test_seeds_counts_from_the_first_and_poses_are_detected_once(
