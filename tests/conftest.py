@@ -9,6 +9,8 @@ import warnings
 import pytest
 from hypothesis import settings
 
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
 pytest_plugins = ["command_fixtures", "hub_fixtures"]
 
 # How long a test takes says how busy the machine is. CI draws the same examples every time.
@@ -26,6 +28,17 @@ def logging_as_before():
     root.handlers = handlers
     root.setLevel(levels[0])
     ours.setLevel(levels[1])
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """Training sets the number of threads for the whole process: take that back, or what follows takes longer."""
+    yield
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.get_num_threads() < THREADS:
+            torch.set_num_threads(THREADS)
 
 
 @pytest.fixture
