@@ -35,14 +35,14 @@ def with_neck(keypoints: NDArray) -> NDArray[np.float64]:
     """
     keypoints = np.asarray(keypoints, dtype=np.float64)
     shoulders = keypoints[..., SHOULDERS, :]
-    both = (shoulders[..., 2] > 0).all(axis=-1)[..., None]
+    both = np.asarray((shoulders[..., 2] > 0).all(axis=-1))[..., None]
     neck = np.where(both, shoulders.mean(axis=-2), 0.0)
     return np.concatenate([keypoints, neck[..., None, :]], axis=-2)
 
 
 def seen(keypoints: NDArray, *rows: int, score: float = SEEN_SCORE) -> NDArray[np.bool_]:
     """Whether all `rows` have at least `score`, (...)."""
-    return (keypoints[..., rows, 2] >= score).all(axis=-1)
+    return np.asarray((keypoints[..., rows, 2] >= score).all(axis=-1))
 
 
 def distance(keypoints: NDArray, a: int, b: int) -> NDArray[np.float64]:

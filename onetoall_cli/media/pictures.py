@@ -132,7 +132,8 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         elif transparent:
             strip = Image.fromarray(on_white(np.asarray(strip.convert("RGBA"))))
         strip = strip.convert(mode)
-        rgb[top : top + strip.height] = ImageCms.applyTransform(strip, to_srgb) if to_srgb else strip.convert("RGB")
+        converted = ImageCms.applyTransform(strip, to_srgb) if to_srgb else strip.convert("RGB")
+        rgb[top : top + strip.height] = np.asarray(converted)
     return rgb
 
 

@@ -114,7 +114,7 @@ def _bridge(keypoints: NDArray[np.float32], points: NDArray, clock: NDArray[np.f
 
 def _hold_at_ends(keypoints: NDArray[np.float32], clock: NDArray[np.float64], longest: float) -> None:
     """Fill a person's short absence at the start and end with their nearest pose, in place."""
-    present = (keypoints[..., 2] > 0).any(axis=-1)
+    present = np.asarray((keypoints[..., 2] > 0).any(axis=-1))
     for person in range(keypoints.shape[1]):
         there = np.flatnonzero(present[:, person])
         if not len(there):

@@ -37,7 +37,7 @@ _BODY_ROWS = {
 def frames_to_json(keypoints: NDArray[np.float32], width: int, height: int) -> list[dict[str, Any]]:
     """Keypoints (frames, people, 133, 3) as OpenPose frames; a person that is all zero in a frame is left out there."""
     written = {key: _shortest(points).reshape(*points.shape[:2], -1) for key, points in _parts_of(keypoints).items()}
-    there = keypoints.any(axis=(2, 3))
+    there = np.asarray(keypoints.any(axis=(2, 3)))
     return [
         {
             "people": [
@@ -57,7 +57,7 @@ def _parts_of(keypoints: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     rows, points = _BODY_ROWS[3 * len(kp.OPENPOSE_BODY)].T
     body[..., points, :] = keypoints[..., rows, :]
     shoulders = keypoints[..., [kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER], :]
-    both = (shoulders[..., 2] > 0).all(axis=-1)
+    both = np.asarray((shoulders[..., 2] > 0).all(axis=-1))
     body[..., kp.OPENPOSE_NECK, :] = np.where(both[..., None], shoulders.mean(axis=-2), 0)
     pupils = np.zeros((*keypoints.shape[:2], 2, 3), np.float32)
     return {

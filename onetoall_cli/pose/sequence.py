@@ -55,12 +55,12 @@ class PoseSequence:
 
     def __len__(self) -> int:
         """Number of frames."""
-        return self.keypoints.shape[0]
+        return len(self.keypoints)
 
     @property
     def people(self) -> int:
         """Number of people (rows of the second axis; some frames may lack some of them)."""
-        return self.keypoints.shape[1]
+        return int(self.keypoints.shape[1])
 
     @property
     def duration(self) -> float:
@@ -153,7 +153,7 @@ class PoseSequence:
 
 def _checked_keypoints(values: Any) -> Keypoints:
     """`values` as a read-only float32 array of the right shape, finite, scores within 0..1."""
-    array = np.asarray(values, dtype=np.float32)
+    array: Keypoints = np.asarray(values, dtype=np.float32)
     if array.ndim != 4 or array.shape[2:] != (kp.COUNT, 3) or 0 in array.shape:
         raise ValueError(f"keypoints have shape {array.shape}, not (frames, people, {kp.COUNT}, 3)")
     if not array.flags.writeable:  # a view of another sequence, already checked

@@ -52,7 +52,7 @@ def _swapped(joints: NDArray[np.float32], size: float) -> NDArray[np.bool_]:
     """The frames in which joints (frames, 2 sides, n, 3) of a body of this size in pixels have exchanged sides."""
     result = np.zeros(len(joints), dtype=bool)
     points = joints[..., :2].astype(np.float64)
-    seen = (joints[..., 2] >= _SEEN).all(axis=(1, 2))
+    seen = np.asarray((joints[..., 2] >= _SEEN).all(axis=(1, 2)))
     for length in range(1, _LONGEST + 1):
         window = np.arange(max(0, len(joints) - length - 1))[:, None] + np.arange(length + 2)
         first, last, between = points[window[:, :1]], points[window[:, -1:]], points[window[:, 1:-1]]

@@ -270,6 +270,6 @@ def _extents(sequence: "PoseSequence") -> tuple[NDArray[np.float64], NDArray[np.
     inside = np.clip(points / canvas, 0, 1)
     low = np.where(seen[..., None], inside, np.inf).min(axis=2)
     high = np.where(seen[..., None], inside, -np.inf).max(axis=2)
-    anyone = seen.any(axis=2)
+    anyone = np.asarray(seen.any(axis=2))
     low, high = np.where(anyone[..., None], low, 0.0), np.where(anyone[..., None], high, 0.0)
     return (high - low).prod(axis=-1), (low + high)[..., 0] / 2

@@ -293,9 +293,9 @@ class _Painter:
             shape = np.array([[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]])
         else:
             shape = CIRCLE_POINTS
-        across = self.across[2, :2] / max(np.linalg.norm(self.across[2]), 1e-6)
+        across = self.across[2, :2] / max(float(np.linalg.norm(self.across[2])), 1e-6)
         down = self.view.pelvis[:2] - self.view.neck[:2]
-        down = down / max(np.linalg.norm(down), 1e-6)
+        down = down / max(float(np.linalg.norm(down)), 1e-6)
         size = 0.058 * self.unit
         self.canvas.fill(centre + shape[:, :1] * across * size + shape[:, 1:] * down * size, look.pattern_colour, TORSO)
 

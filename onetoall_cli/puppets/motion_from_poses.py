@@ -70,7 +70,7 @@ def _fill_gaps(points: Array) -> tuple[Array, NDArray[np.bool_]]:
         for axis in (0, 1):
             filled[:, row, axis] = np.interp(frames, frames[known], points[known, row, axis])
     filled[..., :2] = _smoothed(filled[..., :2], 0.8)
-    return filled, seen.any(axis=0)
+    return filled, np.asarray(seen.any(axis=0))
 
 
 def _smoothed(values: Array, deviation: float) -> Array:

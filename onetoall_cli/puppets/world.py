@@ -5,7 +5,7 @@ splits are disjoint by construction (see `identity` and `dance`).
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -191,7 +191,7 @@ def _target_framing(kind: PairKind, rng: np.random.Generator) -> Framing:
 
 def _joined(first: Motion, second: Motion) -> Motion:
     """Two motions one after the other, so that one camera can show both."""
-    parts = {
+    parts: dict[str, Any] = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
         for name in ("directions", "head", "root", "fingers", "expression")
     }

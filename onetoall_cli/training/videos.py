@@ -173,7 +173,7 @@ def _on_screen(frames: Iterator, wanted: list[float]) -> Iterator[NDArray[np.uin
 def shows_person(motion: PoseSequence) -> NDArray[np.bool_]:
     """Whether both shoulders and the nose are visible, (frames,)."""
     scores = motion.keypoints[:, 0, [kp.NOSE, kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER], 2]
-    return (scores >= _SEEN).all(axis=1)
+    return np.asarray((scores >= _SEEN).all(axis=1))
 
 
 def _windows(present: NDArray[np.bool_], length: int, fps: float) -> list[int]:

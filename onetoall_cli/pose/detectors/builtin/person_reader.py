@@ -157,7 +157,7 @@ class PersonReader:
         return region.to_picture(rows.reshape(-1, 3)[:, :2] / network.side)
 
 
-def refined(points: NDArray[np.float32], heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
+def refined(points: NDArray, heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Landmarks moved to the middle of the heat around them, where there is some (RefineLandmarksFromHeatmap).
 
     Args:
