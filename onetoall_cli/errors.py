@@ -3,6 +3,10 @@
 The command line prints them without a traceback and exits with `exit_code`; Python callers catch `OnetoallError`.
 """
 
+import errno
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class OnetoallError(Exception):
     """Base of all errors caused by the input or the machine.
@@ -34,3 +38,8 @@ class OutOfResources(OnetoallError):
     """Not enough memory or disk (exit code 4)."""
 
     exit_code = 4
+
+
+def is_disk_full(number: int | None) -> bool:
+    """Whether an `errno` says that there was no room to write: a full disk, a spent quota, a limit of files' sizes."""
+    return number in _DISK_FULL

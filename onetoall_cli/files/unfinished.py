@@ -4,7 +4,6 @@ Each holds a locked file for as long as its process lives. The system frees the 
 a process number in a name might by then be somebody else's.
 """
 
-import errno
 import logging
 import os
 import platform
@@ -17,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from onetoall_cli.errors import BadInput, OutOfResources
+from onetoall_cli.errors import BadInput, OutOfResources, is_disk_full
 
 try:
     import fcntl
@@ -78,7 +77,7 @@ def refusals(folder: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise  # who read our output has seen enough
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_disk_full(error.errno):
             raise OutOfResources(
                 f"The disk that holds {folder} is full.", "Free some space, or choose another place."
             ) from error

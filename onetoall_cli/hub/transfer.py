@@ -5,7 +5,6 @@ are received here, into the cache's `blobs/<etag>.incomplete`; then `huggingface
 snapshot as if it had fetched it.
 """
 
-import errno
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from onetoall_cli import __version__
-from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources
+from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources, is_disk_full
 from onetoall_cli.hub import digest
 from onetoall_cli.hub.index import FileRecord
 from onetoall_cli.hub.places import hub_cache, repository_folder, snapshot_folder
@@ -189,7 +188,7 @@ def _link(repository: str, commit: str, file: FileRecord, what: str, blob: Path)
 
 
 def _as_disk_error(error: OSError, folder: Path) -> Exception:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if not is_disk_full(error.errno):
         return BadInput(f"Cannot write in {folder}: {error.strerror}.", "Choose another cache folder with HF_HOME.")
     free = shutil.disk_usage(folder).free
     return OutOfResources(

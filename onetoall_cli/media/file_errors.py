@@ -3,16 +3,13 @@
 Two context managers turn errors of PyAV, Pillow and the operating system into `OnetoallError`s.
 """
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
 
-from onetoall_cli.errors import BadInput, OutOfResources
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from onetoall_cli.errors import BadInput, OutOfResources, is_disk_full
 
 
 @contextmanager
@@ -43,7 +40,7 @@ def writing(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise  # who read our output has seen enough
     except (av.FFmpegError, OSError) as error:
-        if error.errno in _DISK_FULL:
+        if is_disk_full(error.errno):
             raise OutOfResources(
                 f"The disk is full: {path} cannot be written.", "Free some space, or write to another disk with -o."
             ) from error

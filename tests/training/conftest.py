@@ -1,5 +1,7 @@
 """What several training tests share: a micro VAE and a micro network's sizes, so that a run takes a second."""
 
+from functools import partial
+
 import pytest
 
 MICRO_NETWORK = {
@@ -29,6 +31,27 @@ def micro_vae(tmp_path_factory):
     settings = VaeSettings(output=folder.parent, phases=(Phase(1, 1),), model=MICRO_VAE)
     build_vae(settings).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def micro_settings(micro_vae, micro_network):
+    """Makes the settings of a run on one CPU core that takes a second; the arguments are the test's own settings."""
+    from onetoall_cli.training.recipe import Resolution, TrainingSettings
+
+    return partial(
+        TrainingSettings,
+        vae=micro_vae,
+        model=micro_network,
+        frames=13,
+        batch=1,
+        resolutions=(Resolution(32),),
+        aspects=(2 / 3,),
+        pose_canvas_short_side=64,
+        bf16=False,
+        sample_every=0,
+        workers=0,
+        threads=1,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.training.checkpoints import load_checkpoint
 from onetoall_cli.training.export import export_run, generation_defaults, load_model_or_run
-from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
+from onetoall_cli.training.recipe import DataSettings, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.trainer import train
 from onetoall_cli.weights import prompt_embeddings
@@ -21,25 +21,14 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, micro_vae, micro_network) -> TrainingSettings:
-    settings = TrainingSettings(
+def run(tmp_path_factory, micro_settings) -> TrainingSettings:
+    settings = micro_settings(
         output=tmp_path_factory.mktemp("runs") / "arm",
         stage=2,
-        vae=micro_vae,
         steps=2,
-        model=micro_network,
-        frames=13,
-        batch=1,
-        resolutions=(Resolution(32),),
-        aspects=(2 / 3,),
-        pose_canvas_short_side=64,
         lr=1e-2,
         warmup=1,
-        bf16=False,
         checkpoint_every=1,
-        sample_every=0,
-        workers=0,
-        threads=1,
         video_share=0.0,
         data=DataSettings(),
         conditions={"change_pose": 0.0, "hide_face": 0.0, "reference_pose": False},

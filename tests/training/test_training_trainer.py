@@ -17,7 +17,7 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.puppets import sample_other_motion, sample_scene
 from onetoall_cli.training.examples import Batches, moved, zoomed
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
+from onetoall_cli.training.recipe import DataSettings, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sources import PuppetSource
 from onetoall_cli.training.stages import STAGES, trained_names
@@ -26,25 +26,14 @@ from onetoall_cli.weights import PromptStore
 
 
 @pytest.fixture
-def settings(tmp_path, micro_vae, micro_network) -> TrainingSettings:
-    return TrainingSettings(
+def settings(tmp_path, micro_settings) -> TrainingSettings:
+    return micro_settings(
         output=tmp_path / "run",
         stage=3,
-        vae=micro_vae,
         steps=4,
-        model=micro_network,
-        frames=13,
-        batch=1,
-        resolutions=(Resolution(32),),
-        aspects=(2 / 3,),
-        pose_canvas_short_side=64,
         lr=1e-3,
         warmup=2,
-        bf16=False,
         checkpoint_every=2,
-        sample_every=0,
-        workers=0,
-        threads=1,
         data=DataSettings(clips=3),
     )
 
