@@ -11,7 +11,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults
 from onetoall_cli.hub.repository_file import repository_file
 from onetoall_cli.sampling import SamplingSettings
-from onetoall_cli.sampling.guidance import Guidance, guidance_weights
+from onetoall_cli.sampling.guidance import Guidance
 from onetoall_cli.sampling.lora import Lora
 from onetoall_cli.sampling.lora_files import read_lora
 from onetoall_cli.sampling.presets import FAST, Approximation
@@ -43,13 +43,7 @@ class Resolved:
     @property
     def guidance(self) -> Guidance:
         """Which passes of the network run at which step."""
-        sampling = self.sampling
-        return Guidance(
-            guidance_weights(sampling.image_guidance_scale, sampling.pose_guidance_scale),
-            sampling.num_inference_steps,
-            sampling.guidance_interval,
-            sampling.guidance_every,
-        )
+        return self.sampling.guidance
 
 
 def resolve(settings: GenerationSettings, model: ModelSettings, defaults: GenerationDefaults) -> Resolved:

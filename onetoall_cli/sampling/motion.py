@@ -3,6 +3,7 @@
 Frames are yielded as they are decoded, so a job of any length holds four frames and the 5 carried ones.
 """
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ from onetoall_cli.lattice import CONTEXT_FRAMES, latent_shape
 from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
 from onetoall_cli.runtime.vae import decode_frames
-from onetoall_cli.sampling.pipeline import OneToAllPipeline, Picture
+from onetoall_cli.sampling.guidance import Guidance, guidance_weights
+from onetoall_cli.sampling.pipeline import EncodedSubject, OneToAllPipeline, Picture
 from onetoall_cli.sampling.segments import (
     MAX_SEGMENT_FRAMES,
     Segment,
@@ -48,6 +50,12 @@ class SamplingSettings:
     sigmas: tuple[float, ...] | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_every: int = 1
+
+    @property
+    def guidance(self) -> Guidance:
+        """Which passes of the network run at which step of a segment; a new one each time."""
+        weights = guidance_weights(self.image_guidance_scale, self.pose_guidance_scale)
+        return Guidance(weights, self.num_inference_steps, self.guidance_interval, self.guidance_every)
 
 
 def animate(
@@ -85,29 +93,29 @@ def animate(
     carried: Sequence[Picture] | None = None if context_frames is None else list(context_frames)
     noise_source = torch.Generator("cpu").manual_seed(settings.seed)
     plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
+
+    @functools.cache
+    def subject() -> EncodedSubject:
+        reference = (conditioning.reference, conditioning.mask)
+        passes = settings.guidance.all_passes()
+        return pipeline.encode_subject(passes, *reference, prompt_embeds, negative_prompt_embeds)
+
+    reference_pose = to_tensor(conditioning.reference_pose[None, None])
     for index, segment in enumerate(plan):
         pose_video = _pose_video(conditioning, segment).to(pipeline.transformer.dtype)
         call = {
-            "image": conditioning.reference,
-            "image_mask": conditioning.mask,
             "pose_video": pose_video,
-            "reference_pose": to_tensor(conditioning.reference_pose[None, None]),
-            "num_inference_steps": settings.num_inference_steps,
-            "image_guidance_scale": settings.image_guidance_scale,
-            "pose_guidance_scale": settings.pose_guidance_scale,
-            "sigmas": settings.sigmas,
-            "guidance_interval": settings.guidance_interval,
-            "guidance_every": settings.guidance_every,
+            "reference_pose": reference_pose,
+            "guidance": settings.guidance,
             "context_frames": carried,
             "latents": _noise(conditioning, segment, noise_source),
-            "prompt_embeds": prompt_embeds,
-            "negative_prompt_embeds": negative_prompt_embeds,
+            "sigmas": settings.sigmas,
             "callback_on_step_end": _step_end(on_step, index),
         }
         shows_somebody = (pose_video[0].amax(dim=(0, 2, 3)) > -1).tolist()  # poses are drawn on black
         # the carried frames stay unrounded: rounding them to bytes at every join would add up
         last: deque[torch.Tensor] = deque(maxlen=CONTEXT_FRAMES)
-        for number, frame in enumerate(_segment_frames(pipeline, call, index, make_room)):
+        for number, frame in enumerate(_segment_frames(pipeline, subject, call, index, make_room)):
             last.append(frame)
             if segment.context <= number < total - segment.start:
                 yield _picture(frame, segment.start + number, shows_somebody[number])
@@ -115,7 +123,11 @@ def animate(
 
 
 def _segment_frames(
-    pipeline: OneToAllPipeline, call: Mapping[str, Any], index: int, make_room: Callable[[int], None] | None
+    pipeline: OneToAllPipeline,
+    subject: "functools._lru_cache_wrapper[EncodedSubject]",
+    call: Mapping[str, Any],
+    index: int,
+    make_room: Callable[[int], None] | None,
 ) -> Iterator[torch.Tensor]:
     """Every frame of a segment, float32 (3, H, W) on the CPU, as it is decoded; once more where memory runs out."""
     latents: torch.Tensor | None = None
@@ -123,7 +135,7 @@ def _segment_frames(
     for room_can_be_made in (make_room is not None, False):
         try:
             if latents is None:
-                (latents,) = pipeline(**call, output_type="latent", return_dict=False)
+                latents = pipeline.generate(subject(), **call)
             for frame in itertools.islice(_decoded(pipeline, latents), done, None):
                 yield frame
                 done += 1
@@ -135,6 +147,7 @@ def _segment_frames(
         release_memory()
         assert make_room is not None
         make_room(index)
+        subject.cache_clear()  # the network may have another precision now
 
 
 def _decoded(pipeline: OneToAllPipeline, latents: torch.Tensor) -> Iterator[torch.Tensor]:

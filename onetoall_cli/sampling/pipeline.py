@@ -4,9 +4,9 @@ The conditions are encoded once. Each step then takes a velocity from up to thre
 step of the rectified flow's solver. Latent context frames stay clean throughout (token replace).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,13 +16,16 @@ from PIL import Image
 
 from onetoall_cli.lattice import CONTEXT_FRAMES, CONTEXT_LATENTS, SIZE_MULTIPLE, is_clip_length, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.model.attention import Text
 from onetoall_cli.model.pixels import to_uint8
+from onetoall_cli.model.rotary import RotaryTables
 from onetoall_cli.runtime.vae import decode_frames, encode
 from onetoall_cli.sampling.guidance import Guidance, Pass, guidance_weights
 from onetoall_cli.sampling.solvers import Scheduler, start
 from onetoall_cli.weights.text_encoder import encoded_rows
 
 Picture = Image.Image | np.ndarray | torch.Tensor
+StepEnd: TypeAlias = Callable[["OneToAllPipeline", int, torch.Tensor, dict], dict | None]
 
 
 @dataclass
@@ -33,14 +36,27 @@ class OneToAllPipelineOutput(BaseOutput):
 
 
 @dataclass(frozen=True)
+class EncodedSubject:
+    """What is the same in every segment of a video, encoded: the reference and the prompts.
+
+    Attributes:
+        reference_latents: By `Pass.reference`, (1, 32, 1, h, w) each.
+        prefix: By `Pass.reference`, (1, 16, 1, h, w) each.
+        text: By `Pass.negative`, keys and values of each block's text attention.
+    """
+
+    reference_latents: dict[bool, torch.Tensor]
+    prefix: dict[bool, torch.Tensor]
+    text: dict[bool, tuple[Text, ...]]
+
+
+@dataclass(frozen=True)
 class _Conditions:
     """The network's encoded inputs besides the noise, constant over a segment's steps."""
 
-    reference_latents: dict[bool, torch.Tensor]  # by Pass.reference: (1, 32, 1, h, w)
-    prefix: dict[bool, torch.Tensor]  # by Pass.reference: (1, 16, 1, h, w)
+    subject: EncodedSubject
     pose: torch.Tensor | None  # (1, tokens, width)
-    text: dict[bool, Any]  # by Pass.negative
-    rotary: Any
+    rotary: RotaryTables
     context: torch.Tensor | None  # (1, 16, 2, h, w)
 
 
@@ -97,7 +113,7 @@ class OneToAllPipeline(DiffusionPipeline):
         negative_prompt_embeds: torch.Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        callback_on_step_end: Callable[["OneToAllPipeline", int, torch.Tensor, dict], dict | None] | None = None,
+        callback_on_step_end: StepEnd | None = None,
         sigmas: Sequence[float] | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
         guidance_every: int = 1,
@@ -130,22 +146,29 @@ class OneToAllPipeline(DiffusionPipeline):
         Raises:
             ValueError: A shape does not fit the others.
         """
-        height, width = _check_inputs(image, height, width, pose_video, reference_pose, context_frames, output_type)
+        _check_inputs(image, height, width, pose_video, reference_pose, context_frames, output_type)
         weights = guidance_weights(image_guidance_scale, pose_guidance_scale)
         guidance = Guidance(weights, num_inference_steps, guidance_interval, guidance_every)
-        conditions = self._encode_conditions(
-            guidance.all_passes(),
-            image=_as_video([image], height, width),
-            mask=_mask_as_video(image_mask, height, width),
-            pose_video=pose_video,
-            reference_pose=reference_pose,
-            context=None if context_frames is None else _as_video(context_frames, height, width),
-            prompt_embeds=self._embeds(prompt, prompt_embeds),
-            negative_prompt_embeds=lambda: self._embeds(negative_prompt, negative_prompt_embeds),
+        needed = guidance.all_passes()
+        negative = any(each.negative for each in needed)
+        subject = self.encode_subject(
+            needed,
+            image,
+            image_mask,
+            self._embeds(prompt, prompt_embeds),
+            self._embeds(negative_prompt, negative_prompt_embeds) if negative else None,
         )
-        shape = (1, self.vae.config.z_dim, *latent_shape(pose_video.shape[2], height, width))
-        latents = self._initial_noise(shape, latents, generator)
-        latents = self._denoise(latents, conditions, guidance, sigmas, callback_on_step_end)
+        latents = self.generate(
+            subject,
+            pose_video,
+            reference_pose,
+            guidance,
+            context_frames=context_frames,
+            generator=generator,
+            latents=latents,
+            sigmas=sigmas,
+            callback_on_step_end=callback_on_step_end,
+        )
         frames: Any = latents
         if output_type != "latent":
             frames = torch.cat(list(decode_frames(self.vae, latents)), dim=2)
@@ -154,40 +177,76 @@ class OneToAllPipeline(DiffusionPipeline):
         self.maybe_free_model_hooks()
         return OneToAllPipelineOutput(frames=frames) if return_dict else (frames,)
 
-    # -- conditions ---------------------------------------------------------------------------------------------
-
-    def _encode_conditions(
+    @torch.no_grad()
+    def generate(
         self,
-        passes: set[Pass],
-        *,
-        image: torch.Tensor,
-        mask: torch.Tensor,
+        subject: EncodedSubject,
         pose_video: torch.Tensor,
         reference_pose: torch.Tensor,
-        context: torch.Tensor | None,
-        prompt_embeds: torch.Tensor,
-        negative_prompt_embeds: Callable[[], torch.Tensor],
-    ) -> _Conditions:
-        """Encode only the inputs that `passes` need."""
-        network, device, dtype = self.transformer, self._execution_device, self.transformer.dtype
-        reference_latents, text = {}, {}
-        if any(each.reference for each in passes):
-            reference_latents[True] = torch.cat([self.encode_frames(image), self.encode_frames(mask)], dim=1)
-        if any(not each.reference for each in passes):
-            black = self.encode_frames(torch.full_like(image, -1))
-            reference_latents[False] = torch.cat([black, black], dim=1)
-        if any(each.negative for each in passes):
-            text[True] = network.encode_text(negative_prompt_embeds().to(device, dtype))
-        text[False] = network.encode_text(prompt_embeds.to(device, dtype))
-        frames, rows, columns = latent_shape(pose_video.shape[2], *image.shape[-2:])
-        return _Conditions(
-            reference_latents=reference_latents,
-            prefix={known: network.encode_prefix(value) for known, value in reference_latents.items()},
-            pose=network.encode_pose(pose_video.to(device, dtype), reference_pose.to(device, dtype)),
-            text=text,
-            rotary=network.rotary_tables(frames + 1, rows, columns),
+        guidance: Guidance,
+        *,
+        context_frames: Sequence[Picture] | None = None,
+        generator: torch.Generator | None = None,
+        latents: torch.Tensor | None = None,
+        sigmas: Sequence[float] | None = None,
+        callback_on_step_end: StepEnd | None = None,
+    ) -> torch.Tensor:
+        """Generate one segment's latents (1, 16, n, h, w), which `runtime.vae.decode_frames` decodes.
+
+        Args:
+            subject: From `encode_subject`, for the passes of `guidance`.
+            guidance: A new one, which steps of the segment run which passes.
+            pose_video, reference_pose, context_frames, generator, latents, sigmas, callback_on_step_end: As in a call.
+
+        Raises:
+            ValueError: A shape does not fit the others.
+        """
+        network, device = self.transformer, self._execution_device
+        length, height, width = pose_video.shape[2:]
+        shape = latent_shape(length, height, width)
+        context = None if context_frames is None else _as_video(context_frames, height, width)
+        poses = (pose_video.to(device, network.dtype), reference_pose.to(device, network.dtype))
+        conditions = _Conditions(
+            subject=subject,
+            pose=network.encode_pose(*poses),
+            rotary=network.rotary_tables(shape[0] + 1, *shape[1:]),
             context=None if context is None else self.encode_frames(context).float(),
         )
+        noise = self._initial_noise((1, self.vae.config.z_dim, *shape), latents, generator)
+        return self._denoise(noise, conditions, guidance, sigmas, callback_on_step_end)
+
+    # -- conditions ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode_subject(
+        self,
+        passes: Collection[Pass],
+        image: Picture,
+        image_mask: Picture,
+        prompt_embeds: torch.Tensor,
+        negative_prompt_embeds: torch.Tensor | None,
+    ) -> EncodedSubject:
+        """Encode what every segment of a video shares, as far as `passes` need it.
+
+        Args:
+            passes: From `Guidance.all_passes`.
+            image, image_mask, prompt_embeds, negative_prompt_embeds: As in a call; the last may be None if no pass
+                is negative.
+        """
+        network, device, dtype = self.transformer, self._execution_device, self.transformer.dtype
+        chw = _as_chw(image)
+        picture, mask = chw[None, :, None].float(), _mask_as_video(image_mask, *chw.shape[-2:])
+        reference_latents, text = {}, {}
+        if any(each.reference for each in passes):
+            reference_latents[True] = torch.cat([self.encode_frames(picture), self.encode_frames(mask)], dim=1)
+        if any(not each.reference for each in passes):
+            black = self.encode_frames(torch.full_like(picture, -1))
+            reference_latents[False] = torch.cat([black, black], dim=1)
+        if negative_prompt_embeds is not None:
+            text[True] = network.encode_text(negative_prompt_embeds.to(device, dtype))
+        text[False] = network.encode_text(prompt_embeds.to(device, dtype))
+        prefix = {known: network.encode_prefix(value) for known, value in reference_latents.items()}
+        return EncodedSubject(reference_latents, prefix, text)
 
     def encode_prompt(self, prompt: str, max_sequence_length: int = 512) -> torch.Tensor:
         """Encode a prompt as (1, max_sequence_length, text_dim), zero after its true length, as in training."""
@@ -222,7 +281,7 @@ class OneToAllPipeline(DiffusionPipeline):
         conditions: _Conditions,
         guidance: Guidance,
         sigmas: Sequence[float] | None,
-        callback: Callable | None,
+        callback: StepEnd | None,
     ) -> torch.Tensor:
         """Integrate the guided velocity from noise (t = 1000) to data (t = 0); latents stay float32."""
         if self.transformer.is_cache_enabled:
@@ -251,7 +310,7 @@ class OneToAllPipeline(DiffusionPipeline):
         for known in sorted({each.reference for each in passes}):
             with network.cache_context(f"extractor {known}"):
                 features[known] = network.extract_reference(
-                    conditions.reference_latents[known], timestep, conditions.rotary
+                    conditions.subject.reference_latents[known], timestep, conditions.rotary
                 )
         velocities = {}
         for each in passes:
@@ -259,9 +318,9 @@ class OneToAllPipeline(DiffusionPipeline):
                 velocities[each] = network.denoise(
                     noisy,
                     timestep,
-                    text=conditions.text[each.negative],
+                    text=conditions.subject.text[each.negative],
                     reference_features=features[each.reference],
-                    prefix=conditions.prefix[each.reference],
+                    prefix=conditions.subject.prefix[each.reference],
                     pose=conditions.pose if each.pose else None,
                     num_context_frames=0 if conditions.context is None else CONTEXT_LATENTS,
                     rotary=conditions.rotary,
@@ -284,9 +343,11 @@ def _check_inputs(
     reference_pose: torch.Tensor,
     context_frames: Sequence[Picture] | None,
     output_type: str,
-) -> tuple[int, int]:
-    image_height, image_width = _as_chw(image).shape[-2:]
-    height, width = height or image_height, width or image_width
+) -> None:
+    size = tuple(_as_chw(image).shape[-2:])
+    height, width = height or size[0], width or size[1]
+    if size != (height, width):
+        raise ValueError(f"the image is {size}, the segment is {(height, width)}")
     if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
         raise ValueError(f"height and width must be multiples of {SIZE_MULTIPLE}, not {height} x {width}")
     frames = pose_video.shape[2] if pose_video.ndim == 5 else 0
@@ -300,7 +361,6 @@ def _check_inputs(
         raise ValueError(f"context_frames are {CONTEXT_FRAMES} pictures before a longer segment")
     if output_type not in ("pil", "pt", "latent"):
         raise ValueError(f"output_type is 'pil', 'pt' or 'latent', not {output_type!r}")
-    return height, width
 
 
 def _as_chw(picture: Picture) -> torch.Tensor:

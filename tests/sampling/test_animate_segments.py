@@ -92,19 +92,31 @@ def test_the_first_frames_of_a_continued_segment_reproduce_the_carried_ones_thro
 
 def test_each_segment_continues_from_the_last_frames_of_the_one_before(pipeline, embeds, monkeypatch):
     calls = []
-    original = type(pipeline).__call__
+    original = type(pipeline).generate
 
-    def record(self, **arguments):
-        result = original(self, **arguments)
-        made = torch.cat(list(decode_frames(self.vae, result[0])), dim=2)
+    def record(self, subject, **arguments):
+        latents = original(self, subject, **arguments)
+        made = torch.cat(list(decode_frames(self.vae, latents)), dim=2)
         calls.append((arguments["context_frames"], made[0].transpose(0, 1)))
-        return result
+        return latents
 
-    monkeypatch.setattr(type(pipeline), "__call__", record)
+    monkeypatch.setattr(type(pipeline), "generate", record)
     generate(pipeline, embeds, 30)
     assert calls[0][0] is None and len(calls) == 4
     for (_, made), (carried, _) in itertools.pairwise(calls):
         torch.testing.assert_close(torch.stack(carried), made[-5:], atol=0, rtol=0)
+
+
+def test_reference_mask_and_prompts_are_encoded_once_for_all_segments(pipeline, embeds, monkeypatch):
+    encoded = []
+    encode_frames, encode_text = type(pipeline).encode_frames, pipeline.transformer.encode_text
+    monkeypatch.setattr(
+        type(pipeline), "encode_frames", lambda self, frames: encoded.append(frames) or encode_frames(self, frames)
+    )
+    monkeypatch.setattr(pipeline.transformer, "encode_text", lambda text: encoded.append(text) or encode_text(text))
+    generate(pipeline, embeds, 22)
+    # reference, mask, black, both prompts; then the carried frames of the second segment and of the third
+    assert [tuple(each.shape[2:]) for each in encoded] == [(1, 32, 32)] * 3 + [(32,)] * 2 + [(5, 32, 32)] * 2
 
 
 def test_the_same_seed_gives_the_same_frames_and_another_does_not(pipeline, embeds):
