@@ -46,10 +46,11 @@ def train(
         return
     if evaluate is not None:
         raise BadInput("--evaluate takes the place of a config.", "Train first, then evaluate the run's folder.")
-    from onetoall_cli.training.runs import run_config
+    from onetoall_cli.training.runs import is_export_of, run_config
 
     if export is not None:
-        check_targets([Output(export, is_folder=True, option="--export")], inputs=[config], overwrite=overwrite)
+        target = Output(export, is_folder=True, option="--export")
+        check_targets([target], inputs=[config], overwrite=overwrite or is_export_of(export, config))
     result = run_config(
         config,
         progress=report.counter("Training", "steps"),

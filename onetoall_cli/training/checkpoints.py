@@ -1,33 +1,52 @@
 """Checkpoints, written whole or not at all, with averaged weights, and the loss log of a run.
 
-Data and noise of a step depend on (seed, step) alone. So a checkpoint needs weights, optimiser state and step number,
-but no random state.
+A checkpoint is safetensors files and a list of them, so nothing in it can be executed. Data and noise of a step depend
+on (seed, step) alone: a checkpoint needs weights, optimiser state and step number, but no random state.
 """
 
 import csv
+import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
 
 _NAME = re.compile(r"step-(\d+)$")
+_STATE = "state.json"
+PARTS = ("weights", "average", "optimiser")
+_BLOCK = 1 << 22  # bytes read at a time for a checksum
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state that a run continues from. `parts` holds state dicts by name ("model", "optimiser", "average" ...)."""
+    """The state that a run continues from.
+
+    Attributes:
+        step: Steps done.
+        updates: Updates of the average.
+        weights: The trained parameters, as they are trained.
+        average: Their averages.
+        optimiser: What the optimisers keep of each of them, from `optimiser_tensors`.
+    """
 
     step: int
-    parts: Mapping[str, Any]
+    updates: int
+    weights: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
+    optimiser: Mapping[str, Tensor]
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
@@ -35,11 +54,15 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     folder = Path(run) / "checkpoints" / f"step-{checkpoint.step:07d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder) as temporary:
-        for name, state in checkpoint.parts.items():
-            with open(temporary / f"{name}.pt", "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())  # the rename must not reach the disk before the contents
+        checksums = {}
+        for part in PARTS:
+            file = temporary / f"{part}.safetensors"
+            save_file({name: value.detach().contiguous() for name, value in getattr(checkpoint, part).items()}, file)
+            checksums[part] = _checksum(file)
+            _to_disk(file)
+        state = {"step": checkpoint.step, "updates": checkpoint.updates, "checksums": checksums}
+        (temporary / _STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+        _to_disk(temporary / _STATE)
     return folder
 
 
@@ -52,18 +75,56 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        BadInput: The folder is not a checkpoint, or cannot be read.
+        BadInput: The folder is not a checkpoint, or it is damaged; the message names the file.
     """
     folder = Path(folder)
-    files = sorted(folder.glob("*.pt"))
-    if not _NAME.match(folder.name) or not files:
+    if not _NAME.match(folder.name) or not folder.is_dir():
         raise BadInput(f"{folder} is not a training checkpoint.", "Name a folder like RUN/checkpoints/step-0001000.")
+    step, updates, checksums = _read_state(folder)
+    tensors = {part: _read_part(folder / f"{part}.safetensors", checksums[part]) for part in PARTS}
+    return Checkpoint(step, updates, **tensors)
+
+
+def _read_state(folder: Path) -> tuple[int, int, dict[str, int]]:
+    file = folder / _STATE
     try:
-        parts = {file.stem: torch.load(file, map_location="cpu", weights_only=True) for file in files}
-    except (RuntimeError, OSError, EOFError) as error:
-        problem = f"The checkpoint {folder} cannot be read: {error}."
-        raise BadInput(problem, "Delete it: training then continues from an earlier one.") from error
-    return Checkpoint(_step_of(folder), parts)
+        state = json.loads(file.read_text(encoding="utf-8"))
+        step, updates = int(state["step"]), int(state["updates"])
+        checksums = {part: int(state["checksums"][part]) for part in PARTS}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise _damaged(file) from error
+    if step != _step_of(folder):
+        raise _damaged(file)
+    return step, updates, checksums
+
+
+def _read_part(file: Path, checksum: int) -> dict[str, Tensor]:
+    try:
+        if _checksum(file) != checksum:
+            raise _damaged(file)
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(file) from error
+
+
+def _damaged(file: Path) -> BadInput:
+    advice = f"Delete {file.parent}: training then continues from the checkpoint before it, or from the start."
+    return BadInput(f"The checkpoint {file.parent} is damaged: {file.name} is not what was written.", advice)
+
+
+def _checksum(file: Path) -> int:
+    """The CRC-32 of a file: safetensors itself notices no changed byte of a tensor."""
+    value = 0
+    with open(file, "rb") as opened:
+        while block := opened.read(_BLOCK):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _to_disk(file: Path) -> None:
+    """Wait until a file is on the disk: the rename must not reach it before the contents."""
+    with open(file, "rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def prune_checkpoints(run: Path, keep: int) -> None:
@@ -81,6 +142,61 @@ def _step_of(folder: Path) -> int:
     match = _NAME.match(folder.name)
     assert match is not None
     return int(match.group(1))
+
+
+# -- optimisers ---------------------------------------------------------------------------------------------------
+
+
+def optimiser_tensors(optimisers: Sequence[Optimizer], module: nn.Module) -> dict[str, Tensor]:
+    """What optimisers keep of a module's parameters, by `PARAMETER/STATE`. Their settings are the config's."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
+    return {
+        f"{names[parameter]}/{key}": value
+        for optimiser in optimisers
+        for parameter, kept in optimiser.state.items()
+        for key, value in kept.items()
+    }
+
+
+def restore_optimisers(optimisers: Sequence[Optimizer], module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give optimisers the state that `optimiser_tensors` returned.
+
+    Raises:
+        BadInput: It is the state of other optimisers.
+    """
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
+    kept: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        name, _, kind = key.rpartition("/")
+        kept.setdefault(name, {})[kind] = value
+    for optimiser in optimisers:
+        own = [names[parameter] for group in optimiser.param_groups for parameter in group["params"]]
+        state = {number: kept.pop(name) for number, name in enumerate(own) if name in kept}
+        _check_kind(optimiser, state)
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    if kept:
+        raise _other_optimiser()
+
+
+def _check_kind(optimiser: Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Refuse the state of another kind of optimiser, of which each keeps tensors of its own names."""
+    wanted = {"momentum_buffer"} if _is_muon(optimiser) else {"step", "exp_avg", "exp_avg_sq"}
+    if any(set(kept) != wanted for kept in state.values()):
+        raise _other_optimiser()
+
+
+def _is_muon(optimiser: Optimizer) -> bool:
+    return isinstance(getattr(optimiser, "optimizer", optimiser), torch.optim.Muon)  # accelerate wraps optimisers
+
+
+def _other_optimiser() -> BadInput:
+    return BadInput(
+        "The checkpoint has another optimiser than this config.",
+        "Resume with the run's own optimiser; go on with another by init_from.",
+    )
+
+
+# -- averages -----------------------------------------------------------------------------------------------------
 
 
 class Average:
@@ -114,18 +230,24 @@ class Average:
             state[name] = value.to(state[name].dtype).clone()
         return state
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "values": self.values}
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on with a checkpoint's averages.
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if set(state["values"]) != set(self.values):
+        Raises:
+            BadInput: They are those of other parameters.
+        """
+        shapes = {name: value.shape for name, value in self.values.items()}
+        if {name: value.shape for name, value in checkpoint.average.items()} != shapes:
             raise BadInput(
                 "The checkpoint's averaged parameters are not those this stage trains.",
                 "Resume with the config the run was started with; start another stage with `init_from`.",
             )
-        self.updates = state["updates"]
-        for name, value in state["values"].items():
+        self.updates = checkpoint.updates
+        for name, value in checkpoint.average.items():
             self.values[name].copy_(value)
+
+
+# -- the log ------------------------------------------------------------------------------------------------------
 
 
 class LossLog:
@@ -143,12 +265,23 @@ class LossLog:
             writer.writeheader()
             writer.writerows(kept)
 
-    def _rows(self) -> list[dict[str, str]]:
+    def _rows(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
-        with open(self.path, newline="", encoding="utf-8") as file:
-            # A row cut short by a kill has empty columns: it is dropped.
-            return [row for row in csv.DictReader(file) if list(row) == list(self.columns) and all(row.values())]
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                rows: list[dict[str, Any]] = list(csv.DictReader(file))
+            if rows and not self._is_whole(rows[-1]):
+                rows.pop()  # a kill cut it short
+            if not all(map(self._is_whole, rows)):
+                raise ValueError("not rows of this log")
+        except (OSError, ValueError, csv.Error) as error:
+            advice = "Move it away: the run then goes on, with a new log."
+            raise BadInput(f"{self.path} is damaged, or no log of this run.", advice) from error
+        return rows
+
+    def _is_whole(self, row: dict[str, Any]) -> bool:
+        return list(row) == list(self.columns) and all(row.values()) and str(row["step"]).isdecimal()
 
     def add(self, step: int, **figures: float) -> None:
         """Append one row."""

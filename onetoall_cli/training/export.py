@@ -125,5 +125,5 @@ def trained_network(settings: TrainingSettings, checkpoint: Path | None = None) 
         raise BadInput(f"The run {settings.output} has no checkpoint yet.", "Wait for its first one.")
     network = build_network(settings.model, settings.init_from, settings.seed)
     # Checkpoints hold only trained parameters; the others are as the run started.
-    network.load_state_dict(load_checkpoint(found).parts["average"]["values"], strict=False)
+    network.load_state_dict(load_checkpoint(found).average, strict=False)
     return network.eval()

@@ -9,7 +9,7 @@ from typing import Any
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.training.recipe import TrainingSettings
-from onetoall_cli.training.settings import read_settings, read_yaml
+from onetoall_cli.training.settings import load_settings, read_settings, read_yaml
 from onetoall_cli.training.vae_data import VaeSettings
 
 Progress = Callable[[int, int | None], None]
@@ -42,8 +42,7 @@ def run_config(
         ModelMissing: The VAE it names is not there.
     """
     path = Path(path)
-    data = read_yaml(path)
-    runs = [_settings(run, where) for where, run in runs_of(data, path).items()]
+    data, runs = _read_config(path)
     if export is not None and ("arms" in data or isinstance(runs[-1], VaeSettings)):
         raise BadInput(
             f"{path} does not end with a stage of the network.", "Only a trained stage can be exported as a model."
@@ -58,6 +57,26 @@ def run_config(
 
         export_run(runs[-1].output, export)
     return Path(data["output"]) if "arms" in data else finished
+
+
+def is_export_of(folder: Path, config: Path) -> bool:
+    """Whether `folder` is a model that an earlier attempt of the same config exported.
+
+    Raises:
+        BadInput: The config does not fit.
+    """
+    _, runs = _read_config(config)
+    try:
+        exported = load_settings(TrainingSettings, folder / "training.yaml")
+    except BadInput:
+        return False
+    return exported.output.resolve() == runs[-1].output.resolve()
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], list[Run]]:
+    """The contents of a config, and the settings of its runs in order."""
+    data = read_yaml(path)
+    return data, [_settings(run, where) for where, run in runs_of(data, path).items()]
 
 
 def runs_of(data: Any, path: Path) -> dict[str, dict[str, Any]]:

@@ -27,7 +27,9 @@ from onetoall_cli.training.checkpoints import (
     LossLog,
     latest_checkpoint,
     load_checkpoint,
+    optimiser_tensors,
     prune_checkpoints,
+    restore_optimisers,
     save_checkpoint,
 )
 from onetoall_cli.training.examples import Batch, Batches
@@ -287,32 +289,29 @@ class Trainer:
     def _checkpoint(self) -> Checkpoint:
         """A checkpoint of the trained parameters; the others are as the run started."""
         named = self.plain_network.named_parameters()
-        trained = {name: parameter.detach() for name, parameter in named if parameter.requires_grad}
-        parts = {
-            "trained": trained,
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-            "average": self.average.state_dict(),
-        }
-        return Checkpoint(self.step, parts)
+        return Checkpoint(
+            self.step,
+            self.average.updates,
+            weights={name: parameter for name, parameter in named if parameter.requires_grad},
+            average=self.average.values,
+            optimiser=optimiser_tensors(self.optimisers, self.plain_network),
+        )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        wanted = {name for name, parameter in self.plain_network.named_parameters() if parameter.requires_grad}
+        named = self.plain_network.named_parameters()
+        wanted = {name: parameter.shape for name, parameter in named if parameter.requires_grad}
         if checkpoint.step > self.settings.steps:
             problem = (
                 f"{self.settings.output} is at step {checkpoint.step}, beyond the {self.settings.steps} asked for."
             )
             raise BadInput(problem, "Raise `steps`, or choose another output folder.")
-        if set(checkpoint.parts["trained"]) != wanted:
+        if {name: value.shape for name, value in checkpoint.weights.items()} != wanted:
             problem = f"The checkpoint in {self.settings.output} trains other parameters than this config."
             raise BadInput(problem, "Resume with the run's own config; start another stage with init_from.")
-        if len(checkpoint.parts["optimisers"]) != len(self.optimisers):
-            problem = f"The checkpoint in {self.settings.output} has another optimiser than this config."
-            raise BadInput(problem, "Resume with the run's own optimiser; go on with another by init_from.")
         self.step = checkpoint.step
-        self.plain_network.load_state_dict(checkpoint.parts["trained"], strict=False)
-        for optimiser, state in zip(self.optimisers, checkpoint.parts["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
-        self.average.load_state_dict(checkpoint.parts["average"])
+        self.average.restore(checkpoint)
+        self.plain_network.load_state_dict(checkpoint.weights, strict=False)
+        restore_optimisers(self.optimisers, self.plain_network, checkpoint.optimiser)
 
 
 def _noise_seed(seed: int, number: int) -> int:

@@ -31,7 +31,9 @@ from onetoall_cli.training.checkpoints import (
     LossLog,
     latest_checkpoint,
     load_checkpoint,
+    optimiser_tensors,
     prune_checkpoints,
+    restore_optimisers,
     save_checkpoint,
 )
 from onetoall_cli.training.settings import dump_settings
@@ -188,18 +190,19 @@ class _VaeState:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step = checkpoint.step
-        self.vae.load_state_dict(checkpoint.parts["model"])
-        self.optimiser.load_state_dict(checkpoint.parts["optimiser"])
-        self.average.load_state_dict(checkpoint.parts["average"])
+        self.average.restore(checkpoint)
+        self.vae.load_state_dict(checkpoint.weights)
+        restore_optimisers([self.optimiser], self.vae, checkpoint.optimiser)
         self._hand_weights_to_worker()
 
     def checkpoint(self) -> Checkpoint:
-        parts = {
-            "model": self.vae.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state_dict(),
-        }
-        return Checkpoint(self.step, parts)
+        return Checkpoint(
+            self.step,
+            self.average.updates,
+            weights=self.vae.state_dict(),
+            average=self.average.values,
+            optimiser=optimiser_tensors([self.optimiser], self.vae),
+        )
 
     def averaged(self) -> AutoencoderKLWan:
         """A copy of the VAE with the averaged weights."""

@@ -57,7 +57,7 @@ def test_a_checkpoint_gives_its_averaged_weights(run, tmp_path) -> None:
     first = run.output / "checkpoints" / "step-0000001"
     export_run(run.output, tmp_path / "model", checkpoint=first)
     network = load_network(locate_model(str(tmp_path / "model")), torch.float32).state_dict()
-    averaged = load_checkpoint(first).parts["average"]["values"]
+    averaged = load_checkpoint(first).average
     assert averaged and all(torch.equal(network[name], rounded(name, value)) for name, value in averaged.items())
     finished = OneToAllTransformer3DModel.from_pretrained(run.output / "network").state_dict()
     assert any(not torch.equal(value, finished[name]) for name, value in network.items())

@@ -11,7 +11,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import locate_model
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.recipe import TrainingSettings
-from onetoall_cli.training.runs import run_config, runs_of
+from onetoall_cli.training.runs import is_export_of, run_config, runs_of
 from onetoall_cli.training.settings import dump_settings, load_settings, read_settings, read_yaml
 from onetoall_cli.training.vae import build_vae
 from onetoall_cli.training.vae_data import VaeSettings
@@ -93,6 +93,10 @@ def test_a_config_with_a_stage_trains_the_network(tmp_path, micro_vae, micro_net
     )
     assert (run_config(config, export=tmp_path / "model") / "config.json").is_file()
     assert locate_model(str(tmp_path / "model")).defaults.short_side == 32
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text().replace(str(tmp_path / "run"), str(tmp_path / "another")))
+    assert is_export_of(tmp_path / "model", config)  # so the same command may be given again
+    assert not is_export_of(tmp_path / "model", other) and not is_export_of(tmp_path / "run", config)
 
 
 def test_the_ablation_takes_one_thing_more_from_arm_to_arm() -> None:
