@@ -5,11 +5,15 @@ The command line prints them without a traceback and exits with `exit_code`; Pyt
 
 import errno
 
+from onetoall_cli.display_text import MESSAGE, displayed
+
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class OnetoallError(Exception):
     """Base of all errors caused by the input or the machine.
+
+    Both sentences are kept safe to show (see `display_text`), whatever names and values stand in them.
 
     Args:
         problem: One sentence that names the wrong file, option or value.
@@ -19,9 +23,9 @@ class OnetoallError(Exception):
     exit_code = 2
 
     def __init__(self, problem: str, advice: str) -> None:
-        super().__init__(f"{problem} {advice}")
-        self.problem = problem
-        self.advice = advice
+        self.problem = displayed(problem, MESSAGE)
+        self.advice = displayed(advice, MESSAGE)
+        super().__init__(f"{self.problem} {self.advice}")
 
 
 class BadInput(OnetoallError):

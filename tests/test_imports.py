@@ -22,6 +22,7 @@ ORDER = (
     ("model",),
     ("files",),
     ("errors", "lattice", "lazy_names", "precisions"),
+    ("display_text",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
