@@ -53,7 +53,7 @@ Fault = Callable[["Handler", str], bool]  # returns whether it answered (or brok
 
 @dataclass
 class FakeHub:
-    """Serve `repositories`, each with the branch `main` and every commit it ever had."""
+    """Serve `repositories` (data sets are `datasets/OWNER/REPO`), each with the branch `main` and its every commit."""
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -210,8 +210,8 @@ class Handler(BaseHTTPRequestHandler):
         )
         if any(fault(self, path) for fault in self.hub.faults):
             return
-        if path.startswith("/api/models/"):
-            self.answer_api(path.removeprefix("/api/models/"), parse_qs(split.query))
+        if path.startswith(("/api/models/", "/api/datasets/")):
+            self.answer_api(path.removeprefix("/api/").removeprefix("models/"), parse_qs(split.query))
         elif path.startswith("/cdn/"):
             self.send_content(self.hub.blob(path.removeprefix("/cdn/")), {})
         elif "/resolve/" in path:
@@ -220,8 +220,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, b"{}", {})
 
     def answer_api(self, path: str, query: dict[str, list[str]]) -> None:
-        owner, name, *rest = path.split("/")
-        repository = f"{owner}/{name}"
+        parts = path.split("/")
+        named = 3 if parts[0] == "datasets" else 2
+        repository, rest = "/".join(parts[:named]), parts[named:]
         revision = rest[1] if len(rest) > 1 else "main"
         found = self.hub.at(repository, revision)
         if repository not in self.hub.repositories:
@@ -244,7 +245,8 @@ class Handler(BaseHTTPRequestHandler):
             items.append(item)
         headers = {"Content-Type": "application/json"}
         if start + PAGE < len(items):
-            url = f"{self.hub.endpoint}/api/models/{repository}/tree/{commit}?recursive=true&cursor={start + PAGE}"
+            kind = "" if repository.startswith("datasets/") else "models/"
+            url = f"{self.hub.endpoint}/api/{kind}{repository}/tree/{commit}?recursive=true&cursor={start + PAGE}"
             headers["Link"] = f'<{url}>; rel="next"'
         self.send(200, json.dumps(items[start : start + PAGE]).encode(), headers)
 

@@ -143,11 +143,12 @@ def _fetch(names: list[str], options: FetchOptions, catalogue: Catalogue, report
             revision=options.revision,
             without=_left_out(names, options, catalogue),
         )
-        fields = _plan_fields(plan)
+        licences = {part.target.name: catalogue.entry(part.target.name).licence for part in plan.parts}
+        fields = _plan_fields(plan, licences)
         if options.dry_run:
-            report.result(_plan_prose(plan), **fields, dry_run=True)
+            report.result(_plan_prose(plan, licences), **fields, dry_run=True)
             return
-        if not _allowed(plan, options, report):
+        if not _allowed(plan, licences, options, report):
             report.result("Nothing was fetched.", **fields, fetched=[])
             return
         run_plan(plan, progress=report.counter(f"Fetching {len(plan.pending)} file(s)", "bytes"))
@@ -172,13 +173,14 @@ def _left_out(names: list[str], options: FetchOptions, catalogue: Catalogue) -> 
     return without
 
 
-def _plan_fields(plan: FetchPlan) -> dict[str, Any]:
+def _plan_fields(plan: FetchPlan, licences: dict[str, str]) -> dict[str, Any]:
     from onetoall_cli.hub.places import hub_cache
 
     parts = [
         {
             "name": part.target.name,
             "repository": part.target.repository,
+            "licence": licences[part.target.name],
             "revision": part.target.revision,
             "commit": part.target.commit,
             "files": len(part.target.files),
@@ -191,7 +193,7 @@ def _plan_fields(plan: FetchPlan) -> dict[str, Any]:
     return {"bytes": plan.bytes_to_fetch, "cache": hub_cache(), "parts": parts}
 
 
-def _plan_prose(plan: FetchPlan) -> str:
+def _plan_prose(plan: FetchPlan, licences: dict[str, str]) -> str:
     from onetoall_cli.hub.places import hub_cache
 
     lines = []
@@ -202,11 +204,12 @@ def _plan_prose(plan: FetchPlan) -> str:
             f"{target.name:<14} {len(target.files):>3} files  {size_text(target.size):>9}  {missing:<22} "
             f"{target.repository}@{target.commit[:8]}"
         )
+        lines.append(f"{'':<14} licence: {licences[target.name]}")
     lines.append(f"{size_text(plan.bytes_to_fetch)} into {hub_cache()}")
     return "\n".join(lines)
 
 
-def _allowed(plan: FetchPlan, options: FetchOptions, report: Report) -> bool:
+def _allowed(plan: FetchPlan, licences: dict[str, str], options: FetchOptions, report: Report) -> bool:
     """Whether a large download may start: asked on a terminal, told by --yes without one."""
     from onetoall_cli.hub.fetch import ASK_ABOVE
 
@@ -217,7 +220,7 @@ def _allowed(plan: FetchPlan, options: FetchOptions, report: Report) -> bool:
             f"This would download {size_text(plan.bytes_to_fetch)}, and there is no terminal to ask on.",
             "Pass --yes, or --dry-run to see what it is.",
         )
-    print(_plan_prose(plan), file=sys.stderr)
+    print(_plan_prose(plan, licences), file=sys.stderr)
     return confirm(f"Download {size_text(plan.bytes_to_fetch)}?", default=True, err=True)
 
 

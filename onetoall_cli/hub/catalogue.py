@@ -16,10 +16,10 @@ from onetoall_cli.hub.defaults import GenerationDefaults
 from onetoall_cli.hub.places import user_catalogue
 from onetoall_cli.precisions import QUANTISED
 
-KINDS = ("model", "vae", "text-encoder", "detector")
+KINDS = ("model", "vae", "text-encoder", "detector", "metric")
 HUB_PREFIX = "hf:"
 
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"(datasets/)?[\w.-]+/[\w.-]+")
 _FIELDS = {
     "kind": str,
     "title": str,
@@ -56,13 +56,13 @@ ANY_MODEL_FILES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that can be fetched: a model, a VAE, a text encoder or a detector.
+    """Something that can be fetched: a model, a VAE, a text encoder, a detector or the network of a metric.
 
     Attributes:
         name: Its name in `onetoall fetch NAME`.
         kind: One of `KINDS`.
         title: A description of a few words.
-        repository: `OWNER/REPO` on the hub.
+        repository: `OWNER/REPO` on the hub, or `datasets/OWNER/REPO`.
         revision: The pinned commit, or a branch whose commit is recorded when it is fetched.
         files: Patterns of the files to fetch; `*` does not match a slash.
         size: Bytes to download as known beforehand; the hub gives the exact size before a download.
@@ -219,7 +219,7 @@ def _parse_entry(name: str, fields: Any, source: str) -> Entry:
     if fields["kind"] not in KINDS:
         raise BadInput(f"{where}: kind is '{fields['kind']}'.", f"It must be one of {', '.join(KINDS)}.")
     if not _REPOSITORY.fullmatch(fields["repository"]):
-        raise BadInput(f"{where}: repository is '{fields['repository']}'.", "Write OWNER/REPO.")
+        raise BadInput(f"{where}: repository is '{fields['repository']}'.", "Write OWNER/REPO or datasets/OWNER/REPO.")
     fields = {**fields, "files": tuple(fields["files"]), "needs": tuple(fields.get("needs", ()))}
     if "defaults" in fields:
         fields["defaults"] = GenerationDefaults.from_dict(fields["defaults"], source=where)

@@ -44,9 +44,16 @@ def hub_cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
+def split_repository(repository: str) -> tuple[str, str]:
+    """`OWNER/REPO` or `datasets/OWNER/REPO` as (`OWNER/REPO`, `model` or `dataset`), as huggingface_hub asks for it."""
+    owned = repository.removeprefix("datasets/")
+    return owned, "model" if owned == repository else "dataset"
+
+
 def repository_folder(repository: str) -> Path:
     """A repository's folder in the hub cache: `blobs/`, `refs/` and `snapshots/` (a documented layout)."""
-    return hub_cache() / ("models--" + repository.replace("/", "--"))
+    owned, kind = split_repository(repository)
+    return hub_cache() / f"{kind}s--{owned.replace('/', '--')}"
 
 
 def snapshot_folder(repository: str, commit: str) -> Path:

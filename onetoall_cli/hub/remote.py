@@ -23,6 +23,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from onetoall_cli.errors import ModelMissing, OnetoallError
 from onetoall_cli.hub.index import FileRecord
+from onetoall_cli.hub.places import split_repository
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -65,12 +66,12 @@ def list_repository(repository: str, revision: str) -> Listing:
     Raises:
         ModelMissing: The repository cannot be reached, does not exist or is not visible to this user.
     """
-    api = HfApi()
+    api, (owned, kind) = HfApi(), split_repository(repository)
 
     def ask() -> Listing:
-        commit = api.model_info(repository, revision=revision).sha
-        assert commit is not None  # always sent for a model
-        tree = api.list_repo_tree(repository, revision=commit, recursive=True)
+        commit = api.repo_info(owned, repo_type=kind, revision=revision).sha
+        assert commit is not None  # always sent for models and data sets
+        tree = api.list_repo_tree(owned, repo_type=kind, revision=commit, recursive=True)
         files = [
             FileRecord(item.path, item.size, f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}")
             for item in tree

@@ -22,7 +22,7 @@ from onetoall_cli import __version__
 from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources, is_disk_full
 from onetoall_cli.hub import digest
 from onetoall_cli.hub.index import FileRecord
-from onetoall_cli.hub.places import hub_cache, repository_folder, snapshot_folder
+from onetoall_cli.hub.places import hub_cache, repository_folder, snapshot_folder, split_repository
 from onetoall_cli.hub.remote import AGAIN, HTTPError, Retries, Stopped, with_retries
 from onetoall_cli.hub.remove import discard
 
@@ -35,7 +35,7 @@ def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, s
     """Get `file` into the cache, with the right content.
 
     Args:
-        repository: `OWNER/REPO`.
+        repository: `OWNER/REPO` or `datasets/OWNER/REPO`.
         commit: The commit it belongs to.
         file: Its path, size and hash.
         progress: Called with the number of received bytes (negative if bytes had to be discarded).
@@ -56,7 +56,8 @@ def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, s
             progress(file.size)
             return placed
         discard(placed)
-    url = hf_hub_url(repository, file.path, revision=commit)
+    owned, kind = split_repository(repository)
+    url = hf_hub_url(owned, file.path, repo_type=kind, revision=commit)
     metadata = with_retries(lambda: get_hf_file_metadata(url), what)
     etag = metadata.etag or ""
     if not _SAFE_NAME.fullmatch(etag):  # it becomes a file name
@@ -167,9 +168,7 @@ def _receive_rest(
 def _by_xet(repository: str, commit: str, file: FileRecord, progress: Progress) -> Path:
     """Download with the hub's own Xet transfer, which is faster but cannot resume."""
     what = f"{repository}/{file.path}"
-    placed = Path(
-        with_retries(lambda: hf_hub_download(repository, file.path, revision=commit, cache_dir=hub_cache()), what)
-    )
+    placed = _hub_download(repository, commit, file, what)
     if not digest.is_intact(placed, file):
         discard(placed)
         raise ModelMissing(f"{what} arrives with other content than the hub announces.", AGAIN)
@@ -198,7 +197,9 @@ def _as_disk_error(error: OSError, folder: Path) -> Exception:
 
 
 def _hub_download(repository: str, commit: str, file: FileRecord, what: str) -> Path:
+    owned, kind = split_repository(repository)
+
     def fetch() -> str:
-        return hf_hub_download(repository, file.path, revision=commit, cache_dir=hub_cache())
+        return hf_hub_download(owned, file.path, repo_type=kind, revision=commit, cache_dir=hub_cache())
 
     return Path(with_retries(fetch, what))

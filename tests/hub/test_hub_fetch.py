@@ -23,6 +23,7 @@ from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources
 from onetoall_cli.hub import component_path, load_catalogue, locate_model
 from onetoall_cli.hub.fetch import plan_fetch, run_plan
 from onetoall_cli.hub.index import installed
+from onetoall_cli.hub.metric_files import metric_file
 from onetoall_cli.hub.verify import verify
 
 NETWORK_WEIGHTS = [name for name in network_files() if name.endswith((".safetensors", ".json"))]
@@ -193,6 +194,15 @@ def test_a_repository_named_by_hf_in_diffusers_layout_brings_its_own_parts(hub, 
     assert not location.published
     assert location.vae.is_dir() and location.text_encoder is not None
     assert location.encoder == f"someone/my-model@{location.revision}"
+
+
+def test_an_entry_may_lie_in_a_data_set(hub, fetch):
+    """Kept where huggingface_hub looks for data sets."""
+    hub.add("datasets/MochunniaN1/fvd", {"i3d_pretrained_400.pt": bytes(3000), "README.md": b"no"})
+    fetch("i3d")
+    file = metric_file("i3d")
+    assert file is not None and file.read_bytes() == bytes(3000)
+    assert "datasets--MochunniaN1--fvd" in file.parts and verify()[1] == []
 
 
 def test_a_repository_of_bare_weights_named_by_hf_is_read_off_its_shapes(hub, fetch):
