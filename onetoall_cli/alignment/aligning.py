@@ -5,6 +5,7 @@ from that plane to the output canvas is chosen and applied to both.
 """
 
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from onetoall_cli.alignment.conditioning import Conditioning
 from onetoall_cli.alignment.decision import Decision, decide
 from onetoall_cli.alignment.retargeting import retarget
 from onetoall_cli.alignment.similarity import Similarity
-from onetoall_cli.alignment.translation import BodyScale, body_scale, height_scale, lay_over, place
+from onetoall_cli.alignment.translation import BodyScale, height_scale, lay_over, place
 from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose.cropping import on_canvas
@@ -85,8 +86,10 @@ def align(
         The conditioning. Its `meta` holds: `mode`, `requested_mode`, `why`; `anchor` (frame or None), `anchor_pin`,
         `anchor_why`; `scale` and `shift` (reference picture to canvas, px) and `motion_scale`, `motion_shift` (driver
         frame to canvas; in "ref" mode the body's factor, limbs have their own); `body_ratio` (driver over reference)
-        and `body_measure`; `fit`, `face`, `head`, `why_style`; `unknown` (share of the canvas, 0..1); `reference_size`,
-        `motion_size`, `size` (width, height).
+        and `body_measure` at the anchor, `framing_ratio` (driver over reference, each in its frame, over the motion),
+        `agreement` (share of frames that alone would give the mode), `warning` (a sentence, or empty); `fit`, `face`,
+        `head`, `why_style`; `unknown` (share of the canvas, 0..1); `reference_size`, `motion_size`, `size` (width,
+        height).
 
     Raises:
         BadInput: The reference or the motion shows no person, they share no point to align, the anchor does not exist,
@@ -141,9 +144,10 @@ def _matched(
     reference = pose.keypoints[0, 0]
     anchor = choose_anchor(reference, motion, wanted)
     driver = motion.keypoints[anchor.frame, 0]
-    decision = decide(reference, (pose.width, pose.height), driver, (motion.width, motion.height))
+    frames, sizes = motion.keypoints[:, 0], ((pose.width, pose.height), (motion.width, motion.height))
+    decision = decide(reference, sizes[0], frames, sizes[1], anchor.frame)
     chosen = decision.mode if mode == "auto" else mode
-    scale = (height_scale if chosen == "pose" else body_scale)(reference, driver)  # `retarget` uses the latter
+    scale = height_scale(reference, driver)
     return _Match(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
 
 
@@ -205,6 +209,9 @@ def _reasons(mode: Mode, matched: _Match | None, face: Face, head: Head) -> dict
         "anchor_why": anchor.why,
         "body_ratio": matched.scale.ratio,
         "body_measure": matched.scale.measure,
+        "framing_ratio": None if isnan(decision.size) else decision.size,
+        "agreement": decision.agreement,
+        "warning": decision.warning,
     }
 
 

@@ -1,7 +1,7 @@
 """The anchor: the frame of the motion whose pose is most like the reference's, in which the two are matched.
 
 Source: the paper, "pose-guided translation" (the frame whose orientation is nearest); the order of the criteria is
-the research code's.
+the research code's. What is ours: bodies that are turned otherwise than the reference come last.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onetoall_cli.alignment.comparison import facing_alike
 from onetoall_cli.alignment.skeleton import (
     EARS,
     FOREARMS,
@@ -39,8 +40,8 @@ UPRIGHT_DEGREES = 30.0
 # the research code.
 PORTRAIT_ASPECT = 1080 / 2220
 
-# Without hips in the reference a single length sets `body_scale`, and a body turned aside would make the reference too
-# small. Frames in which that length is below this share of its quantile come last.
+# Without hips in the reference its widths have no height to be compared with. Then frames come last in which the width
+# is below this share of its quantile over the motion.
 FACING_SHARE = 0.8
 FACING_QUANTILE = 0.9
 
@@ -73,9 +74,9 @@ class Anchor:
 def choose_anchor(reference: NDArray, motion: PoseSequence, wanted: int | None = None) -> Anchor:
     """Find the frame of `motion` whose pose is most like `reference`.
 
-    Frames are compared by the number of symmetric limb pairs, then upright bodies first, then by shoulder and head
-    angles; of equal frames the first is taken. Only frames that share a pin with the reference count. For a reference
-    without hips, bodies turned aside come last.
+    Frames turned otherwise than the reference come last, because left and right shorten alike in a body that turns. The
+    others are compared by the number of symmetric limb pairs, then upright bodies first, then by shoulder and head
+    angles; of equal frames the first is taken. Only frames that share a pin with the reference count.
 
     Args:
         reference: Keypoints (133, 3) in pixels.
@@ -94,12 +95,13 @@ def choose_anchor(reference: NDArray, motion: PoseSequence, wanted: int | None =
     symmetric = _symmetric_limbs(reference, frames)
     upright = _upright(frames)
     turn = _turn(reference, frames)
-    order = np.lexsort((turn, ~upright, -symmetric, _turned_aside(reference, frames), frames[:, pin, 2] <= 0))
+    aside = _turned_aside(reference, frames) | ~facing_alike(reference, frames)
+    order = np.lexsort((turn, ~upright, -symmetric, aside, frames[:, pin, 2] <= 0))
     best = int(order[0])
+    facing = "turned otherwise" if aside[best] else "facing alike"
     posture = "upright" if upright[best] else "not upright"
-    return Anchor(
-        best, pin, f"{symmetric[best]} of 4 limb pairs alike, {posture}, shoulders and head {turn[best]:.0f}° apart"
-    )
+    pairs = f"{symmetric[best]} of 4 limb pairs alike"
+    return Anchor(best, pin, f"{facing}, {pairs}, {posture}, shoulders and head {turn[best]:.0f}° apart")
 
 
 def check_people(reference: NDArray, frames: NDArray) -> None:

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.alignment.anchor import Anchor
+from onetoall_cli.alignment.comparison import turned_aside
 from onetoall_cli.alignment.similarity import Similarity
 from onetoall_cli.alignment.skeleton import (
+    BRIDGE_TO_CHIN,
+    EYE_CORNERS,
     FOREARMS,
     NECK,
     SEEN_SCORE,
@@ -23,7 +26,7 @@ from onetoall_cli.alignment.skeleton import (
     seen,
     with_neck,
 )
-from onetoall_cli.alignment.translation import body_scale, lay_over
+from onetoall_cli.alignment.translation import height_scale, lay_over
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
 
@@ -41,6 +44,7 @@ LIMBS: tuple[tuple[Bone, Bone], ...] = (
     ((kp.NOSE, kp.LEFT_EYE), (kp.NOSE, kp.RIGHT_EYE)),
     ((kp.LEFT_EYE, kp.LEFT_EAR), (kp.RIGHT_EYE, kp.RIGHT_EAR)),
 )
+ACROSS = (LIMBS[0], *LIMBS[-2:])  # those that turning aside shortens
 LEFT_FOOT, RIGHT_FOOT = slice(kp.LEFT_BIG_TOE, kp.RIGHT_BIG_TOE), slice(kp.RIGHT_BIG_TOE, kp.FEET.stop)
 # Parts that keep their shape, as (the joint they are attached to, rows).
 HANGING = (
@@ -52,11 +56,7 @@ HANGING = (
 ANKLES = (kp.LEFT_ANKLE, kp.RIGHT_ANKLE)
 FEET_ROWS = (*ANKLES, *range(kp.FEET.start, kp.FEET.stop))
 
-# Rows of face landmarks (iBUG 68) in the 133 keypoints. The outer eye corners give the face's width, the bridge of the
-# nose and the chin its height (as in the research code).
-NOSE_TIP = kp.FACE.start + 30
-EYE_CORNERS = (kp.FACE.start + 36, kp.FACE.start + 45)
-BRIDGE_TO_CHIN = (kp.FACE.start + 27, kp.FACE.start + 8)
+NOSE_TIP = kp.FACE.start + 30  # iBUG 68
 
 # A limb is foreshortened at the anchor if it needs more than this times the body's factor and is shorter there than
 # 1 / this of its full length. If left and right factors differ by more than this, one of them is foreshortened. (It is
@@ -96,7 +96,7 @@ def retarget(motion: PoseSequence, reference_pose: PoseSequence, anchor: Anchor)
     - Hands and feet keep their shape and are scaled by the body's factor. The face keeps its expression, gets the
       reference's width and height, and stays at the nose.
 
-    The body's factor is that of `body_scale`; it scales the body's path too.
+    The body's factor is that of `height_scale`; it scales the body's path too.
 
     Args:
         motion: One person's motion, in pixels of the driver's frame.
@@ -120,18 +120,24 @@ def retarget(motion: PoseSequence, reference_pose: PoseSequence, anchor: Anchor)
 
 def body_map(reference: NDArray, driver: NDArray, pin: int) -> Similarity:
     """The map from driver to reference pixels that matches the bodies (133, 3) by one scale and one shift."""
-    return lay_over(reference, driver, pin, body_scale(reference, driver).ratio).inverse()
+    return lay_over(reference, driver, pin, height_scale(reference, driver).ratio).inverse()
 
 
 def proportions(reference: NDArray, frames: NDArray, anchor: int, body: float) -> Proportions:
-    """Measure the factors from the driver (frames, 134, 3) to the reference (134, 3) at frame `anchor`."""
+    """Measure the factors from the driver (frames, 134, 3) to the reference (134, 3) at frame `anchor`.
+
+    A driver that is turned aside in all frames does not show its widths: they take the body's factor.
+    """
     limbs = np.full(NECK + 1, body)
+    aside = turned_aside(reference, frames)
     for left, right in LIMBS:
-        measured = [_limb_factor(reference, frames, anchor, bone, body) for bone in (left, right)]
+        unknown = aside and (left, right) in ACROSS
+        measured = [None if unknown else _limb_factor(reference, frames, anchor, bone, body) for bone in (left, right)]
         inherited = (limbs[left[0]], limbs[right[0]])
         limbs[left[1]], limbs[right[1]] = _agreed(measured, inherited, body)
     eyes = math.sqrt(limbs[kp.LEFT_EYE] * limbs[kp.RIGHT_EYE])
-    return Proportions(body, limbs, _face_factors(reference, frames[anchor], eyes, body))
+    width, height = _face_factors(reference, frames[anchor], eyes, body)
+    return Proportions(body, limbs, (height, height) if aside else (width, height))
 
 
 def _limb_factor(reference: NDArray, frames: NDArray, anchor: int, bone: Bone, body: float) -> float | None:

@@ -26,6 +26,11 @@ SHOULDERS = (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)
 HIPS = (kp.LEFT_HIP, kp.RIGHT_HIP)
 EARS = (kp.LEFT_EAR, kp.RIGHT_EAR)
 
+# Rows of face landmarks (iBUG 68) in the 133 keypoints. The outer eye corners give the face's width, the bridge of the
+# nose and the chin its height (as in the research code).
+EYE_CORNERS = (kp.FACE.start + 36, kp.FACE.start + 45)
+BRIDGE_TO_CHIN = (kp.FACE.start + 27, kp.FACE.start + 8)
+
 
 def with_neck(keypoints: NDArray) -> NDArray[np.float64]:
     """Keypoints (..., 133, 3) with the neck appended, float64 (..., 134, 3).

@@ -93,7 +93,9 @@ def bring_together(
         canvas_short_side=defaults.pose_canvas_short_side,
     )
     meta = conditioning.meta
-    listener.note(meta["why"])
+    for text in (meta["why"], meta.get("warning")):
+        if text:
+            listener.note(text)
     decided = replace(
         alignment, align=meta["mode"], anchor=meta["anchor"], face=conditioning.face, head=conditioning.head
     )

@@ -27,7 +27,14 @@ from onetoall_cli.animator.plans import RunPlan, output_size
 from onetoall_cli.animator.progress import FETCHING, Listener
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.results import Result
-from onetoall_cli.animator.settings import AlignSettings, ModelSettings, Settings, SizeSettings, as_arguments
+from onetoall_cli.animator.settings import (
+    AlignSettings,
+    ModelSettings,
+    Settings,
+    SizeSettings,
+    as_arguments,
+    check_names,
+)
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults, ModelLocation
 from onetoall_cli.lattice import CONTEXT_FRAMES, SIZE_MULTIPLE
@@ -55,9 +62,7 @@ def load(
         ModelMissing: It is not installed, or not whole; the message has the command that brings it.
         BadInput: A setting, a device or a LoRA that cannot be used.
     """
-    known = {each.name for each in fields(ModelSettings)}
-    for name in changes.keys() - known:
-        raise BadInput(f"There is no setting {name!r} of a model.", f"Choose from {', '.join(sorted(known))}.")
+    check_names(changes, [each.name for each in fields(ModelSettings)])
     if model is not None:
         changes = {**changes, "model": str(model)}
     return Animator.load(replace(settings, **changes), listener)  # type: ignore[arg-type]
@@ -131,10 +136,13 @@ class Animator:
             arguments: tuple[str, ...] = ("animate", "--from", name_of(reference))
             audio = sound_of(conditioning, self.engine.listener)
         else:
-            if isinstance(reference, Conditioning):
-                raise BadInput("An aligned input takes the place of reference and motion.", "Give one or the other.")
             aligned = align_inputs(
-                reference, driving, settings, self.defaults, self.engine.listener, self.engine.settings.device
+                not_aligned(reference),
+                driving,
+                settings,
+                self.defaults,
+                self.engine.listener,
+                self.engine.settings.device,
             )
             conditioning, audio, settings = aligned.conditioning, aligned.driving.audio, aligned.settings
             said = as_arguments(settings.motion, settings.alignment, settings.size)
@@ -245,7 +253,8 @@ class Animator:
         if driving is None:
             aligned = as_aligned(reference)
             return self.engine.plan(resolved, aligned.width, aligned.height, len(aligned.motion))
-        return self.engine.plan(resolved, *self._size(reference, settings), count_frames(driving, settings.motion))
+        size = self._size(not_aligned(reference), settings)
+        return self.engine.plan(resolved, *size, count_frames(driving, settings.motion))
 
     def plan_transfer(self, reference: Picture, *, settings: Settings = Settings()) -> RunPlan:
         """What `transfer` would do.
@@ -256,8 +265,7 @@ class Animator:
         resolved = self.engine.resolved(settings)
         return self.engine.plan(resolved, *self._size(reference, settings), 1)
 
-    def _size(self, reference: Picture | Conditioning, settings: Settings) -> tuple[int, int]:
-        assert not isinstance(reference, Conditioning)
+    def _size(self, reference: Picture, settings: Settings) -> tuple[int, int]:
         height, width = as_picture(reference).shape[:2]
         return output_size(settings.size, width, height, self.defaults.short_side)
 
@@ -299,6 +307,17 @@ def as_aligned(source: object) -> Conditioning:
     if isinstance(source, (str, Path)):
         return Conditioning.load(Path(source))
     raise BadInput(f"{name_of(source)} is no aligned input.", "Give a motion too, or a folder of `onetoall align`.")
+
+
+def not_aligned(reference: Picture | Conditioning) -> Picture:
+    """A picture that comes with a motion.
+
+    Raises:
+        BadInput: It is an aligned input, which has a motion of its own.
+    """
+    if isinstance(reference, Conditioning):
+        raise BadInput("An aligned input takes the place of reference and motion.", "Give one or the other.")
+    return reference
 
 
 def _wanted_pose(pose: Motion | Picture, frame: int, detector: LazyDetector) -> PoseSequence:

@@ -3,7 +3,7 @@
 What loads a model is in `ModelSettings`; the other groups may differ from run to run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -173,11 +173,21 @@ class Settings:
         """
         groups = {group.name: getattr(self, group.name) for group in fields(self)}
         home = {each.name: group for group, value in groups.items() for each in fields(value)}
+        check_names(values, home)
         for name, value in values.items():
-            if name not in home:
-                raise BadInput(f"There is no setting {name!r}.", f"Choose from {', '.join(home)}.")
             groups[home[name]] = replace(groups[home[name]], **{name: value})
         return Settings(**groups)
+
+
+def check_names(given: Iterable[str], known: Collection[str]) -> None:
+    """Check the names of settings that came by keyword.
+
+    Raises:
+        BadInput: One of them is not known.
+    """
+    for name in given:
+        if name not in known:
+            raise BadInput(f"There is no setting {name!r} here.", f"Choose from {', '.join(known)}.")
 
 
 def as_arguments(*groups: Any) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from onetoall_cli.alignment import body_scale, choose_anchor, retarget
+from onetoall_cli.alignment import choose_anchor, height_scale, retarget
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
 
@@ -172,7 +172,7 @@ def checkerboard(height, width, cell=16):
 def carried(motion, reference, wanted=None):
     """(retargeted motion, anchor frame, body factor)."""
     anchor = choose_anchor(person(reference), motion, wanted)
-    ratio = body_scale(person(reference), person(motion, anchor.frame)).ratio
+    ratio = height_scale(person(reference), person(motion, anchor.frame)).ratio
     return retarget(motion, reference, anchor), anchor.frame, 1 / ratio
 
 

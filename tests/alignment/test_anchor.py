@@ -12,6 +12,8 @@ from onetoall_cli.pose import keypoints as kp
 @pytest.mark.parametrize(("reference", "driver"), PAIRS)
 def test_anchor_is_the_golden_one_for_the_drivers_own_frame_and_for_its_crop(reference, driver):
     expected = int(golden()[f"anchor.{reference}.{driver}"][0])
+    if (reference, driver) == ("ref_standing", "dance_full"):
+        expected = 0  # the golden one, 5, is in three-quarter view with folded arms, the reference is not
     pose, motion = real(reference), real(driver)
     assert choose_anchor(person(pose), motion).frame == expected
     assert choose_anchor(person(pose), centre_cropped(motion, pose)).frame == expected
@@ -45,13 +47,22 @@ def test_an_upright_frame_goes_before_one_turned_like_the_reference():
     assert choose_anchor(lying, clip(np.stack([lying, tilted(standing, 50)]))).frame == 0
 
 
-def test_for_a_reference_without_hips_a_body_turned_aside_comes_last():
+@pytest.mark.parametrize("missing", [(), range(11, 23)], ids=["whole", "without hips"])
+def test_a_body_turned_aside_comes_last_however_alike_its_limbs_are(missing):
     facing = puppet(np.random.default_rng(10), swing=0.02)[0]
     aside = facing.copy()
     aside[:, 0] = 500 + 0.6 * (facing[:, 0] - 500)  # seen at an angle of 53 degrees
     motion = clip(np.stack([aside, tilted(facing, 15)]))  # the other one is held less like the reference
-    assert choose_anchor(facing, motion).frame == 0
-    assert choose_anchor(without(facing, range(11, 23)), motion).frame == 1
+    anchor = choose_anchor(without(facing, missing), motion)
+    assert anchor.frame == 1
+    assert "facing alike" in anchor.why
+
+
+def test_a_head_turned_aside_comes_last():
+    facing = puppet(np.random.default_rng(10), swing=0.02)[0]
+    aside = facing.copy()
+    aside[[kp.LEFT_EAR, kp.RIGHT_EAR], 0] += 0.5 * (facing[kp.LEFT_EAR, 0] - facing[kp.RIGHT_EAR, 0])
+    assert choose_anchor(facing, clip(np.stack([aside, tilted(facing, 15)]))).frame == 1
 
 
 def test_a_small_body_far_away_is_not_mistaken_for_one_turned_aside():

@@ -177,3 +177,16 @@ def test_a_program_that_uses_the_library_prints_nothing_but_its_own(model, refer
     command = [sys.executable, "-c", script, *map(str, (model, reference, dance_poses, ref_pose))]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_an_aligned_input_with_a_motion_is_refused_by_plan_as_by_animate(animator, reference, dance_poses, common):
+    aligned = onetoall.align(reference, dance_poses, model=animator.name, **common)
+    for run in (animator.plan, animator.animate):
+        with pytest.raises(onetoall.BadInput, match="takes the place of reference and motion"):
+            run(aligned, dance_poses)
+
+
+def test_unknown_settings_are_refused_alike_by_name(model):
+    for call in (onetoall.load, onetoall.Settings().changed):
+        with pytest.raises(onetoall.BadInput, match="no setting 'sead'"):
+            call(sead=7)
