@@ -1,7 +1,7 @@
 """`Animator`: a model that is found once, loaded when it is first needed, and animates as often as asked."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -133,6 +133,7 @@ class Animator:
         resolved = self.engine.ready(settings)
         if driving is None:
             conditioning = as_aligned(reference)
+            sources: dict[str, object] = {"from": reference}
             arguments: tuple[str, ...] = ("animate", "--from", name_of(reference))
             audio = sound_of(conditioning, self.engine.listener)
         else:
@@ -145,9 +146,10 @@ class Animator:
                 self.engine.settings.device,
             )
             conditioning, audio, settings = aligned.conditioning, aligned.driving.audio, aligned.settings
+            sources = {"reference": reference, "driving": driving, "ref-pose": settings.alignment.ref_pose}
             said = as_arguments(settings.motion, settings.alignment, settings.size)
             arguments = ("animate", name_of(reference), name_of(driving), *said)
-        return self._result(arguments, resolved, conditioning, audio=(audio,) if audio else ())
+        return self._result(arguments, resolved, conditioning, sources, audio=(audio,) if audio else ())
 
     def transfer(
         self,
@@ -179,7 +181,7 @@ class Animator:
         )
         said = ["--pose", name_of(pose), "--pose-frame", str(pose_frame), "--detector", settings.motion.detector]
         arguments = ("transfer", name_of(reference), *said, *as_arguments(decided, settings.size))
-        return self._result(arguments, resolved, conditioning)
+        return self._result(arguments, resolved, conditioning, {"reference": reference, "pose": pose})
 
     def extend(
         self,
@@ -226,6 +228,7 @@ class Animator:
             (*arguments, *as_arguments(settings.motion)),
             resolved,
             conditioning,
+            {"clip": clip, "driving": driving, **named},
             audio=_joined_sound(existing, source.audio),
             clip=existing,
             context=tail,
@@ -286,6 +289,7 @@ class Animator:
         arguments: tuple[str, ...],
         resolved: Resolved,
         conditioning: Conditioning,
+        sources: Mapping[str, object],
         *,
         audio: tuple[Audio, ...] = (),
         clip: Video | None = None,
@@ -293,7 +297,7 @@ class Animator:
     ) -> Result:
         size = (conditioning.width, conditioning.height)
         plan = self.engine.plan(resolved, *size, len(conditioning.motion), has_context=clip is not None)
-        return Result(self.engine, arguments, resolved, conditioning, plan, audio, clip, context)
+        return Result(self.engine, arguments, resolved, conditioning, plan, audio, clip, context, sources)
 
 
 def as_aligned(source: object) -> Conditioning:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
+from onetoall_cli.animator.kept_segments import KeptSegments
 from onetoall_cli.animator.plans import RunPlan, make_plan
 from onetoall_cli.animator.progress import DENOISING, WRITING, Listener
 from onetoall_cli.animator.resolving import Resolved, find_loras, resolve
@@ -48,7 +50,7 @@ class Engine:
         network_config(location)  # weights of another network are named at once
         compute_deterministically()
         self.device = pick_device(settings.device)
-        self._loras = find_loras(settings, listener)
+        self.loras = find_loras(settings, listener)
         why = why_not_repeatable(self.device, settings.attention)
         if why is not None:
             listener.note(why)
@@ -104,6 +106,7 @@ class Engine:
         resolved: Resolved,
         plan: RunPlan,
         context: Sequence[NDArray[np.uint8]] | None = None,
+        kept: KeptSegments | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
         """The frames of a run, uint8 (H, W, 3), as they are decoded; `Result` calls it.
 
@@ -112,29 +115,48 @@ class Engine:
             resolved: How to sample.
             plan: From `plan`.
             context: The last frames of a clip that is continued; they are not yielded again.
+            kept: Segments that are made already, and where to keep the others; None: nothing is kept.
         """
+        frames = plan.frames - len(context or ())
+        made = self._sampled(conditioning, resolved, plan, context, kept)
+        if kept is not None:
+            made = chain(kept.frames(), kept.recording(made))
+        for number, frame in enumerate(made, start=1):
+            yield frame
+            self.listener.progress(WRITING, number, frames)
+
+    def _sampled(
+        self,
+        conditioning: Conditioning,
+        resolved: Resolved,
+        plan: RunPlan,
+        context: Sequence[NDArray[np.uint8]] | None,
+        kept: KeptSegments | None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The frames that are not kept yet; the model is loaded if there are any."""
+        done, steps = kept.done if kept else 0, plan.steps * len(plan.segments)
+        self.listener.progress(DENOISING, done * plan.steps, steps)
+        if done == len(plan.segments):
+            return
         pipeline = self.pipeline_for(plan.memory)
         resolved.approximation.set_up(pipeline, resolved.shift)
         if not self.location.defaults.reference_pose:
             conditioning = replace(conditioning, reference_pose=np.zeros_like(conditioning.reference_pose))
-        steps, frames = plan.steps * len(plan.segments), plan.frames - len(context or ())
-        self.listener.progress(DENOISING, 0, steps)
 
         def on_step(segment: int, step: int) -> None:
             self.listener.progress(DENOISING, segment * plan.steps + step, steps)
 
-        made = animate(
+        yield from animate(
             pipeline,
             conditioning,
             resolved.sampling,
             *self._prompt_embeds(resolved),
             context_frames=context,
+            begin=kept.state if kept else None,
             on_step=on_step,
+            on_segment=kept.finish if kept else None,
             make_room=self._room_maker(resolved),
         )
-        for number, frame in enumerate(made, start=1):
-            yield frame
-            self.listener.progress(WRITING, number, frames)
 
     def pipeline_for(self, plan: MemoryPlan) -> OneToAllPipeline:
         """The loaded model, placed as `plan` says; loaded now unless it follows that plan already."""
@@ -147,7 +169,7 @@ class Engine:
             self.location,
             self.device,
             getattr(torch, plan.dtype),
-            loras=self._loras,
+            loras=self.loras,
             quantisation=plan.quantisation,
             offload=plan.offload,
             tiling=plan.tiling,
@@ -190,7 +212,7 @@ class Engine:
             smaller = plan.smaller
             self.listener.note(f"Memory ran out. Segment {segment + 1} is tried again with {smaller.prose()}.")
             self._loaded = smaller
-            if refit(self._pipeline, self.location, self.device, plan, smaller, self._loras):
+            if refit(self._pipeline, self.location, self.device, plan, smaller, self.loras):
                 self._set_up_network()
                 resolved.approximation.set_up(self._pipeline, resolved.shift)
 

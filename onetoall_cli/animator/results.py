@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator.engine import Engine
+from onetoall_cli.animator.kept_segments import KeptSegments, segments_kept
 from onetoall_cli.animator.plans import RunPlan
-from onetoall_cli.animator.records import make_record
+from onetoall_cli.animator.records import fingerprint, make_record
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import VideoSettings, as_arguments
 from onetoall_cli.files import together
-from onetoall_cli.files.streams import ending_of
+from onetoall_cli.files.streams import ending_of, is_output_stream
 from onetoall_cli.media import (
     Audio,
     FrameFolderWriter,
@@ -48,6 +49,7 @@ class Result:
         audio: Sounds that `save` puts into a video.
         clip: The clip that is continued, whose frames come first; None: there is none.
         context: Its last frames, uint8 (H, W, 3) each.
+        sources: The inputs as they were given, by what they are.
     """
 
     engine: Engine
@@ -58,6 +60,7 @@ class Result:
     audio: tuple[Audio, ...] = ()
     clip: Video | None = None
     context: tuple[NDArray[np.uint8], ...] | None = None
+    sources: Mapping[str, object] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The frames, uint8 (H, W, 3)."""
@@ -65,7 +68,10 @@ class Result:
 
     def timed(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The frames, uint8 (H, W, 3), with the second at which each is shown."""
-        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context)
+        return self._timed(None)
+
+    def _timed(self, kept: KeptSegments | None) -> Iterator[tuple[NDArray[np.uint8], float]]:
+        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context, kept)
         if self.clip is None:
             yield from zip(made, map(float, self.conditioning.motion.clock()), strict=True)
             return
@@ -114,20 +120,25 @@ class Result:
         video: VideoSettings = VideoSettings(),
         frames: Path | None = None,
         compare: Path | None = None,
+        restart: bool = False,
     ) -> int:
         """Generate, and write a video (with the motion's clock and sound) or, of one frame, a picture.
+
+        A run of several segments keeps them in `PATH.unfinished/` until the output is there. Whatever ends it, the same
+        run goes on at the segment it was in, and gives the same frames as one that was not interrupted.
 
         Args:
             path: Output file; its ending says what it becomes. It appears when all is done.
             video: Quality and sound.
             frames: A folder that also gets the frames as PNGs.
             compare: A video of reference, pose and result side by side.
+            restart: Whether to give up what another run to `path`, with other settings or inputs, has kept there.
 
         Returns:
             How many frames were written.
 
         Raises:
-            BadInput: An ending that cannot be written, or a place that cannot be.
+            BadInput: An ending that cannot be written, or a place that cannot be; another run is kept there.
             OutOfResources: Memory or disk do not suffice.
         """
         path = Path(path)
@@ -135,9 +146,27 @@ class Result:
             (picture,) = self
             write_picture(path, picture, metadata=self.record)
             return 1
-        return self._save_video(path, video, frames, compare)
+        if len(self.plan.segments) == 1 or is_output_stream(path):
+            return self._save_video(path, video, frames, compare)
+        record = {**self.record, **self._fingerprint()}
+        with segments_kept(path, record, restart=restart, note=self.engine.listener.note) as kept:
+            return self._save_video(path, video, frames, compare, kept)
 
-    def _save_video(self, path: Path, video: VideoSettings, frames: Path | None, compare: Path | None) -> int:
+    def _fingerprint(self) -> dict[str, Any]:
+        given, context = self.conditioning, self.context or ()
+        style = (given.face, given.head, given.canvas_short_side, self.plan.memory.dtype, self.engine.device.type)
+        fed = [given.reference, given.mask, given.reference_pose, given.motion.keypoints, *context, style]
+        loras = {f"LoRA {index}": lora.path for index, lora in enumerate(self.engine.loras, start=1)}
+        return fingerprint({**self.sources, **loras}, self.engine.location, fed)
+
+    def _save_video(
+        self,
+        path: Path,
+        video: VideoSettings,
+        frames: Path | None,
+        compare: Path | None,
+        kept: KeptSegments | None = None,
+    ) -> int:
         record = self.record
         record["arguments"] += as_arguments(video)
         motion, width, height = self.conditioning.motion, self.plan.width, self.plan.height
@@ -150,7 +179,7 @@ class Result:
             main = stack.enter_context(VideoWriter(path, width, height, **common))
             folder = stack.enter_context(FrameFolderWriter(frames, metadata=record)) if frames else None
             beside = stack.enter_context(VideoWriter(compare, 3 * width, height, **common)) if compare else None
-            for frame, time in self.timed():
+            for frame, time in self._timed(kept):
                 main.write(frame, time=time)
                 if folder:
                     folder.write(frame)

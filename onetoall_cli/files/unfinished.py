@@ -52,6 +52,19 @@ def working_folder(beside: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)  # what cannot go now, the next run sweeps
 
 
+def place_durably(unfinished: Path, target: Path) -> None:
+    """Rename a complete file to its place, so that after a power cut it is there with its contents, or not at all."""
+    with open(unfinished, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, target)
+    with suppress(OSError):  # Windows opens no folders
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 def is_working_folder(name: str) -> bool:
     """Whether a file name is that of a working folder."""
     return _NAME.fullmatch(name) is not None

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from onetoall_cli.files.digest import feed_file
 from onetoall_cli.hub.index import FileRecord
-
-CHUNK = 4 * 2**20
 
 
 def hasher(file: FileRecord) -> Any:
@@ -21,15 +20,6 @@ def hasher(file: FileRecord) -> Any:
 def matches(hashed: Any, file: FileRecord) -> bool:
     """Whether the hasher's digest is the file's."""
     return hashed.hexdigest() == file.digest.partition(":")[2]
-
-
-def feed_file(hashed: Any, path: Path, progress: Callable[[int], None] | None = None) -> None:
-    """Hash the content of `path`, calling `progress` with the bytes of each piece."""
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            hashed.update(chunk)
-            if progress:
-                progress(len(chunk))
 
 
 def is_intact(path: Path, file: FileRecord, progress: Callable[[int], None] | None = None) -> bool:

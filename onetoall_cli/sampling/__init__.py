@@ -2,7 +2,7 @@
 
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 from onetoall_cli.sampling.loading import load_pipeline, refit, save_model
-from onetoall_cli.sampling.motion import SamplingSettings, animate
+from onetoall_cli.sampling.motion import SamplingSettings, SegmentState, animate
 from onetoall_cli.sampling.pipeline import OneToAllPipeline, OneToAllPipelineOutput
 from onetoall_cli.sampling.segments import Segment, plan_segments
 
@@ -12,6 +12,7 @@ __all__ = [
     "Pass",
     "SamplingSettings",
     "Segment",
+    "SegmentState",
     "animate",
     "guidance_weights",
     "load_pipeline",

@@ -58,6 +58,28 @@ class SamplingSettings:
         return Guidance(weights, self.num_inference_steps, self.guidance_interval, self.guidance_every)
 
 
+@dataclass(frozen=True)
+class SegmentState:
+    """All that a segment needs of those before it: from here a run goes on as if it had never stopped.
+
+    Attributes:
+        index: The segment's number, from 0.
+        carried: The 5 frames it continues, float32 (3, H, W) in [-1, 1] as they were decoded, unrounded (uint8
+            (H, W, 3) where they come from a clip); None: there are none.
+        noise: State of the generator that its noise is drawn from.
+    """
+
+    index: int
+    carried: tuple[Picture, ...] | None
+    noise: torch.Tensor
+
+
+def first_state(seed: int, context_frames: Sequence[np.ndarray] | None = None) -> SegmentState:
+    """Where a run begins; the arguments are those of `SamplingSettings` and `animate`."""
+    carried = None if context_frames is None else tuple(context_frames)
+    return SegmentState(0, carried, torch.Generator("cpu").manual_seed(seed).get_state())
+
+
 def animate(
     pipeline: OneToAllPipeline,
     conditioning: Conditioning,
@@ -66,7 +88,9 @@ def animate(
     negative_prompt_embeds: torch.Tensor,
     *,
     context_frames: Sequence[np.ndarray] | None = None,
+    begin: SegmentState | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    on_segment: Callable[[SegmentState], None] | None = None,
     make_room: Callable[[int], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Generate every frame of `conditioning`'s motion that does not exist yet.
@@ -78,7 +102,9 @@ def animate(
         prompt_embeds, negative_prompt_embeds: (1, L, text_dim).
         context_frames: 5 frames that exist, uint8 (H, W, 3) each, shown by the first 5 poses of the motion; generation
             continues from them and does not yield them again.
+        begin: Where to go on, from an earlier call of `on_segment`; frames before it are not yielded.
         on_step: Called after each step with (segment index, steps done in the segment).
+        on_segment: Called with what the next segment needs, once all frames of a segment have been taken.
         make_room: Called with the segment's index when memory runs out, to make `pipeline` need less (see
             `sampling.refit`) or to raise. The segment is then tried once more, with the same noise, and goes on
             behind the frames it has yielded.
@@ -90,9 +116,10 @@ def animate(
         OnetoallError: The network's or the VAE's numbers are no picture any more (NaN, or one colour all over).
     """
     total = len(conditioning.motion)
-    carried: Sequence[Picture] | None = None if context_frames is None else list(context_frames)
-    noise_source = torch.Generator("cpu").manual_seed(settings.seed)
-    plan = plan_segments(total, settings.max_segment_frames, has_context=carried is not None)
+    plan = plan_segments(total, settings.max_segment_frames, has_context=context_frames is not None)
+    state = begin or first_state(settings.seed, context_frames)
+    noise_source = torch.Generator("cpu")
+    noise_source.set_state(state.noise)
 
     @functools.cache
     def subject() -> EncodedSubject:
@@ -101,13 +128,13 @@ def animate(
         return pipeline.encode_subject(passes, *reference, prompt_embeds, negative_prompt_embeds)
 
     reference_pose = to_tensor(conditioning.reference_pose[None, None])
-    for index, segment in enumerate(plan):
+    for index, segment in enumerate(plan[state.index :], state.index):
         pose_video = _pose_video(conditioning, segment).to(pipeline.transformer.dtype)
         call = {
             "pose_video": pose_video,
             "reference_pose": reference_pose,
             "guidance": settings.guidance,
-            "context_frames": carried,
+            "context_frames": state.carried,
             "latents": _noise(conditioning, segment, noise_source),
             "sigmas": settings.sigmas,
             "callback_on_step_end": _step_end(on_step, index),
@@ -119,7 +146,9 @@ def animate(
             last.append(frame)
             if segment.context <= number < total - segment.start:
                 yield _picture(frame, segment.start + number, shows_somebody[number])
-        carried = list(last)
+        state = SegmentState(index + 1, tuple(last), noise_source.get_state())
+        if on_segment is not None:
+            on_segment(state)
 
 
 def _segment_frames(

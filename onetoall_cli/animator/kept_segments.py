@@ -1,0 +1,230 @@
+"""A run in progress, kept beside its output: the same run goes on behind the last segment that is whole.
+
+`OUTPUT.unfinished/` holds `run.json`, which says how the output is made, and for each finished segment `N.mkv`, its
+frames bit for bit, and `N.safetensors`, what the next one needs (`sampling.SegmentState`). Each file appears whole,
+the state after the frames, whose hash it carries; so whatever ends a run, what counts is whole. A finished output
+takes the folder's place.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from onetoall_cli.animator.progress import Note
+from onetoall_cli.animator.records import difference
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files.digest import content_digest
+from onetoall_cli.files.unfinished import is_working_folder, place_durably, refusals, working_folder
+from onetoall_cli.media.lossless import LosslessWriter, read_lossless
+from onetoall_cli.sampling import SegmentState
+
+ENDING = ".unfinished"
+_RECORD, _LOCK = "run.json", "lock"
+_OURS = re.compile(rf"\d+\.(mkv|safetensors)|{re.escape(_RECORD)}|{_LOCK}")
+_FORMAT = "onetoall-run"
+
+
+def folder_of(output: Path) -> Path:
+    """Where the segments of an output are kept until it is there."""
+    return output.with_name(output.name + ENDING)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a folder of a run in progress holds.
+
+    Attributes:
+        record: How the output is made.
+        segments: How many are whole.
+    """
+
+    record: Mapping[str, Any]
+    segments: int
+
+
+def read_unfinished(folder: Path) -> Unfinished | None:
+    """What `folder` holds; None where it is none of ours."""
+    record = _read_record(folder)
+    return None if record is None else Unfinished(record, sum(1 for _ in _whole_states(folder)))
+
+
+class KeptSegments:
+    """The segments of one run: those that are there, and room for the next ones; made by `segments_kept`.
+
+    Args:
+        folder: Where they are.
+        scratch: A folder on the same disk in which files grow.
+    """
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self._folder, self._scratch = folder, scratch
+        self._writer: LosslessWriter | None = None
+        self.state: SegmentState | None = None
+        for self.state in _whole_states(folder):
+            pass
+
+    @property
+    def done(self) -> int:
+        """How many segments are whole."""
+        return self.state.index if self.state else 0
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """The frames of the segments that are whole, uint8 (H, W, 3)."""
+        for number in range(1, self.done + 1):
+            yield from read_lossless(_frames_file(self._folder, number))
+
+    def recording(self, frames: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        """`frames` as they are, each recorded in the segment that is being made."""
+        for frame in frames:
+            if self._writer is None:
+                self._writer = LosslessWriter(self._scratch / "frames.mkv", frame.shape[1], frame.shape[0])
+            self._writer.write(frame)
+            yield frame
+
+    def finish(self, state: SegmentState) -> None:
+        """Keep the segment whose frames were recorded, and `state`, what follows it begins with."""
+        assert self._writer is not None and state.carried is not None
+        self._writer.close()
+        self._writer = None
+        frames = _frames_file(self._folder, state.index)
+        with refusals(self._folder):
+            place_durably(self._scratch / "frames.mkv", frames)
+            tensors = {"carried": torch.stack([torch.as_tensor(each) for each in state.carried]), "noise": state.noise}
+            unfinished = self._scratch / "state.safetensors"
+            save_file(tensors, unfinished, metadata={"frames": content_digest(frames)})
+            place_durably(unfinished, _state_file(self._folder, state.index))
+        self.state = state
+
+
+@contextmanager
+def segments_kept(output: Path, record: Mapping[str, Any], *, restart: bool, note: Note) -> Iterator[KeptSegments]:
+    """Keep the segments of a run beside its output while the block lasts; once it succeeds they go.
+
+    Args:
+        output: What the run makes.
+        record: All that decides on its frames.
+        restart: Whether to begin anew where the segments of another run are kept; else that is an error.
+        note: Told where the run goes on.
+
+    Raises:
+        BadInput: Segments of another run are there, or another process is making the output now.
+        OutOfResources: The disk is full.
+    """
+    folder = folder_of(output)
+    with refusals(folder.parent):
+        folder.mkdir(exist_ok=True)
+    with _locked(folder, output):
+        _check_same_run(folder, output, record, restart)
+        kept = None
+        try:
+            with working_folder(folder) as scratch:
+                _write_record(folder, scratch, record)
+                kept = KeptSegments(folder, scratch)
+                if kept.done:
+                    note(f"Continuing {output} at segment {kept.done + 1}; those before it are in {folder.name}.")
+                yield kept
+            _empty(folder)
+        except BaseException:
+            if kept is None or not kept.done:
+                _empty(folder)
+            raise
+
+
+@contextmanager
+def _locked(folder: Path, output: Path) -> Iterator[None]:
+    """Be the only one who makes `output`; a folder with nothing in it goes afterwards."""
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BadInput(f"Another onetoall is making {output} now.", "Wait for it, or choose another name.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if not _read_record(folder):
+            (folder / _LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # something of somebody else's is in it
+                folder.rmdir()
+
+
+def _check_same_run(folder: Path, output: Path, record: Mapping[str, Any], restart: bool) -> None:
+    """Make sure that what is kept belongs to the run that `record` describes, and to nobody else.
+
+    Raises:
+        BadInput: It does not.
+    """
+    kept = _read_record(folder)
+    if kept is None:
+        foreign = sorted(path.name for path in folder.iterdir() if not _is_ours(path))
+        if foreign:
+            raise BadInput(f"{folder} holds {foreign[0]}, which onetoall did not write.", "Choose another output.")
+        return
+    differing = difference(kept, record)
+    if differing is None and not restart:
+        return
+    if not restart:
+        done = sum(1 for _ in _whole_states(folder))
+        raise BadInput(
+            f"{folder} holds {done} segment(s) of another run: {differing}.",
+            f"`onetoall info {folder}` prints its command, which continues it; --restart gives it up.",
+        )
+    _empty(folder)
+
+
+def _write_record(folder: Path, scratch: Path, record: Mapping[str, Any]) -> None:
+    unfinished = scratch / _RECORD
+    unfinished.write_text(json.dumps({"format": _FORMAT, **record}, indent=1) + "\n", encoding="utf-8")
+    with refusals(folder):
+        place_durably(unfinished, folder / _RECORD)
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    try:
+        stored = json.loads((folder / _RECORD).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return stored if isinstance(stored, dict) and stored.get("format") == _FORMAT else None
+
+
+def _whole_states(folder: Path) -> Iterator[SegmentState]:
+    """What follows each finished segment, in order; the first that is not whole ends them."""
+    for number in count(1):
+        try:
+            with safe_open(_state_file(folder, number), framework="pt") as file:
+                if (file.metadata() or {}).get("frames") != content_digest(_frames_file(folder, number)):
+                    return
+                yield SegmentState(number, tuple(file.get_tensor("carried")), file.get_tensor("noise"))
+        except (OSError, SafetensorError):
+            return
+
+
+def _frames_file(folder: Path, number: int) -> Path:
+    return folder / f"{number}.mkv"
+
+
+def _state_file(folder: Path, number: int) -> Path:
+    return folder / f"{number}.safetensors"
+
+
+def _is_ours(path: Path) -> bool:
+    return _OURS.fullmatch(path.name) is not None or is_working_folder(path.name)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what we wrote into the folder, the record last."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == _RECORD):
+        if _OURS.fullmatch(path.name) and path.name != _LOCK:
+            path.unlink(missing_ok=True)
