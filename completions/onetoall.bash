@@ -8,9 +8,9 @@
 _shtab_onetoall_subparsers=(demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion)
 
 _shtab_onetoall_demo_option_strings=(-h --help --output -o --overwrite --model --seed --device --quiet -q --verbose -v --json --progress)
-_shtab_onetoall_animate_option_strings=(-h --help --from --quiet -q --verbose -v --json --progress --start --duration --fps --detector --person --smooth --no-smooth --align --anchor --fit --face --head --ref-pose --model --device --dtype --auto-fetch --lora --attention --compile --memory --quantize --offload --tiling --no-tiling --seed --seeds --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --fast --preset --sampler --shift --guidance-interval --guidance-every --cache --cache-strength --short-side --width --height --crf --audio --no-audio --frames --compare --output -o --overwrite --dry-run)
+_shtab_onetoall_animate_option_strings=(-h --help --from --restart --quiet -q --verbose -v --json --progress --start --duration --fps --detector --person --smooth --no-smooth --align --anchor --fit --face --head --ref-pose --model --device --dtype --auto-fetch --lora --attention --compile --memory --quantize --offload --tiling --no-tiling --seed --seeds --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --fast --preset --sampler --shift --guidance-interval --guidance-every --cache --cache-strength --short-side --width --height --crf --audio --no-audio --frames --compare --output -o --overwrite --dry-run)
 _shtab_onetoall_transfer_option_strings=(-h --help --pose --pose-frame --detector --align --anchor --fit --face --head --ref-pose --model --device --dtype --auto-fetch --lora --attention --compile --memory --quantize --offload --tiling --no-tiling --seed --seeds --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --fast --preset --sampler --shift --guidance-interval --guidance-every --cache --cache-strength --short-side --width --height --output -o --overwrite --dry-run --quiet -q --verbose -v --json --progress)
-_shtab_onetoall_extend_option_strings=(-h --help --reference --ref-pose --clip-pose --face --head --start --duration --fps --detector --person --smooth --no-smooth --model --device --dtype --auto-fetch --lora --attention --compile --memory --quantize --offload --tiling --no-tiling --seed --seeds --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --fast --preset --sampler --shift --guidance-interval --guidance-every --cache --cache-strength --crf --audio --no-audio --output -o --overwrite --dry-run --quiet -q --verbose -v --json --progress)
+_shtab_onetoall_extend_option_strings=(-h --help --reference --ref-pose --clip-pose --face --head --restart --start --duration --fps --detector --person --smooth --no-smooth --model --device --dtype --auto-fetch --lora --attention --compile --memory --quantize --offload --tiling --no-tiling --seed --seeds --steps --ref-guidance --pose-guidance --prompt --negative-prompt --segment-frames --fast --preset --sampler --shift --guidance-interval --guidance-every --cache --cache-strength --crf --audio --no-audio --output -o --overwrite --dry-run --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_pose_option_strings=(-h --help --preview --openpose --device --start --duration --fps --detector --person --smooth --no-smooth --output -o --overwrite --dry-run --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_align_option_strings=(-h --help --model --preview --preview-video --start --duration --fps --detector --person --smooth --no-smooth --align --anchor --fit --face --head --ref-pose --short-side --width --height --output -o --overwrite --dry-run --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_info_option_strings=(-h --help --quiet -q --verbose -v --json --progress)
@@ -144,6 +144,7 @@ _shtab_onetoall_demo__v_nargs=0
 _shtab_onetoall_demo___json_nargs=0
 _shtab_onetoall_animate__h_nargs=0
 _shtab_onetoall_animate___help_nargs=0
+_shtab_onetoall_animate___restart_nargs=0
 _shtab_onetoall_animate___quiet_nargs=0
 _shtab_onetoall_animate__q_nargs=0
 _shtab_onetoall_animate___verbose_nargs=0
@@ -175,6 +176,7 @@ _shtab_onetoall_transfer__v_nargs=0
 _shtab_onetoall_transfer___json_nargs=0
 _shtab_onetoall_extend__h_nargs=0
 _shtab_onetoall_extend___help_nargs=0
+_shtab_onetoall_extend___restart_nargs=0
 _shtab_onetoall_extend___smooth_nargs=0
 _shtab_onetoall_extend___no_smooth_nargs=0
 _shtab_onetoall_extend___auto_fetch_nargs=0

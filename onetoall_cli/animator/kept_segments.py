@@ -6,14 +6,12 @@ the state after the frames, whose hash it carries; so whatever ends a run, what 
 takes the folder's place.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from onetoall_cli.animator.progress import Note
-from onetoall_cli.animator.records import difference
+from onetoall_cli.animator.records import RunRecord, difference
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.digest import content_digest
+from onetoall_cli.files.forms import json_text, read_form
 from onetoall_cli.files.unfinished import is_working_folder, place_durably, refusals, working_folder
 from onetoall_cli.media.lossless import LosslessWriter, read_lossless
 from onetoall_cli.sampling import SegmentState
@@ -33,12 +32,16 @@ from onetoall_cli.sampling import SegmentState
 ENDING = ".unfinished"
 _RECORD, _LOCK = "run.json", "lock"
 _OURS = re.compile(rf"\d+\.(mkv|safetensors)|{re.escape(_RECORD)}|{_LOCK}")
-_FORMAT = "onetoall-run"
 
 
 def folder_of(output: Path) -> Path:
     """Where the segments of an output are kept until it is there."""
     return output.with_name(output.name + ENDING)
+
+
+def output_of(folder: Path) -> Path:
+    """The output whose segments `folder` keeps."""
+    return folder.with_name(folder.name.removesuffix(ENDING))
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,11 @@ class Unfinished:
 
     Attributes:
         record: How the output is made.
-        segments: How many are whole.
+        done: How many segments are whole.
     """
 
-    record: Mapping[str, Any]
-    segments: int
+    record: RunRecord
+    done: int
 
 
 def read_unfinished(folder: Path) -> Unfinished | None:
@@ -109,14 +112,14 @@ class KeptSegments:
 
 
 @contextmanager
-def segments_kept(output: Path, record: Mapping[str, Any], *, restart: bool, note: Note) -> Iterator[KeptSegments]:
+def segments_kept(output: Path, record: RunRecord, *, restart: bool, note: Note) -> Iterator[KeptSegments]:
     """Keep the segments of a run beside its output while the block lasts; once it succeeds they go.
 
     Args:
         output: What the run makes.
         record: All that decides on its frames.
         restart: Whether to begin anew where the segments of another run are kept; else that is an error.
-        note: Told where the run goes on.
+        note: Told where the run goes on, and of what is kept when it ends too early.
 
     Raises:
         BadInput: Segments of another run are there, or another process is making the output now.
@@ -139,6 +142,8 @@ def segments_kept(output: Path, record: Mapping[str, Any], *, restart: bool, not
         except BaseException:
             if kept is None or not kept.done:
                 _empty(folder)
+            else:
+                note(f"{kept.done} segment(s) are kept in {folder}; the same command goes on behind them.")
             raise
 
 
@@ -160,7 +165,7 @@ def _locked(folder: Path, output: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _check_same_run(folder: Path, output: Path, record: Mapping[str, Any], restart: bool) -> None:
+def _check_same_run(folder: Path, output: Path, record: RunRecord, restart: bool) -> None:
     """Make sure that what is kept belongs to the run that `record` describes, and to nobody else.
 
     Raises:
@@ -184,19 +189,18 @@ def _check_same_run(folder: Path, output: Path, record: Mapping[str, Any], resta
     _empty(folder)
 
 
-def _write_record(folder: Path, scratch: Path, record: Mapping[str, Any]) -> None:
+def _write_record(folder: Path, scratch: Path, record: RunRecord) -> None:
     unfinished = scratch / _RECORD
-    unfinished.write_text(json.dumps({"format": _FORMAT, **record}, indent=1) + "\n", encoding="utf-8")
+    unfinished.write_text(json_text(record), encoding="utf-8")
     with refusals(folder):
         place_durably(unfinished, folder / _RECORD)
 
 
-def _read_record(folder: Path) -> dict[str, Any] | None:
+def _read_record(folder: Path) -> RunRecord | None:
     try:
-        stored = json.loads((folder / _RECORD).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_form(RunRecord, folder / _RECORD, advice="")
+    except BadInput:
         return None
-    return stored if isinstance(stored, dict) and stored.get("format") == _FORMAT else None
 
 
 def _whole_states(folder: Path) -> Iterator[SegmentState]:

@@ -8,15 +8,45 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from onetoall_cli import __version__
 from onetoall_cli.files.digest import content_digest
+from onetoall_cli.files.forms import Form
 from onetoall_cli.hub import ModelLocation
 
 RECORDED_LIBRARIES = ("torch", "diffusers", "transformers", "av")
+
+
+class InputFile(Form):
+    """A file or folder that a run reads, and the hash of its content."""
+
+    name: str
+    sha256: str
+
+
+class RunRecord(Form):
+    """All that decides on a run's frames: two with no `difference` give the same ones, bit for bit."""
+
+    format: Literal["onetoall-run"] = "onetoall-run"
+    onetoall: str
+    """The version."""
+    arguments: tuple[str, ...]
+    """The command line after `onetoall`, every setting resolved."""
+    model: dict[str, str | None]
+    result: dict[str, Any]
+    versions: dict[str, str]
+    """Of libraries."""
+    inputs: dict[str, InputFile]
+    """By what they are: "reference", "driving", ..."""
+    segments: int
+    """How many there are in all."""
+    weights: str
+    """The network's revision; of files without one their names, sizes and times."""
+    fed: str
+    """Hash of what the network is fed."""
 
 
 def make_record(arguments: Sequence[str], *, model: ModelLocation | None, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,65 +66,65 @@ def make_record(arguments: Sequence[str], *, model: ModelLocation | None, result
     }
 
 
-def fingerprint(sources: Mapping[str, object], model: ModelLocation, fed: Sequence[Any]) -> dict[str, Any]:
-    """What a run is made from, beside its record: two of equal records and fingerprints give the same frames.
+def make_run_record(
+    record: Mapping[str, Any], sources: Mapping[str, object], model: ModelLocation, fed: Sequence[Any]
+) -> RunRecord:
+    """A record with what else decides on the frames.
 
     Args:
-        sources: The inputs as they were given, by what they are: "reference", "driving", ...; None is skipped.
-        model: The model; its files are looked at where no revision names them.
-        fed: Arrays that the network is fed, and how they are drawn.
+        record: From `make_record`.
+        sources: The inputs as they were given, by what they are; values that are no files are in `fed`.
+        model: The model.
+        fed: Arrays that the network is fed, and how it computes.
     """
-    files = {
-        role: {"name": str(source), "sha256": content_digest(Path(source))}
+    inputs = {
+        role: InputFile(name=str(source), sha256=content_digest(Path(source)))
         for role, source in sources.items()
         if isinstance(source, (str, Path))
     }
     hashed = hashlib.sha256()
     for each in fed:
         hashed.update(np.ascontiguousarray(each).tobytes() if isinstance(each, np.ndarray) else repr(each).encode())
-    return {"inputs": files, "weights": _weights(model), "fed": hashed.hexdigest()}
+    said = {**record, "arguments": tuple(record["arguments"])}
+    segments = len(record["result"]["segments"])
+    return RunRecord(**said, inputs=inputs, segments=segments, weights=_weights(model), fed=hashed.hexdigest())
 
 
 def _weights(model: ModelLocation) -> str:
-    """The network's revision; of files without one their names, sizes and times."""
     if model.revision:
         return model.revision
     files = sorted(path for folder in (model.transformer, model.vae) for path in folder.iterdir() if path.is_file())
     return " ".join(f"{path.name}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in files)
 
 
-def difference(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """How the run that was begun and the one that is wanted differ, as a clause; None: they give the same frames.
-
-    Args:
-        kept, wanted: A record with a `fingerprint` each.
-    """
-    for role, now in wanted["inputs"].items():
-        before = kept["inputs"].get(role, {"name": "", "sha256": ""})
-        if before["sha256"] != now["sha256"]:
-            is_same_file = before["name"] == now["name"]
-            return f"{now['name']} has changed" if is_same_file else f"its {role} was {before['name'] or 'no file'}"
-    said, before = _options(wanted), _options(kept)
-    for option in (*said, *before):
-        if said.get(option) != before.get(option):
-            return f"{option} was {before.get(option, 'not given')} and is {said.get(option, 'not given')}"
-    if kept["model"] != wanted["model"] or kept["weights"] != wanted["weights"]:
+def difference(kept: RunRecord, wanted: RunRecord) -> str | None:
+    """How the run that was begun and the one that is wanted differ, as a clause; None: they give the same frames."""
+    for role, now in wanted.inputs.items():
+        before = kept.inputs.get(role)
+        if before is None or before.sha256 != now.sha256:
+            is_same_file = before is not None and before.name == now.name
+            return f"{now.name} has changed" if is_same_file else f"its {role} was {before.name if before else 'none'}"
+    said, said_before = _options(wanted), _options(kept)
+    for option in (*said, *said_before):
+        if said.get(option) != said_before.get(option):
+            return f"{option} was {said_before.get(option, 'not given')} and is {said.get(option, 'not given')}"
+    if (kept.model, kept.weights) != (wanted.model, wanted.weights):
         return "the model has changed"
-    for library in ("onetoall", *RECORDED_LIBRARIES):
-        now, then = ({"onetoall": each["onetoall"], **each["versions"]}[library] for each in (wanted, kept))
-        if now != then:
-            return f"it was made with {library} {then}, and this is {now}"
-    return None if kept["fed"] == wanted["fed"] else "what was found in the inputs differs"
+    versions, versions_before = ({"onetoall": each.onetoall, **each.versions} for each in (wanted, kept))
+    for library, version_now in versions.items():
+        if versions_before.get(library) != version_now:
+            return f"{library} was {versions_before.get(library)} and is {version_now}"
+    return None if kept.fed == wanted.fed else "what was found in the inputs differs"
 
 
-def _options(record: Mapping[str, Any]) -> dict[str, str]:
-    """The command and its options in a record; without those whose files are compared, and without names of inputs."""
-    options: dict[str, list[str]] = {}
-    option = "the command"
-    for word in record["arguments"]:
+def _options(record: RunRecord) -> dict[str, str]:
+    """The command and its options; without names of inputs, whose contents are compared."""
+    said: dict[str, list[str]] = {"the command": list(record.arguments[:1])}
+    option = ""
+    for word in record.arguments[1:]:
         if word.startswith("--"):
             option = word
-            options.setdefault(option, [])
-        elif option != "the command" or not options:
-            options.setdefault(option, []).append(word)
-    return {name: " ".join(words) or "on" for name, words in options.items() if name[2:] not in record["inputs"]}
+            said.setdefault(option, [])
+        elif option:
+            said[option].append(word)
+    return {name: " ".join(words) or "on" for name, words in said.items() if name[2:] not in record.inputs}

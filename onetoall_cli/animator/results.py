@@ -17,7 +17,7 @@ from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator.engine import Engine
 from onetoall_cli.animator.kept_segments import KeptSegments, segments_kept
 from onetoall_cli.animator.plans import RunPlan
-from onetoall_cli.animator.records import fingerprint, make_record
+from onetoall_cli.animator.records import RunRecord, make_record, make_run_record
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import VideoSettings, as_arguments
 from onetoall_cli.files import together
@@ -148,16 +148,15 @@ class Result:
             return 1
         if len(self.plan.segments) == 1 or is_output_stream(path):
             return self._save_video(path, video, frames, compare)
-        record = {**self.record, **self._fingerprint()}
-        with segments_kept(path, record, restart=restart, note=self.engine.listener.note) as kept:
+        with segments_kept(path, self._run_record(), restart=restart, note=self.engine.listener.note) as kept:
             return self._save_video(path, video, frames, compare, kept)
 
-    def _fingerprint(self) -> dict[str, Any]:
+    def _run_record(self) -> RunRecord:
         given, context = self.conditioning, self.context or ()
         style = (given.face, given.head, given.canvas_short_side, self.plan.memory.dtype, self.engine.device.type)
         fed = [given.reference, given.mask, given.reference_pose, given.motion.keypoints, *context, style]
         loras = {f"LoRA {index}": lora.path for index, lora in enumerate(self.engine.loras, start=1)}
-        return fingerprint({**self.sources, **loras}, self.engine.location, fed)
+        return make_run_record(self.record, {**self.sources, **loras}, self.engine.location, fed)
 
     def _save_video(
         self,

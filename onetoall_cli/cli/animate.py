@@ -16,7 +16,7 @@ from onetoall_cli.animator.settings import (
     VideoSettings,
 )
 from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
-from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions, subcommand
+from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, SideOptions, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import default_name
@@ -40,10 +40,12 @@ def animate(
     from_: Annotated[
         Path | None, Option("--from", help="Continue from a folder that `onetoall align` wrote, instead of both.")
     ] = None,
+    restart: Restart = False,
 ) -> None:
     """Animate the character of a picture with a video's motion.
 
-    The result has the driving video's timing and sound.
+    The result has the driving video's timing and sound. After an interruption the same command goes on at the segment
+    it was in.
 
     Example: onetoall animate ref.png dance.mp4 -o out.mp4
     """
@@ -58,7 +60,8 @@ def animate(
     if target.dry_run:
         report_plan(report, animator.plan(*inputs, settings=settings))
         return
-    save_all(report, animator.animate(*inputs, settings=settings), outputs, video)
+    result = animator.animate(*inputs, settings=settings)
+    save_all(report, result, outputs, video, restart=restart or target.overwrite)
 
 
 def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) -> list[Path]:

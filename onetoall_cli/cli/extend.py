@@ -16,7 +16,7 @@ from onetoall_cli.animator.settings import (
     VideoSettings,
 )
 from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
-from onetoall_cli.cli.options import OutputOptions, Seeds, subcommand
+from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import default_name
 
@@ -39,6 +39,7 @@ def extend(
     ] = None,
     face: Annotated[Face, Option(help="How strongly the face steers.")] = "auto",
     head: Annotated[Head, Option(help="How strongly the head steers.")] = "auto",
+    restart: Restart = False,
 ) -> None:
     """Continue a clip with more motion, in one file.
 
@@ -58,4 +59,4 @@ def extend(
         report_plan(report, animator.plan_extension(clip, driving, settings=settings))
         return
     result = animator.extend(clip, driving, reference, clip_pose=clip_pose, settings=settings)
-    save_all(report, result, outputs, video)
+    save_all(report, result, outputs, video, restart=restart or target.overwrite)

@@ -86,13 +86,15 @@ def report_plan(report: Report, plan: RunPlan) -> None:
     report.result(plan.prose(), **plan.fields(), memory=plan.memory.fields())
 
 
-def save_all(report: Report, result: Result, outputs: list[SeedOutput], video: VideoSettings) -> None:
+def save_all(
+    report: Report, result: Result, outputs: list[SeedOutput], video: VideoSettings, *, restart: bool = False
+) -> None:
     """Make the run with every seed and save it, with a contact sheet where there are several; report."""
     report.detail(result.plan.prose())
     shown, made, count = [], [], 0
     for output in outputs:
         run = result.with_seed(output.seed)
-        count = run.save(output.main, video=video, frames=output.frames, compare=output.compare)
+        count = run.save(output.main, video=video, frames=output.frames, compare=output.compare, restart=restart)
         made.append(_fields(run, output, count))
         if len(outputs) > 1:
             shown.append((output.seed, _glimpses(output.main, count)))

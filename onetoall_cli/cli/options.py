@@ -34,6 +34,10 @@ DetectorName = Annotated[
     Option("--detector", help="Pose detector; auto: the best installed."),
 ]
 
+Restart = Annotated[
+    bool, Option("--restart", help="Begin anew where an unfinished run with other settings or inputs is kept.")
+]
+
 
 @dataclass(frozen=True)
 class Verbosity:

@@ -181,7 +181,7 @@ def as_user_error(error: BaseException) -> OnetoallError | None:
 
 
 def _complain_of_interrupt(code: int, options: dict[str, Any]) -> int:
-    return _complain("Interrupted; no unfinished output was kept.", "", code, options)
+    return _complain("Interrupted.", "", code, options)
 
 
 def _complain(problem: str, advice: str, code: int, options: dict[str, Any]) -> int:

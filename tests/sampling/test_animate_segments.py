@@ -126,6 +126,15 @@ def test_the_same_seed_gives_the_same_frames_and_another_does_not(pipeline, embe
     assert not np.array_equal(first, other)
 
 
+def test_a_run_goes_on_from_the_state_behind_any_of_its_segments(pipeline, embeds):
+    states, whole = [], generate(pipeline, embeds, 30)
+    generate(pipeline, embeds, 30, on_segment=states.append)
+    assert [state.index for state in states] == [1, 2, 3, 4]
+    rest = generate(pipeline, embeds, 30, begin=states[2])
+    assert np.array_equal(rest, whole[-len(rest) :]) and len(rest) < 10
+    assert list(animate(pipeline, conditioning(30), SETTINGS, *embeds, begin=states[3])) == []
+
+
 def test_frames_come_out_before_the_next_segment_is_generated(pipeline, embeds):
     """So that a job of any length holds one segment's frames: the first arrives after the first segment's steps."""
     steps = []
