@@ -116,6 +116,6 @@ def _write_preview(path: Path, source: Path, people: PoseSequence, motion: Motio
         return
     sounds = [video.audio] if video.audio else []
     with VideoWriter(path, video.width, video.height, fps=video.fps, audio=sounds) as writer:
-        for number, (frame, keypoints) in enumerate(zip(video, people.keypoints, strict=True), start=1):
+        for number, (frame, keypoints) in enumerate(zip(video, people.by_frame(), strict=True), start=1):
             writer.write(overlay_pose(frame.image, keypoints), time=frame.time)
             report.progress(DRAWING, number, len(people))

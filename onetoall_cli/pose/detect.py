@@ -97,7 +97,7 @@ def find_people(
             progress(len(times), total)
     if not times:
         raise BadInput("The motion has no frames.", "Choose another file, or another part with --start/--duration.")
-    return PoseSequence(tracker.keypoints(), width, height, fps, _uneven(np.array(times), fps))
+    return PoseSequence(tracker.sightings(), width, height, fps, _uneven(np.array(times), fps))
 
 
 def _uneven(times: NDArray[np.float64], fps: float) -> NDArray[np.float64] | None:

@@ -7,6 +7,7 @@ ComfyUI POSE_KEYPOINT list, and one frame of it an OpenPose file. Every value re
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,9 +26,10 @@ from onetoall_cli.pose.openpose_json import (
     checked_numbers,
     checked_side,
     editor_keypoints,
+    frame_to_json,
     frames_from_json,
-    frames_to_json,
 )
+from onetoall_cli.pose.sightings import Sightings
 
 if TYPE_CHECKING:
     from onetoall_cli.pose.sequence import PoseSequence
@@ -52,7 +54,7 @@ _log = logging.getLogger(__name__)
 class Parsed(NamedTuple):
     """What a pose file holds: the arguments of `PoseSequence`, which reads its files here."""
 
-    keypoints: NDArray[np.float32]
+    keypoints: NDArray[np.float32] | Sightings
     width: int
     height: int
     fps: float
@@ -117,25 +119,27 @@ def from_json(data: Any, source: str, *, fps: float | None = None, size: tuple[i
 
 def to_json(sequence: "PoseSequence") -> dict[str, Any]:
     """`sequence` as JSON-ready data in our format; lossless."""
-    frames = frames_to_json(sequence.keypoints, sequence.width, sequence.height)
-    if sequence.times is not None:
-        frames = [{"time": time} | frame for time, frame in zip(sequence.times.tolist(), frames, strict=True)]
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "fps": sequence.fps,
-        "person_count": sequence.people,
-        "frames": frames,
-    }
+    return _head(sequence) | {"frames": list(_our_frames(sequence))}
 
 
 def save_poses(sequence: "PoseSequence", path: Path) -> None:
     """Write our JSON, one line a frame, whole or not at all. The same sequence gives the same bytes."""
-    head = to_json(sequence)
-    lines = [json.dumps(frame, separators=(",", ":")) for frame in head.pop("frames")]
-    text = json.dumps(head)[:-1] + ', "frames": [\n' + ",\n".join(lines) + "\n]}\n"
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="ascii")
+    with whole_file(path) as temporary, temporary.open("w", encoding="ascii") as file:
+        file.write(json.dumps(_head(sequence))[:-1] + ', "frames": [')
+        for number, frame in enumerate(_our_frames(sequence)):
+            file.write((",\n" if number else "\n") + json.dumps(frame, separators=(",", ":")))
+        file.write("\n]}\n")
+
+
+def _head(sequence: "PoseSequence") -> dict[str, Any]:
+    return {"format": FORMAT, "version": VERSION, "fps": sequence.fps, "person_count": sequence.people}
+
+
+def _our_frames(sequence: "PoseSequence") -> Iterator[dict[str, Any]]:
+    times = [] if sequence.times is None else sequence.times.tolist()
+    for number, everyone in enumerate(sequence.by_frame()):
+        frame = frame_to_json(everyone, sequence.width, sequence.height)
+        yield {"time": times[number]} | frame if times else frame
 
 
 def export_openpose(sequence: "PoseSequence", path: Path) -> None:
@@ -146,19 +150,27 @@ def export_openpose(sequence: "PoseSequence", path: Path) -> None:
         path: `NAME.json`: a ComfyUI POSE_KEYPOINT list (of one frame: an OpenPose file). Any other name: a folder of
             OpenPose files, `NAME_000000000000_keypoints.json` and so on.
     """
-    seen = sequence.keypoints[..., 2:] >= EXPORT_THRESHOLD
-    keypoints = np.where(seen, sequence.keypoints, np.float32(0))
-    keypoints[..., 2] = seen[..., 0]
-    frames = frames_to_json(keypoints, sequence.width, sequence.height)
-    frames = [{"version": OPENPOSE_VERSION} | frame for frame in frames]
+    texts = (json.dumps(frame) for frame in _editor_frames(sequence))
     if path.suffix.lower() == ".json":
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(frames if len(frames) > 1 else frames[0]), encoding="ascii")
+        begin, end = ("[", "]") if len(sequence) > 1 else ("", "")
+        with whole_file(path) as temporary, temporary.open("w", encoding="ascii") as file:
+            file.write(begin)
+            for number, text in enumerate(texts):
+                file.write((", " if number else "") + text)
+            file.write(end)
         return
     with whole_folder(path) as folder:
         stem = shortened(path.name, LONGEST_DEFAULT)
-        for i, frame in enumerate(frames):
-            (folder / f"{stem}_{i:012d}_keypoints.json").write_text(json.dumps(frame), encoding="ascii")
+        for number, text in enumerate(texts):
+            (folder / f"{stem}_{number:012d}_keypoints.json").write_text(text, encoding="ascii")
+
+
+def _editor_frames(sequence: "PoseSequence") -> Iterator[dict[str, Any]]:
+    for everyone in sequence.by_frame():
+        seen = everyone[..., 2:] >= EXPORT_THRESHOLD
+        keypoints = np.where(seen, everyone, np.float32(0))
+        keypoints[..., 2] = seen[..., 0]
+        yield {"version": OPENPOSE_VERSION} | frame_to_json(keypoints, sequence.width, sequence.height)
 
 
 def _from_ours(data: dict[str, Any], source: str) -> Parsed:
@@ -212,13 +224,14 @@ def _finished(keypoints: NDArray[np.float32], source: str, facts: Facts, *, told
     keypoints = _in_pixels(keypoints, facts.size, source)
     size = facts.size or _extent(keypoints, source)
     if not told_apart:
-        from onetoall_cli.pose.tracking import tracked  # brings OpenCV, for which reading a file should not wait
-
         _log.warning("%s does not say who is who: people are told apart by where they are", source)
-        keypoints = tracked(keypoints)
     if facts.fps is None and len(keypoints) > 1:
         _log.warning("%s does not say its frame rate: %g assumed", source, DEFAULT_FPS)
-    return Parsed(keypoints, *size, facts.fps or DEFAULT_FPS)
+    if told_apart:
+        return Parsed(keypoints, *size, facts.fps or DEFAULT_FPS)
+    from onetoall_cli.pose.tracking import tracked  # brings OpenCV, for which reading a file should not wait
+
+    return Parsed(tracked(keypoints), *size, facts.fps or DEFAULT_FPS)
 
 
 def _in_pixels(keypoints: NDArray[np.float32], canvas: tuple[int, int] | None, source: str) -> NDArray[np.float32]:

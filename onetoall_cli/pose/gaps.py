@@ -1,5 +1,6 @@
 """Steadies flickering keypoints, bridges short gaps, reports long ones."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.sequence import PoseSequence
+from onetoall_cli.pose.sightings import Sightings
 
 # Hysteresis: a run of scores above `stay` counts as seen if it reaches `appear` somewhere. Hands and face are drawn
 # from 0.3 up, between the two; bodies at any score, and a limb below 0.1 is black anyway.
@@ -15,6 +17,7 @@ FINE_APPEAR, FINE_STAY = 0.35, 0.2
 DRAWN_FROM = 0.3  # `drawing.MIN_SCORE`, which this module must not import: it would bring cv2
 LONGEST_GAP = 0.4  # seconds; 12 frames at 30 fps. A straight line is a fair guess of a movement that short.
 SHORTEST_SIGHT = 0.1  # seconds; what shows up for less, with nothing before and after, is a mistake
+REACH = 1.0  # seconds; across twice as much neither gaps nor smoothing (2 Hz: a weight of e^-25) tie sightings together
 
 # Which body point each keypoint rides on: hands on their wrists, the face on the nose, the rest on nothing but itself.
 _CARRIER = np.arange(kp.COUNT)
@@ -35,13 +38,47 @@ def fill_gaps(sequence: PoseSequence, longest: float = LONGEST_GAP) -> PoseSeque
     for no longer than that at the very start or end holds their nearest pose. Longer gaps stay empty: the pose picture
     is black there. (`missing_frames` before and after tells which are which.)
     """
+
+    def filled(visit: PoseSequence) -> PoseSequence:
+        clock, keypoints = visit.clock(), visit.keypoints.copy()
+        # the body first: hands and face ride on it
+        _bridge(keypoints, np.arange(kp.FEET.stop), clock, longest + 1 / visit.fps)
+        _bridge(keypoints, np.arange(kp.FEET.stop, kp.COUNT), clock, longest + 1 / visit.fps)
+        _hold_at_ends(keypoints, clock, longest)
+        return replace(visit, keypoints=keypoints)
+
+    return by_visit(sequence, filled, max(REACH, 2 * longest))
+
+
+def by_visit(
+    sequence: PoseSequence, change: Callable[[PoseSequence], PoseSequence], reach: float = REACH
+) -> PoseSequence:
+    """What `change` makes of each visit of each person, which comes to it alone.
+
+    A visit goes on until its person is absent for more than twice `reach` seconds, and comes with up to `reach` seconds
+    of absence on either side. So memory goes by what is seen, however long the clip.
+    """
     clock = sequence.clock()
-    keypoints = sequence.keypoints.copy()
-    # the body first: hands and face ride on it
-    _bridge(keypoints, np.arange(kp.FEET.stop), clock, longest + 1 / sequence.fps)
-    _bridge(keypoints, np.arange(kp.FEET.stop, kp.COUNT), clock, longest + 1 / sequence.fps)
-    _hold_at_ends(keypoints, clock, longest)
-    return replace(sequence, keypoints=keypoints)
+
+    def changed(person: PoseSequence) -> PoseSequence:
+        held = person.sightings
+        parts = []
+        for first, last in _visits(held.frame, clock, 2 * reach):
+            start = int(np.searchsorted(clock, clock[first] - reach))
+            stop = int(np.searchsorted(clock, clock[last] + reach, side="right"))
+            parts.append(change(person[start:stop]).sightings.shifted(start))
+        return person.holding(Sightings.joined(held.frames, [parts]))
+
+    return sequence.each_person(changed)
+
+
+def _visits(frames: NDArray[np.int64], clock: NDArray[np.float64], apart: float) -> list[tuple[int, int]]:
+    """The first and last frame of each of the groups of `frames` that lie more than `apart` seconds apart."""
+    if not len(frames):
+        return []
+    ends = np.flatnonzero(np.diff(clock[frames]) > apart)
+    first, last = frames[np.concatenate([[0], ends + 1])], frames[np.concatenate([ends, [len(frames) - 1]])]
+    return list(zip(first.tolist(), last.tolist(), strict=True))
 
 
 def steady_sight(sequence: PoseSequence) -> PoseSequence:

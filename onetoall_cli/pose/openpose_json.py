@@ -34,32 +34,29 @@ _BODY_ROWS = {
 }
 
 
-def frames_to_json(keypoints: NDArray[np.float32], width: int, height: int) -> list[dict[str, Any]]:
-    """Keypoints (frames, people, 133, 3) as OpenPose frames; a person that is all zero in a frame is left out there."""
-    written = {key: _shortest(points).reshape(*points.shape[:2], -1) for key, points in _parts_of(keypoints).items()}
-    there = np.asarray(keypoints.any(axis=(2, 3)))
-    return [
-        {
-            "people": [
-                {"person_id": [int(i)]} | {key: numbers[frame, i].tolist() for key, numbers in written.items()}
-                for i in np.flatnonzero(there[frame])
-            ],
-            "canvas_width": width,
-            "canvas_height": height,
-        }
-        for frame in range(len(keypoints))
+def frame_to_json(keypoints: NDArray[np.float32], width: int, height: int) -> dict[str, Any]:
+    """Keypoints (people, 133, 3) as an OpenPose frame; a person that is all zero is left out."""
+    there = np.flatnonzero(keypoints.any(axis=(1, 2)))
+    parts = _parts_of(keypoints[there])
+    ends = np.cumsum([points.shape[1] for points in parts.values()])[:-1]
+    written = np.split(_shortest(np.concatenate(list(parts.values()), axis=1)), ends, axis=1)
+    people = [
+        {"person_id": [int(index)]}
+        | {key: numbers[row].ravel().tolist() for key, numbers in zip(parts, written, strict=True)}
+        for row, index in enumerate(there)
     ]
+    return {"people": people, "canvas_width": width, "canvas_height": height}
 
 
 def _parts_of(keypoints: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a written person, each (frames, people, points, 3)."""
-    body = np.zeros((*keypoints.shape[:2], len(kp.OPENPOSE_BODY), 3), np.float32)
+    """The arrays of written people, each (people, points, 3)."""
+    body = np.zeros((len(keypoints), len(kp.OPENPOSE_BODY), 3), np.float32)
     rows, points = _BODY_ROWS[3 * len(kp.OPENPOSE_BODY)].T
     body[..., points, :] = keypoints[..., rows, :]
     shoulders = keypoints[..., [kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER], :]
     both = np.asarray((shoulders[..., 2] > 0).all(axis=-1))
     body[..., kp.OPENPOSE_NECK, :] = np.where(both[..., None], shoulders.mean(axis=-2), 0)
-    pupils = np.zeros((*keypoints.shape[:2], 2, 3), np.float32)
+    pupils = np.zeros((len(keypoints), 2, 3), np.float32)
     return {
         "pose_keypoints_2d": body,
         "face_keypoints_2d": np.concatenate([keypoints[..., kp.FACE, :], pupils], axis=-2),

@@ -3,22 +3,24 @@
 What detectors return, alignment reads and rewrites, drawing draws, and `pose.json` holds.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from onetoall_cli.pose import formats
 from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.pose.sightings import Keypoints, Sightings
 
-Keypoints = NDArray[np.float32]
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class PoseSequence:
     """Keypoints of a clip or of one picture. Immutable: the arrays are read-only, methods return new values.
+
+    Only what is seen is held (`sightings`): the array of all frames and people is made when it is asked for.
 
     Attributes:
         keypoints: Float32 (frames, people, 133, 3): x px, y px, score 0..1, COCO-WholeBody order (17 body, 6 feet,
@@ -38,29 +40,38 @@ class PoseSequence:
     width: int
     height: int
     fps: float = 30.0
-    times: NDArray[np.float64] | None = field(default=None)
+    times: NDArray[np.float64] | None = None
+    sightings: Sightings = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        set_field = object.__setattr__  # the way past `frozen` for normalising fields
-        set_field(self, "keypoints", _checked_keypoints(self.keypoints))
-        set_field(self, "width", int(self.width))
-        set_field(self, "height", int(self.height))
-        set_field(self, "fps", float(self.fps))
+    def __init__(
+        self,
+        keypoints: ArrayLike | Sightings,
+        width: int,
+        height: int,
+        fps: float = 30.0,
+        times: ArrayLike | None = None,
+    ) -> None:
+        set_field = object.__setattr__  # the way past `frozen`
+        set_field(self, "sightings", _checked_sightings(keypoints))
+        set_field(self, "width", int(width))
+        set_field(self, "height", int(height))
+        set_field(self, "fps", float(fps))
+        set_field(self, "times", None)
         if self.width < 1 or self.height < 1:
             raise ValueError(f"the canvas is {self.width} x {self.height} px, which must be positive")
         if not (np.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f"fps is {self.fps}, which must be a positive number")
-        if self.times is not None:
-            set_field(self, "times", _checked_times(self.times, len(self)))
+        if times is not None:
+            set_field(self, "times", _checked_times(times, len(self)))
 
     def __len__(self) -> int:
         """Number of frames."""
-        return len(self.keypoints)
+        return self.sightings.frames
 
     @property
     def people(self) -> int:
         """Number of people (rows of the second axis; some frames may lack some of them)."""
-        return int(self.keypoints.shape[1])
+        return self.sightings.people
 
     @property
     def duration(self) -> float:
@@ -75,23 +86,26 @@ class PoseSequence:
 
     def present(self) -> NDArray[np.bool_]:
         """Whether any keypoint of a person is seen, (frames, people)."""
-        return np.asarray((self.keypoints[..., 2] > 0).any(axis=-1))
+        held = self.sightings
+        result = np.zeros((held.frames, held.people), bool)
+        result[held.frame, held.person] = (held.keypoints[..., 2] > 0).any(axis=-1)
+        return result
 
     def body_sizes(self) -> NDArray[np.float64]:
         """How large each person is, (people,): the median diagonal of the box around the seen body points, px; 0 if no
         two are ever seen."""
-        body = self.keypoints[:, :, kp.BODY]
+        body = self.sightings.keypoints[:, kp.BODY]
         seen = body[..., 2:] > 0
-        low = np.where(seen, body[..., :2], np.inf).min(axis=2)
-        high = np.where(seen, body[..., :2], -np.inf).max(axis=2)
-        spans = np.where((seen.sum(axis=(2, 3)) > 1)[..., None], high - low, np.nan)
-        diagonals = np.linalg.norm(spans, axis=-1)
-        sizes = [np.median(each[np.isfinite(each)]) if np.isfinite(each).any() else 0.0 for each in diagonals.T]
-        return np.array(sizes, dtype=np.float64)
+        low = np.where(seen, body[..., :2], np.inf).min(axis=1)
+        high = np.where(seen, body[..., :2], -np.inf).max(axis=1)
+        measured = seen.sum(axis=(1, 2)) > 1
+        diagonals, whose = np.linalg.norm((high - low)[measured], axis=-1), self.sightings.person[measured]
+        own = np.split(diagonals, np.searchsorted(whose, np.arange(1, self.people)))
+        return np.array([np.median(each) if len(each) else 0.0 for each in own], dtype=np.float64)
 
     def person(self, index: int) -> "PoseSequence":
         """The motion of one person, as a sequence of one person."""
-        return replace(self, keypoints=self.keypoints[:, [range(self.people)[index]]])
+        return self.holding(self.sightings.of_person(range(self.people)[index]))
 
     def frame(self, index: int) -> "PoseSequence":
         """One frame, as a sequence of one frame (a pose for `transfer`)."""
@@ -102,10 +116,25 @@ class PoseSequence:
         """Frames a to b as `sequence[a:b]`; their clock starts where this one's does."""
         if not isinstance(part, slice) or part.step not in (None, 1):
             raise TypeError("a PoseSequence is cut by sequence[a:b]; one frame is sequence.frame(i)")
+        start, stop, _ = part.indices(len(self))
         times = self.times
-        if times is not None and len(times[part]):
-            times = times[part] - times[part][0] + times[0]
-        return replace(self, keypoints=self.keypoints[part], times=times)
+        if times is not None and stop > start:
+            times = times[part] - times[start] + times[0]
+        return PoseSequence(self.sightings.between(start, stop), self.width, self.height, self.fps, times)
+
+    def holding(self, sightings: Sightings) -> "PoseSequence":
+        """Others on the same canvas and clock."""
+        return PoseSequence(sightings, self.width, self.height, self.fps, self.times)
+
+    def by_frame(self) -> Iterator[Keypoints]:
+        """Everyone in each frame in turn, (people, 133, 3): `keypoints` without holding it."""
+        return self.sightings.by_frame()
+
+    def each_person(self, change: Callable[["PoseSequence"], "PoseSequence"]) -> "PoseSequence":
+        """What `change` makes of each person, who comes to it alone; all results are of one clock."""
+        changed = [change(self.person(index)) for index in range(self.people)]
+        every = Sightings.joined(len(changed[0]), [[each.sightings] for each in changed])
+        return changed[0].holding(every)
 
     def resampled(self, fps: float) -> "PoseSequence":
         """The same motion at another constant frame rate, of the same duration to within half a frame.
@@ -122,7 +151,11 @@ class PoseSequence:
         before = np.maximum(after - 1, 0)
         span = np.where(after > before, clock[after] - clock[before], 1.0)
         weight = np.clip((wanted - clock[before]) / span, 0.0, 1.0)
-        return replace(self, keypoints=_blend(self.keypoints, before, after, weight), fps=fps, times=None)
+
+        def blended(one: PoseSequence) -> PoseSequence:
+            return replace(one, keypoints=_blend(one.keypoints, before, after, weight), fps=fps, times=None)
+
+        return self.each_person(blended)
 
     def to_json(self) -> dict[str, Any]:
         """The sequence as JSON-ready data, format `onetoall-pose` (see `onetoall_cli.pose.formats`)."""
@@ -151,19 +184,28 @@ class PoseSequence:
         formats.save_poses(self, Path(path))
 
 
-def _checked_keypoints(values: Any) -> Keypoints:
-    """`values` as a read-only float32 array of the right shape, finite, scores within 0..1."""
+def _checked_sightings(values: ArrayLike | Sightings) -> Sightings:
+    """`values` with read-only float32 keypoints, finite, scores within 0..1."""
+    held = values if isinstance(values, Sightings) else _sightings_of(values)
+    if 0 in (held.frames, held.people):
+        raise ValueError(f"keypoints hold {held.frames} frames of {held.people} people, which must be one at least")
+    if held.keypoints.flags.writeable:  # else a view of another sequence, already checked
+        if not np.isfinite(held.keypoints).all():
+            raise ValueError("keypoints hold NaN or infinity")
+        np.clip(held.keypoints[..., 2], 0.0, 1.0, out=held.keypoints[..., 2])
+        held.keypoints.flags.writeable = False
+    return held
+
+
+def _sightings_of(values: ArrayLike) -> Sightings:
+    """Those of an array (frames, people, 133, 3), which stays the caller's own."""
     array: Keypoints = np.asarray(values, dtype=np.float32)
     if array.ndim != 4 or array.shape[2:] != (kp.COUNT, 3) or 0 in array.shape:
         raise ValueError(f"keypoints have shape {array.shape}, not (frames, people, {kp.COUNT}, 3)")
-    if not array.flags.writeable:  # a view of another sequence, already checked
-        return array
-    if not np.isfinite(array).all():
-        raise ValueError("keypoints hold NaN or infinity")
-    array = array.copy()
-    np.clip(array[..., 2], 0.0, 1.0, out=array[..., 2])
-    array.flags.writeable = False
-    return array
+    held = Sightings.of(array)
+    if array.flags.writeable and np.may_share_memory(held.keypoints, array):
+        return replace(held, keypoints=held.keypoints.copy())
+    return held
 
 
 def _checked_times(values: Any, frames: int) -> NDArray[np.float64]:
@@ -174,6 +216,14 @@ def _checked_times(values: Any, frames: int) -> NDArray[np.float64]:
         raise ValueError("times must be finite, not negative and strictly increasing")
     times.flags.writeable = False
     return times
+
+
+def _dense(sequence: PoseSequence) -> Keypoints:
+    return sequence.sightings.dense()
+
+
+# A property under the name of the field, so that `replace(sequence, keypoints=...)` goes on to work.
+PoseSequence.keypoints = property(_dense)  # type: ignore[assignment]
 
 
 def _blend(

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.pose.gaps import steady_sight
+from onetoall_cli.pose import keypoints as kp
+from onetoall_cli.pose.gaps import by_visit, steady_sight
 from onetoall_cli.pose.sequence import PoseSequence
 from onetoall_cli.pose.swaps import undo_swaps
 
@@ -24,6 +25,8 @@ CUTOFF_PER_SPEED = 12.0  # Hz more for each body size a second beyond that
 SPEED_CUTOFF = 6.0  # Hz, of the fit that measures the speed
 SCORE_CUTOFF = 2.0  # Hz, for the scores, which are brightness in the picture
 
+_AT_ONCE = 2000 * kp.COUNT  # points of all frames smoothed together, so that a long visit takes no more memory
+
 
 def smooth(sequence: PoseSequence) -> PoseSequence:
     """Smooth every keypoint in time, on the real clock where the frame rate varies.
@@ -34,23 +37,30 @@ def smooth(sequence: PoseSequence) -> PoseSequence:
     """
     if len(sequence) == 1:
         return sequence
-    steady = steady_sight(undo_swaps(sequence)[0])
-    keypoints = steady.keypoints.copy()
-    steps = np.diff(steady.clock())
-    for person, size in enumerate(steady.body_sizes()):
-        if size > 0:
-            keypoints[:, person] = _smooth_person(steady.keypoints[:, person], steps, float(size))
-    return replace(steady, keypoints=keypoints)
+    return by_visit(sequence, _smooth_visit)
 
 
-def _smooth_person(keypoints: NDArray[np.float32], steps: NDArray[np.float64], size: float) -> NDArray[np.float32]:
-    """Keypoints (frames, 133, 3) of one person of this size in pixels, smoothed; `steps` (frames - 1,) are seconds."""
+def _smooth_visit(visit: PoseSequence) -> PoseSequence:
+    """One person, who is there nearly all the time."""
+    steady = steady_sight(undo_swaps(visit)[0])
+    (size,) = steady.body_sizes()
+    if not size > 0:
+        return steady
+    keypoints, steps = steady.keypoints[:, 0].copy(), np.diff(steady.clock())
+    blocks = min(kp.COUNT, -(-keypoints[..., 0].size // _AT_ONCE))
+    for points in np.array_split(np.arange(kp.COUNT), blocks):
+        keypoints[:, points] = _smooth_points(keypoints[:, points], steps, float(size))
+    return replace(steady, keypoints=keypoints[:, None])
+
+
+def _smooth_points(keypoints: NDArray[np.float32], steps: NDArray[np.float64], size: float) -> NDArray[np.float32]:
+    """Keypoints (frames, n, 3) of one person of this size in pixels, smoothed; `steps` (frames - 1,) are seconds."""
     scores = keypoints[..., 2].astype(np.float64)
     positions = keypoints[..., :2].astype(np.float64)
 
     _, velocity = _fit_lines(positions, scores, _decay(np.full(scores[1:].shape, SPEED_CUTOFF), steps), steps)
     speed = np.linalg.norm(velocity, axis=-1) / size
-    speed = np.maximum(speed[:-1], speed[1:])  # between two frames, (frames - 1, 133)
+    speed = np.maximum(speed[:-1], speed[1:])  # between two frames, (frames - 1, n)
     cutoff = REST_CUTOFF + CUTOFF_PER_SPEED * np.maximum(speed - REST_SPEED, 0)
     fitted, _ = _fit_lines(positions, scores, _decay(cutoff, steps), steps)
 

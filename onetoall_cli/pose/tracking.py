@@ -15,6 +15,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.appearance import Look, difference
 from onetoall_cli.pose.assignment import cheapest_pairs
+from onetoall_cli.pose.sightings import Sightings
 
 if TYPE_CHECKING:
     from onetoall_cli.pose.sequence import PoseSequence
@@ -58,6 +59,11 @@ class _Track:
     @property
     def last_frame(self) -> int:
         return self.sightings[-1][0]
+
+    def as_sightings(self, frames: int) -> Sightings:
+        """Those of a clip of so many frames with nobody else."""
+        when, people = zip(*self.sightings, strict=True)
+        return Sightings(frames, 1, np.array(when), np.zeros(len(when), np.int64), np.stack(people))
 
     def expected(self, frame: int) -> NDArray[np.float32]:
         """Where the person should be in `frame`, (133, 3)."""
@@ -107,19 +113,15 @@ class Tracker:
             self._tracks.append(track)
         self._frame += 1
 
-    def keypoints(self) -> NDArray[np.float32]:
-        """Everyone over the frames so far, (frames, people, 133, 3), the longest seen first; absent means all 0.
+    def sightings(self) -> Sightings:
+        """Everyone over the frames so far, the longest seen first.
 
         People seen only for a moment are left out, unless there is no one else. Without anybody there is one
         person who is absent throughout.
         """
         tracks = sorted(self._tracks, key=lambda track: -len(track.sightings))
         lasting = [track for track in tracks if not self._is_brief(track)] or tracks[:1]
-        result = np.zeros((self._frame, max(1, len(lasting)), kp.COUNT, 3), dtype=np.float32)
-        for column, track in enumerate(lasting):
-            for frame, person in track.sightings:
-                result[frame, column] = person
-        return result
+        return Sightings.joined(self._frame, [[track.as_sightings(self._frame)] for track in lasting] or [[]])
 
     def _is_brief(self, track: _Track) -> bool:
         return len(track.sightings) < min(_BRIEF_FRAMES, _BRIEF * self._frame)
@@ -150,20 +152,20 @@ class Tracker:
         return [index for index in left if index not in taken]
 
 
-def tracked(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+def tracked(keypoints: NDArray[np.float32]) -> Sightings:
     """People told apart who are in another order in every frame, by where they are.
 
     Args:
         keypoints: (frames, people, 133, 3) px; a person with no point seen is absent.
 
     Returns:
-        As `Tracker.keypoints`.
+        As `Tracker.sightings`.
     """
     tracker = Tracker()
     for people in keypoints:
         there = people[(people[..., 2] > 0).any(axis=-1)]
         tracker.add(there, [None] * len(there))
-    return tracker.keypoints()
+    return tracker.sightings()
 
 
 def _near_cost(track: _Track, frame: int, person: NDArray[np.float32], look: Look | None) -> float:
@@ -265,11 +267,15 @@ def _chosen(sequence: "PoseSequence", which: str) -> int:
 
 def _extents(sequence: "PoseSequence") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each frame and person the part of the canvas their box covers, and x of its middle, 0..1; (frames, people)."""
-    points, seen = sequence.keypoints[..., :2], sequence.keypoints[..., 2] >= _SEEN
-    canvas = np.array([sequence.width, sequence.height])
+    held = sequence.sightings
+    points, seen = held.keypoints[..., :2], held.keypoints[..., 2] >= _SEEN
+    canvas = np.array([sequence.width, sequence.height], np.float32)
     inside = np.clip(points / canvas, 0, 1)
-    low = np.where(seen[..., None], inside, np.inf).min(axis=2)
-    high = np.where(seen[..., None], inside, -np.inf).max(axis=2)
-    anyone = np.asarray(seen.any(axis=2))
-    low, high = np.where(anyone[..., None], low, 0.0), np.where(anyone[..., None], high, 0.0)
-    return (high - low).prod(axis=-1), (low + high)[..., 0] / 2
+    low = np.where(seen[..., None], inside, np.inf).min(axis=1)
+    high = np.where(seen[..., None], inside, -np.inf).max(axis=1)
+    anyone = np.asarray(seen.any(axis=1))
+    low, high = np.where(anyone[:, None], low, 0.0), np.where(anyone[:, None], high, 0.0)
+    area, middle = np.zeros((2, held.frames, held.people))
+    area[held.frame, held.person] = (high - low).prod(axis=-1)
+    middle[held.frame, held.person] = (low + high)[:, 0] / 2
+    return area, middle

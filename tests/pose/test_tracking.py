@@ -61,7 +61,7 @@ def track(frames, cuts=()):
     for index, frame in enumerate(frames):
         people = np.stack([person for person, _ in frame]) if frame else np.zeros((0, 133, 3), np.float32)
         tracker.add(people, [look for _, look in frame], cut=index in cuts)
-    return tracker.keypoints()
+    return tracker.sightings().dense()
 
 
 def middles(keypoints):
