@@ -2,7 +2,7 @@
 
 from onetoall_cli.alignment.aligning import Mode, align
 from onetoall_cli.alignment.anchor import Anchor, choose_anchor
-from onetoall_cli.alignment.canvas import FITS, Fit, working_size
+from onetoall_cli.alignment.canvas import FITS, Fit, unusual_size, working_size
 from onetoall_cli.alignment.conditioning import Conditioning
 from onetoall_cli.alignment.continuation import continue_motion
 from onetoall_cli.alignment.decision import Decision, decide
@@ -29,5 +29,6 @@ __all__ = [
     "preview_frames",
     "preview_picture",
     "retarget",
+    "unusual_size",
     "working_size",
 ]

@@ -15,6 +15,7 @@ from onetoall_cli.alignment.anchor import PIN_NAMES, Anchor, check_people, choos
 from onetoall_cli.alignment.canvas import Box, Fit, cover, movement_box, union, view
 from onetoall_cli.alignment.conditioning import Conditioning
 from onetoall_cli.alignment.decision import Decision, decide
+from onetoall_cli.alignment.hat import hat_box
 from onetoall_cli.alignment.retargeting import retarget
 from onetoall_cli.alignment.similarity import Similarity
 from onetoall_cli.alignment.translation import BodyScale, height_scale, lay_over, place
@@ -44,9 +45,8 @@ class _Plane:
     reference: Similarity  # reference pixels -> plane
     driver: Similarity  # driver pixels -> plane; what the motion as a whole went through
     keypoints: NDArray  # the motion in the plane, (frames, 133, 3)
-    frame: Box  # the picture that defines the plane
     movement: Box | None  # the body's box over all frames
-    content: Box | None  # the box that `fit="motion"` shows
+    shown: dict[Fit, Box]  # the box that each fit shows
 
 
 def align(
@@ -78,6 +78,7 @@ def align(
         fit: The part of the driver's frame ("pose" mode) or of the reference picture (other modes) on the canvas.
             "crop": it covers the canvas, and its middle is shown unless the body is elsewhere. "pad": all of it.
             "motion": the smallest part with the whole movement (and, except in "pose" mode, the reference picture).
+            In "pose" mode "pad" and "motion" make room for what towers above the reference's head.
         face: How to draw the driver's face; "auto" decides by the fit to the reference ("none" mode: "full").
         head: How to draw the driver's head; "auto" as for `face`.
         canvas_short_side: Short side of the canvas that poses are drawn on before they are shrunk.
@@ -102,10 +103,10 @@ def align(
     if matched is None:
         plane = _untouched(pose, motion)
     elif matched.mode == "pose":
-        plane = _on_the_motion(motion, matched)
+        plane = _on_the_motion(reference, pose, motion, matched)
     else:
         plane = _on_the_reference(pose, motion, matched)
-    to_canvas = view(fit, plane.frame, plane.movement, plane.content, width, height)
+    to_canvas = view(fit, plane.shown[fit], plane.movement, width, height)
     where = plane.reference.then(to_canvas)
     placed = place(reference, pose.keypoints[0, 0], where, width, height, canvas_short_side)
     if placed.mask.all():
@@ -151,11 +152,13 @@ def _matched(
     return _Match(anchor, chosen, scale, lay_over(reference, driver, anchor.pin, scale.ratio), decision)
 
 
-def _on_the_motion(motion: PoseSequence, matched: _Match) -> _Plane:
+def _on_the_motion(reference: NDArray[np.uint8], pose: PoseSequence, motion: PoseSequence, matched: _Match) -> _Plane:
     """The plane of "pose" mode: the driver's frame, with the reference laid over it."""
-    keypoints = motion.keypoints[:, 0]
+    keypoints, frame = motion.keypoints[:, 0], _frame(motion)
     movement = movement_box(keypoints)
-    return _Plane(matched.over, Similarity(), keypoints, _frame(motion), movement, movement)
+    hat = hat_box(reference, pose.keypoints[0, 0], matched.scale.ratio, keypoints)
+    shown: dict[Fit, Box] = {"crop": frame, "pad": union(frame, hat), "motion": union(movement or frame, hat)}
+    return _Plane(matched.over, Similarity(), keypoints, movement, shown)
 
 
 def _on_the_reference(pose: PoseSequence, motion: PoseSequence, matched: _Match) -> _Plane:
@@ -173,8 +176,9 @@ def _untouched(pose: PoseSequence, motion: PoseSequence) -> _Plane:
 
 def _over_the_picture(pose: PoseSequence, driver: Similarity, keypoints: NDArray) -> _Plane:
     """The reference picture's plane with a motion; the picture is part of its content."""
-    movement = movement_box(keypoints)
-    return _Plane(Similarity(), driver, keypoints, _frame(pose), movement, union(_frame(pose), movement))
+    movement, frame = movement_box(keypoints), _frame(pose)
+    shown: dict[Fit, Box] = {"crop": frame, "pad": frame, "motion": union(frame, movement)}
+    return _Plane(Similarity(), driver, keypoints, movement, shown)
 
 
 def _frame(sequence: PoseSequence) -> Box:

@@ -15,6 +15,7 @@ from onetoall_cli.alignment.skeleton import (
     FOREARMS,
     HIPS,
     NECK,
+    SEEN_SCORE,
     SHINS,
     SHOULDERS,
     SURE_SCORE,
@@ -100,7 +101,8 @@ def choose_anchor(reference: NDArray, motion: PoseSequence, wanted: int | None =
     best = int(order[0])
     facing = "turned otherwise" if aside[best] else "facing alike"
     posture = "upright" if upright[best] else "not upright"
-    pairs = f"{symmetric[best]} of 4 limb pairs alike"
+    told = int(_symmetric_limbs(_seen_points(reference), _seen_points(frames[[best]]))[0])
+    pairs = f"{told} limb pair{'s' * (told != 1)} alike"
     return Anchor(best, pin, f"{facing}, {pairs}, {posture}, shoulders and head {turn[best]:.0f}° apart")
 
 
@@ -155,6 +157,11 @@ def _symmetric_limbs(reference: NDArray, frames: NDArray) -> NDArray[np.int64]:
         alike = np.maximum(left, right) <= SYMMETRY_LIMIT * np.minimum(left, right)
         count += left_seen & right_seen & alike
     return count
+
+
+def _seen_points(keypoints: NDArray) -> NDArray:
+    """The same without guesses, which count in the research code's comparison but are no reason to give."""
+    return np.where(keypoints[..., 2:] >= SEEN_SCORE, keypoints, 0.0)
 
 
 def _ratio(reference: NDArray, frames: NDArray, a: int, b: int) -> tuple[NDArray, NDArray]:

@@ -7,19 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.alignment.similarity import Similarity
-from onetoall_cli.alignment.skeleton import NECK, SEEN_SCORE, with_neck
+from onetoall_cli.alignment.skeleton import SEEN_SCORE, crowns, with_neck
 from onetoall_cli.errors import BadInput
 from onetoall_cli.lattice import SIZE_MULTIPLE, floored
-from onetoall_cli.pose import keypoints as kp
 
 Fit = Literal["crop", "pad", "motion"]
 FITS: tuple[Fit, ...] = ("crop", "pad", "motion")
 
 # Margin around the movement, of its larger side, for clothes, hair and fingers beyond the keypoints.
 MOTION_MARGIN = 0.05
-# The crown of the head has no keypoint. It lies about this many neck-to-nose lengths beyond the nose (in drawings of
-# human proportions: shoulder line to nose 1, nose to crown 0.8).
-CROWN_BEYOND_NOSE = 0.8
+# Sizes far from any that a model was trained on. The released models' short sides 384 and 576 stand for the areas of
+# their training, 512^2 and 768^2 pixels, at 9:16; a side four times theirs, or twice as small, was never seen.
+TRAINED_ASPECT = 16 / 9
+AREA_APART = 4.0
+LONGEST_ASPECT = 2.5  # phones are 9:20, cinema 2.39:1
 
 # A box is x0, y0, x1, y1 in pixels.
 Box = tuple[float, float, float, float]
@@ -42,6 +43,26 @@ def working_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return floored(width * wanted // smaller), floored(height * wanted // smaller)
 
 
+def unusual_size(width: int, height: int, short_side: int) -> str | None:
+    """One sentence if an output's size is far from what a model was trained on, else None.
+
+    Args:
+        width: Output width in pixels.
+        height: Output height in pixels.
+        short_side: The model's own.
+    """
+    usual = f"{short_side} x {floored(TRAINED_ASPECT * short_side)}"
+    aspect = max(width, height) / min(width, height)
+    area = width * height / (TRAINED_ASPECT * short_side**2)
+    if aspect > LONGEST_ASPECT:
+        fault = f"{aspect:.0f} times as long as wide" if aspect >= 3 else f"{aspect:.1f} times as long as wide"
+    elif not 1 / AREA_APART <= area <= AREA_APART:
+        fault = f"{area:.2g} times the area"
+    else:
+        return None
+    return f"The output is {width} x {height}: {fault}, far from what the model was trained on (about {usual})."
+
+
 def cover(frame: Box, width: int, height: int) -> Similarity:
     """The smallest centred map under which `frame` covers a width x height canvas."""
     return _centred(frame, width, height, max)
@@ -52,21 +73,20 @@ def contain(frame: Box, width: int, height: int) -> Similarity:
     return _centred(frame, width, height, min)
 
 
-def view(fit: Fit, frame: Box, movement: Box | None, content: Box | None, width: int, height: int) -> Similarity:
+def view(fit: Fit, shown: Box, movement: Box | None, width: int, height: int) -> Similarity:
     """The map from a plane onto the output canvas.
 
     Args:
-        fit: "crop": `frame` covers the canvas, centred unless the movement is elsewhere. "pad": all of `frame` is
-            shown. "motion": all of `content` is shown, as large as it fits.
-        frame: The picture that defines the plane.
+        fit: "crop": `shown` covers the canvas, centred unless the movement is elsewhere. Otherwise all of it is on the
+            canvas, as large as it fits.
+        shown: The box that the canvas shows.
         movement: The box of `movement_box`; None where nobody is seen.
-        content: The box that "motion" shows; None shows `frame`.
         width: Canvas width in pixels.
         height: Canvas height in pixels.
     """
     if fit == "crop":
-        return _slid(cover(frame, width, height), frame, movement or frame, width, height)
-    return contain(frame if fit == "pad" or content is None else content, width, height)
+        return _slid(cover(shown, width, height), shown, movement or shown, width, height)
+    return contain(shown, width, height)
 
 
 def _slid(covering: Similarity, frame: Box, movement: Box, width: int, height: int) -> Similarity:
@@ -97,9 +117,7 @@ def movement_box(keypoints: NDArray) -> Box | None:
     points = body[body[..., 2] >= SEEN_SCORE][:, :2]
     if not len(points):
         return None
-    has_head = (body[:, (NECK, kp.NOSE), 2] >= SEEN_SCORE).all(axis=1)
-    neck, nose = body[has_head, NECK, :2], body[has_head, kp.NOSE, :2]
-    points = np.concatenate([points, nose + CROWN_BEYOND_NOSE * (nose - neck)])
+    points = np.concatenate([points, crowns(body)])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = max(MOTION_MARGIN * float((high - low).max()), 1.0)
     return (low[0] - margin, low[1] - margin, high[0] + margin, high[1] + margin)

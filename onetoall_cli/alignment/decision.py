@@ -139,12 +139,13 @@ def _style(reference: NDArray, frames: NDArray) -> tuple[Face, Head, str]:
     if _same_picture(reference, frames):
         return "full", "full", "the reference is a frame of the motion"
     apart = median(heads(reference, frames))
+    size = f"the driver's head is {apart:.2f} times as large for its body as the reference's"
     if max(apart, 1 / apart) > HEAD_APART:
-        return "light", "light", f"the driver's head is {apart:.2f} times as large for its body as the reference's"
-    head = "heads cannot be compared" if np.isnan(apart) else f"the driver's head fits ({apart:.2f} times as large)"
+        return "light", "light", size
+    head = "the heads cannot be compared" if np.isnan(apart) else size
     if not seen(frames, *EYE_CORNERS, *BRIDGE_TO_CHIN).any():
-        return "full", "full", f"{head}, and the driver shows no face"
-    return "light", "full", f"{head}, but the reference is no frame of the motion, so the face is another's"
+        return "full", "full", f"the driver shows no face, and {head}"
+    return "light", "full", f"the reference is no frame of the motion, and {head}"
 
 
 def _same_picture(reference: NDArray, frames: NDArray) -> bool:

@@ -22,6 +22,10 @@ FOREARMS = ((kp.LEFT_ELBOW, kp.LEFT_WRIST), (kp.RIGHT_ELBOW, kp.RIGHT_WRIST))
 THIGHS = ((kp.LEFT_HIP, kp.LEFT_KNEE), (kp.RIGHT_HIP, kp.RIGHT_KNEE))
 SHINS = ((kp.LEFT_KNEE, kp.LEFT_ANKLE), (kp.RIGHT_KNEE, kp.RIGHT_ANKLE))
 
+# The crown of the head has no keypoint. It lies about this many neck-to-nose lengths beyond the nose (in drawings of
+# human proportions: shoulder line to nose 1, nose to crown 0.8).
+CROWN_BEYOND_NOSE = 0.8
+
 SHOULDERS = (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)
 HIPS = (kp.LEFT_HIP, kp.RIGHT_HIP)
 EARS = (kp.LEFT_EAR, kp.RIGHT_EAR)
@@ -63,3 +67,10 @@ def middle(keypoints: NDArray, pair: tuple[int, int]) -> NDArray[np.float64]:
 def height_between(keypoints: NDArray, upper: tuple[int, int], lower: tuple[int, int]) -> NDArray[np.float64]:
     """Pixels from the middle of one pair of points to that of another, (...)."""
     return np.linalg.norm(middle(keypoints, lower) - middle(keypoints, upper), axis=-1)
+
+
+def crowns(bodies: NDArray) -> NDArray[np.float64]:
+    """The crowns of those of the bodies (frames, 134, 3) whose neck and nose are seen, pixels (heads, 2)."""
+    whole = bodies[seen(bodies, NECK, kp.NOSE)]
+    neck, nose = whole[:, NECK, :2], whole[:, kp.NOSE, :2]
+    return np.asarray(nose + CROWN_BEYOND_NOSE * (nose - neck))

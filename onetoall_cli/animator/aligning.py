@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.alignment import Conditioning
+from onetoall_cli.alignment import Conditioning, unusual_size
 from onetoall_cli.alignment import align as align_poses
 from onetoall_cli.animator.ensure import ensure_model
 from onetoall_cli.animator.inputs import Driving, LazyDetector, Motion, Picture, name_of, read_driving, read_reference
@@ -93,7 +93,7 @@ def bring_together(
         canvas_short_side=defaults.pose_canvas_short_side,
     )
     meta = conditioning.meta
-    for text in (meta["why"], meta.get("warning")):
+    for text in (meta["why"], meta.get("warning"), unusual_size(width, height, defaults.short_side)):
         if text:
             listener.note(text)
     decided = replace(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.alignment import Conditioning, continue_motion
+from onetoall_cli.alignment import Conditioning, continue_motion, unusual_size
 from onetoall_cli.animator.aligning import align_inputs, bring_together, sound_of
 from onetoall_cli.animator.engine import Engine
 from onetoall_cli.animator.ensure import ensure_model
@@ -270,7 +270,10 @@ class Animator:
 
     def _size(self, reference: Picture, settings: Settings) -> tuple[int, int]:
         height, width = as_picture(reference).shape[:2]
-        return output_size(settings.size, width, height, self.defaults.short_side)
+        size = output_size(settings.size, width, height, self.defaults.short_side)
+        if warning := unusual_size(*size, self.defaults.short_side):
+            self.engine.listener.note(warning)
+        return size
 
     def plan_extension(self, clip: Path | str | Video, driving: Motion, *, settings: Settings = Settings()) -> RunPlan:
         """What `extend` would do.

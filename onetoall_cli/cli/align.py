@@ -92,6 +92,7 @@ def align(
 def _report_plan(
     reference: Path, driving: Path, settings: Settings, short_side: int, folder: Path, report: Report
 ) -> None:
+    from onetoall_cli.alignment import unusual_size
     from onetoall_cli.animator.inputs import count_frames
     from onetoall_cli.animator.plans import output_size
     from onetoall_cli.media import read_picture
@@ -99,6 +100,8 @@ def _report_plan(
     frames = count_frames(driving, settings.motion)
     height, width = read_picture(reference).shape[:2]
     width, height = output_size(settings.size, width, height, short_side)
+    if warning := unusual_size(width, height, short_side):
+        report.listener.note(warning)
     report.result(
         f"{frames} frames of {width} x {height} to {folder}.", output=folder, frames=frames, width=width, height=height
     )

@@ -4,7 +4,7 @@ from align_cases import clip, person, puppet, real
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onetoall_cli.alignment import working_size
+from onetoall_cli.alignment import unusual_size, working_size
 from onetoall_cli.alignment.canvas import contain, cover, movement_box, union, view
 from onetoall_cli.errors import BadInput
 
@@ -54,8 +54,7 @@ def test_cover_fills_the_canvas_and_contain_stays_on_it(w, h, width, height):
 def test_fit_motion_is_the_smallest_frame_of_the_canvas_aspect_that_holds_the_movement(driver, canvas):
     motion = real(driver)
     box = movement_box(motion.keypoints[:, 0])
-    frame = (0, 0, motion.width, motion.height)
-    (left, top), (right, bottom) = view("motion", frame, box, box, *canvas).points(np.array(box).reshape(2, 2))
+    (left, top), (right, bottom) = view("motion", box, box, *canvas).points(np.array(box).reshape(2, 2))
     assert min(left, top) >= -1e-6 and right <= canvas[0] + 1e-6 and bottom <= canvas[1] + 1e-6
     assert right - left == pytest.approx(canvas[0]) or bottom - top == pytest.approx(canvas[1])
 
@@ -76,8 +75,8 @@ def test_the_movement_includes_the_crown_and_leaves_out_guesses():
 
 def test_nobody_seen_has_no_movement_and_shows_the_frame():
     assert movement_box(np.zeros((2, 133, 3))) is None
-    assert view("motion", (0, 0, 100, 50), None, None, 32, 32) == contain((0, 0, 100, 50), 32, 32)
-    assert view("crop", (0, 0, 100, 50), None, None, 32, 32) == cover((0, 0, 100, 50), 32, 32)
+    assert view("pad", (0, 0, 100, 50), None, 32, 32) == contain((0, 0, 100, 50), 32, 32)
+    assert view("crop", (0, 0, 100, 50), None, 32, 32) == cover((0, 0, 100, 50), 32, 32)
     assert union((0, 0, 1, 1), None) == (0, 0, 1, 1)
 
 
@@ -102,12 +101,12 @@ LANDSCAPE, PORTRAIT = (0.0, 0.0, 1600.0, 900.0), (384, 672)
 @pytest.mark.parametrize("left", [560, 700, 740])
 def test_crop_shows_the_middle_of_the_frame_while_the_body_is_there(left):
     movement = (left, 100, left + 300, 850)
-    assert view("crop", LANDSCAPE, movement, None, *PORTRAIT) == cover(LANDSCAPE, *PORTRAIT)
+    assert view("crop", LANDSCAPE, movement, *PORTRAIT) == cover(LANDSCAPE, *PORTRAIT)
 
 
 @pytest.mark.parametrize("movement", [(100, 100, 400, 850), (1290, 100, 1590, 850), (-50, 100, 200, 850)])
 def test_crop_slides_to_a_body_at_the_side_without_leaving_the_frame(movement):
-    placed = view("crop", LANDSCAPE, movement, None, *PORTRAIT)
+    placed = view("crop", LANDSCAPE, movement, *PORTRAIT)
     (left, _), (right, _) = placed.inverse().points(np.array([[0, 0], PORTRAIT]))
     assert left <= max(movement[0], 0) + 1e-6 and right >= min(movement[2], 1600) - 1e-6
     assert left >= -1e-6 and right <= 1600 + 1e-6
@@ -115,12 +114,34 @@ def test_crop_slides_to_a_body_at_the_side_without_leaving_the_frame(movement):
 
 
 def test_crop_takes_the_middle_of_a_movement_too_wide_for_the_canvas():
-    placed = view("crop", LANDSCAPE, (100, 100, 900, 850), None, *PORTRAIT)
+    placed = view("crop", LANDSCAPE, (100, 100, 900, 850), *PORTRAIT)
     assert placed.points(np.array([500.0, 0]))[0] == pytest.approx(PORTRAIT[0] / 2)
 
 
 @given(sides, sides, st.floats(-500, 6000), st.floats(1, 4000))
 def test_crop_never_shows_anything_outside_the_frame(width, height, left, length):
-    placed = view("crop", (0, 0, width, height), (left, left, left + length, left + length), None, 384, 672)
+    placed = view("crop", (0, 0, width, height), (left, left, left + length, left + length), 384, 672)
     low, high = placed.points(np.array([[0, 0], [width, height]]))
     assert (low <= 1e-6).all() and (high >= np.array([384, 672]) - 1e-6).all()
+
+
+@pytest.mark.parametrize("short_side", [192, 384, 576])
+@pytest.mark.parametrize("shape", [(1, 1), (16, 9), (9, 16), (9, 20), (2.39, 1)])
+def test_usual_shapes_at_a_models_own_size_are_not_remarked_upon(shape, short_side):
+    size = working_size(round(2000 * shape[0]), round(2000 * shape[1]), short_side)
+    assert unusual_size(*size, short_side) is None
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fault"),
+    [
+        (8000, 48, "167 times as long"),
+        (48, 8000, "167 times as long"),
+        (384, 1056, "2.8 times as long"),
+        (64, 64, "0.016 times the area"),
+        (1536, 2048, "12 times the area"),
+    ],
+)
+def test_sizes_far_from_the_training_are(width, height, fault):
+    warning = unusual_size(width, height, 384)
+    assert f"{width} x {height}" in warning and fault in warning and "384 x 672" in warning

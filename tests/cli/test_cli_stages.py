@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_fixtures import FRAMES, RATE, real_poses
+from PIL import Image
 
 from onetoall_cli.cli.completion import SHELLS, completion_script
 from onetoall_cli.media import open_video, read_picture, write_picture
@@ -165,3 +166,12 @@ def test_the_preview_of_a_picture_is_a_picture(onetoall, reference, dance, seein
     assert (read_picture(tmp_path / "look.png") != read_picture(reference)).any()
     refused = onetoall("pose", dance, "-o", "dance.json", "--preview", "dance.png")
     assert (refused.exit_code, "several frames" in refused.err, (tmp_path / "dance.png").exists()) == (2, True, False)
+
+
+@pytest.mark.parametrize("size", [(8000, 60), (60, 8000)])
+@pytest.mark.parametrize("command", ["align", "animate"])
+def test_a_plan_far_from_what_the_model_was_trained_on_is_remarked_upon(onetoall, model, dance_poses, command, size):
+    Image.new("RGB", size, "grey").save("odd.png")
+    result = onetoall(command, "odd.png", dance_poses, "--model", model, "--dry-run")
+    assert result.exit_code == 0, result.err
+    assert "far from what the model was trained on" in result.err
