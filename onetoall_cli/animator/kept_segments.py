@@ -178,7 +178,7 @@ def _check_same_run(folder: Path, output: Path, record: RunRecord, restart: bool
             raise BadInput(f"{folder} holds {foreign[0]}, which onetoall did not write.", "Choose another output.")
         return
     differing = difference(kept, record)
-    if differing is None and not restart:
+    if differing is None:
         return
     if not restart:
         done = sum(1 for _ in _whole_states(folder))

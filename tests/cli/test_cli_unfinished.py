@@ -37,7 +37,7 @@ def test_a_run_that_is_ended_says_what_is_kept_and_its_command_goes_on(onetoall,
     assert "1 of 2 segments are done" in onetoall("info", "out.mp4.unfinished").out
     other = onetoall(*command, "--seed", 7)
     assert other.exit_code == 2 and "--seed was 42 and is 7" in other.err and "--restart" in other.err
-    again = onetoall(*told["arguments"])  # the command that `info` prints
+    again = onetoall(*told["arguments"], "--overwrite")  # the command that `info` prints; a script may say more
     assert again.exit_code == 0 and "Continuing out.mp4 at segment 2" in again.err
     assert sum(1 for _ in open_video(tmp_path / "out.mp4")) == 13
     assert not (tmp_path / "out.mp4.unfinished").exists()
