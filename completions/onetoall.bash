@@ -19,7 +19,7 @@ _shtab_onetoall_prompt_embeds_option_strings=(-h --help --model --prompt --overw
 _shtab_onetoall_doctor_option_strings=(-h --help --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_bench_option_strings=(-h --help --model --random --width --height --frames --only --scaling --quality --count --steps --compile --repeats --device --dtype --output -o --overwrite --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_train_option_strings=(-h --help --export --overwrite --evaluate --quiet -q --verbose -v --json --progress)
-_shtab_onetoall_evaluate_option_strings=(-h --help --markdown --sheet --examples --quiet -q --verbose -v --json --progress --count --task --borders --split --frames --seed --steps --ref-guidance --pose-guidance --device --dtype)
+_shtab_onetoall_evaluate_option_strings=(-h --help --markdown --sheet --examples --quiet -q --verbose -v --json --progress --count --task --borders --split --frames --seed --steps --ref-guidance --pose-guidance --device --dtype --pairs --pictures --protocol --metrics --detector --csv --plot)
 _shtab_onetoall_completion_option_strings=(-h --help)
 _shtab_onetoall_option_strings=(-h --help --version)
 
@@ -64,6 +64,8 @@ _shtab_onetoall_train_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_train___export_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_evaluate___markdown_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_evaluate___sheet_COMPGEN=_shtab_compgen_files
+_shtab_onetoall_evaluate___csv_COMPGEN=_shtab_compgen_files
+_shtab_onetoall_evaluate___plot_COMPGEN=_shtab_compgen_files
 
 _shtab_onetoall_demo___progress_choices=(auto json none)
 _shtab_onetoall_animate___progress_choices=(auto json none)
@@ -131,6 +133,8 @@ _shtab_onetoall_evaluate___progress_choices=(auto json none)
 _shtab_onetoall_evaluate___task_choices=(all aligned misaligned transfer)
 _shtab_onetoall_evaluate___split_choices=(test validation)
 _shtab_onetoall_evaluate___dtype_choices=(auto bfloat16 float16 float32)
+_shtab_onetoall_evaluate___protocol_choices=(default disco cfld)
+_shtab_onetoall_evaluate___detector_choices=(auto vitpose dwpose builtin)
 _shtab_onetoall_completion_pos_0_choices=(bash zsh fish)
 _shtab_onetoall_pos_0_choices=(demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion)
 
@@ -281,6 +285,8 @@ _shtab_onetoall_evaluate__q_nargs=0
 _shtab_onetoall_evaluate___verbose_nargs=0
 _shtab_onetoall_evaluate__v_nargs=0
 _shtab_onetoall_evaluate___json_nargs=0
+_shtab_onetoall_evaluate___pairs_nargs=0
+_shtab_onetoall_evaluate___pictures_nargs=0
 _shtab_onetoall_completion__h_nargs=0
 _shtab_onetoall_completion___help_nargs=0
 _shtab_onetoall_pos_0_nargs=A...

@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --model --negative-prompt --offload --only --openpose --output --person --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -351,10 +351,10 @@ complete -c onetoall -n '_shtab_onetoall_using train' -l verbose -s v -d 'Detail
 complete -c onetoall -n '_shtab_onetoall_using train' -l json -d 'One JSON line on stdout as result; progress on stderr.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l progress -xka "auto json none" -d 'Progress on stderr: bars on a terminal; json: one line of JSON a step, for programs; none.'
 complete -c onetoall -n '_shtab_onetoall_using train; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'YAML: a VAE (`phases`), a stage (`stage`), a sequence (`runs`) or an ablation (`arms`).'
-complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a evaluate -d 'Measure models on held-out puppets.'
+complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a evaluate -d 'Measure models on held-out puppets, or results against their truth.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l markdown -xka "(__fish_complete_path (commandline -ct))" -d 'Also write the tables here, between the marks of a model card.'
-complete -c onetoall -n '_shtab_onetoall_using evaluate' -l sheet -xka "(__fish_complete_path (commandline -ct))" -d 'Also write a PNG with examples.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l sheet -xka "(__fish_complete_path (commandline -ct))" -d 'Also write a PNG with examples; with --pairs, the worst frames.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l examples -x -d 'Examples a task on the sheet.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l quiet -s q -d 'No notes, no progress.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l verbose -s v -d 'Details and library logs.'
@@ -371,6 +371,13 @@ complete -c onetoall -n '_shtab_onetoall_using evaluate' -l ref-guidance -x -d '
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l pose-guidance -x -d 'Pose guidance; default: the model'"'"'s.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l device -x -d 'auto, cpu, cuda, cuda:N, mps.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l dtype -xka "auto bfloat16 float16 float32" -d 'Number format.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l pairs -d 'Measure files: RESULTS TRUTH, or a CSV file of pairs.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l pictures -d 'The folders hold single pictures, not a clip'"'"'s frames.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l protocol -xka "default disco cfld" -d 'How exactly; disco: the paper'"'"'s videos, cfld: DeepFashion'"'"'s tables.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l metrics -x -d 'psnr, ssim, lpips, ...; default: all that can be had.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l detector -xka "auto vitpose dwpose builtin" -d 'Pose detector; auto: the best installed.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l csv -xka "(__fish_complete_path (commandline -ct))" -d 'Also write a table with a line a clip.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l plot -xka "(__fish_complete_path (commandline -ct))" -d 'Also draw each metric over time.'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a completion -d 'Print a completion script.'
 complete -c onetoall -n '_shtab_onetoall_using completion' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using completion; and test $_shtab_onetoall_npos -eq 0' -ka "bash zsh fish" -d 'The shell to complete in.'

@@ -1,14 +1,16 @@
-"""`onetoall evaluate`: how good a model is, on held-out puppets whose true pictures are known."""
+"""`onetoall evaluate`: how good a model is on held-out puppets, and how near results of any kind are to the truth."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
+from onetoall_cli.cli.evaluate_pairs import PairOptions, measure_pairs
 from onetoall_cli.cli.options import Device, NumberFormat, subcommand
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
@@ -49,25 +51,49 @@ class EvaluationOptions:
 
 @subcommand
 def evaluate(
-    models: Annotated[
-        list[str], Argument(metavar="MODEL", help="Model names or folders, or folders of training runs.")
+    subjects: Annotated[
+        list[str],
+        Argument(metavar="MODEL", help="Model names, folders, training runs; with --pairs: RESULTS TRUTH."),
     ],
     report: Report,
     options: EvaluationOptions,
+    pairs: PairOptions,
     markdown: Annotated[
         Path | None, Option(metavar="FILE", help="Also write the tables here, between the marks of a model card.")
     ] = None,
-    sheet: Annotated[Path | None, Option(metavar="FILE", help="Also write a PNG with examples.")] = None,
+    sheet: Annotated[
+        Path | None, Option(metavar="FILE", help="Also write a PNG with examples; with --pairs, the worst frames.")
+    ] = None,
     examples: Annotated[int, Option(min=1, metavar="N", help="Examples a task on the sheet.")] = 4,
 ) -> None:
-    """Measure models on held-out puppets.
+    """Measure models on held-out puppets, or results against their truth.
 
-    Three tasks: aligned animation, misaligned animation (bust reference, full-body motion, another face driving) and
-    pose transfer; beside each, a copy of the reference, the nearest training picture, and what the VAE alone loses.
+    Puppets: aligned animation, misaligned animation (bust reference, full-body motion, another face driving) and pose
+    transfer; beside each, a copy of the reference, the nearest training picture, and what the VAE alone loses.
 
-    Example: onetoall evaluate tiny --count 8 --sheet examples.png
+    With --pairs: videos, folders of frames or pictures, by PSNR, SSIM, LPIPS, FVD, FID-VID, FID, CSIM and APD-body.
+
+    \b
+    Examples:
+    onetoall evaluate tiny --count 8 --sheet examples.png
+    onetoall evaluate --pairs results/ truth/ --plot drift.png
     """
-    measure(models, report, options, markdown=markdown, sheet=sheet, examples=examples)
+    _check_belongs(pairs, "--pairs", wanted=pairs.pairs)
+    if pairs.pairs:
+        _check_belongs(options, "puppets", wanted=False, beside=("device",))
+        measure_pairs(subjects, pairs, options.device, report, markdown=markdown, sheet=sheet)
+    else:
+        measure(subjects, report, options, markdown=markdown, sheet=sheet, examples=examples)
+
+
+def _check_belongs(
+    group: EvaluationOptions | PairOptions, what: str, *, wanted: bool, beside: Sequence[str] = ()
+) -> None:
+    """Refuse options of another kind of evaluation, instead of ignoring them."""
+    for field in fields(group):
+        if not wanted and field.name not in beside and getattr(group, field.name) != field.default:
+            option = f"--{field.name.replace('_', '-')}"
+            raise BadInput(f"{option} is an option for {what}.", "Leave it out here; see `onetoall evaluate --help`.")
 
 
 def measure(
@@ -92,7 +118,7 @@ def measure(
         overwrite=True,
     )
     from onetoall_cli.evaluation import as_markdown, as_text, evaluate, targets, write_examples, write_markdown
-    from onetoall_cli.evaluation.tables import check_marks
+    from onetoall_cli.evaluation.marks import check_marks
 
     if markdown:
         check_marks(markdown)

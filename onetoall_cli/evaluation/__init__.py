@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from onetoall_cli.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from onetoall_cli.evaluation.marks import write_markdown
     from onetoall_cli.evaluation.puppet_evaluation import Evaluation, EvaluationPlan, evaluate
-    from onetoall_cli.evaluation.tables import as_markdown, as_text, targets, write_examples, write_markdown
+    from onetoall_cli.evaluation.tables import as_markdown, as_text, targets, write_examples
 
 __all__ = [
     "Evaluation",
@@ -32,6 +33,6 @@ __getattr__, __dir__ = lazy_names(
         "evaluate": "evaluation.puppet_evaluation",
         "targets": "evaluation.tables",
         "write_examples": "evaluation.tables",
-        "write_markdown": "evaluation.tables",
+        "write_markdown": "evaluation.marks",
     },
 )

@@ -60,7 +60,7 @@ def ssim(result: Frames, truth: Frames) -> float:
     edge = _SSIM_WINDOW // 2
     values = []
     for made, true in zip(result, truth, strict=True):
-        a, b = made.astype(np.float32), true.astype(np.float32)
+        a, b = made.astype(np.float64), true.astype(np.float64)  # variances cancel: float32 is 1e-4 off
         mean_a, mean_b = _blurred(a), _blurred(b)
         variance_a, variance_b = _blurred(a * a) - mean_a**2, _blurred(b * b) - mean_b**2
         covariance = _blurred(a * b) - mean_a * mean_b
@@ -70,8 +70,8 @@ def ssim(result: Frames, truth: Frames) -> float:
     return float(np.mean(values))
 
 
-def _blurred(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.GaussianBlur(picture, (_SSIM_WINDOW, _SSIM_WINDOW), _SSIM_SIGMA), np.float32)
+def _blurred(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(cv2.GaussianBlur(picture, (_SSIM_WINDOW, _SSIM_WINDOW), _SSIM_SIGMA), np.float64)
 
 
 def overlap(found: Masks, true: Masks) -> float:

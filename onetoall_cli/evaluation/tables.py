@@ -1,15 +1,12 @@
 """Output of an evaluation: tables as text or Markdown, the targets, and a sheet of pictures."""
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation, ExampleFrames, Statistic, Table
-from onetoall_cli.files import whole_file
 from onetoall_cli.media import contact_sheet, write_picture
 
 TITLES = {
@@ -47,7 +44,6 @@ joint%: mean joint error in % of the puppet's height; shown%, unsee%: colour
 error of clothes and hair that the reference shows, or does not; facedB: PSNR in
 the face's box; own dB: by how much that is nearer to the puppet's own face than
 to the driver's."""
-MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 
 
 @dataclass(frozen=True)
@@ -145,32 +141,6 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
             wanted = f"{'≤' if each.at_most else '≥'} {each.wanted:g}"
             lines.append(f"| {each.name} | {wanted} | {each.value:.2f} | {'met' if each.met else '**missed**'} |")
     return "\n".join(lines) + "\n"
-
-
-def write_markdown(path: Path, text: str) -> None:
-    """Write `text` between the marks of an existing file, or into a new file with marks.
-
-    Raises:
-        BadInput: The file has no marks.
-    """
-    check_marks(path)
-    block = f"{MARKS[0]}\n{text}{MARKS[1]}"
-    present = path.read_text(encoding="utf-8") if path.exists() else f"{MARKS[0]}{MARKS[1]}\n"
-    between = re.compile(re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1]), re.DOTALL)
-    with whole_file(path) as temporary:
-        temporary.write_text(between.sub(lambda _: block, present, count=1), encoding="utf-8")
-
-
-def check_marks(path: Path) -> None:
-    """Check that an existing file has marks for the tables.
-
-    Raises:
-        BadInput: It has none.
-    """
-    if path.exists():
-        _, mark, after = path.read_text(encoding="utf-8").partition(MARKS[0])
-        if not mark or MARKS[1] not in after:
-            raise BadInput(f"{path} has no place for the tables.", f"Give it a line {MARKS[0]} and a line {MARKS[1]}.")
 
 
 def write_examples(path: Path, examples: list[ExampleFrames]) -> None:

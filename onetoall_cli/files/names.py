@@ -1,4 +1,4 @@
-"""What the names of files say: which are pictures, and in what order people number them."""
+"""What the names of files say: which are pictures or videos, and in what order people number them."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ PICTURE_SUFFIXES = HEIF_SUFFIXES | {
     *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg"),
     *(".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 }
+MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.names import MOVIE_SUFFIXES
 from onetoall_cli.media import open_video
 from onetoall_cli.pose import PoseSequence, find_people, open_detector
 from onetoall_cli.pose import keypoints as kp
@@ -21,7 +22,6 @@ from onetoall_cli.training.sources import TrainingClip
 
 _log = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 _SEEN = 0.3
 _PRESENT = 0.8  # share of a window's frames in which the person must be visible
 _POOL_SIZE = 200
@@ -67,9 +67,9 @@ class VideoSource:
         Raises:
             BadInput: There is no video, or none that shows a person.
         """
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MOVIE_SUFFIXES)
         if not files:
-            raise BadInput(f"{folder} holds no videos.", f"Put files in it: {', '.join(sorted(VIDEO_SUFFIXES))}.")
+            raise BadInput(f"{folder} holds no videos.", f"Put files in it: {', '.join(sorted(MOVIE_SUFFIXES))}.")
         self.fps, self.aspects, self.latents = fps, aspects, latents
         self.recordings: list[_Recording] = []
         for index, file in enumerate(files):
