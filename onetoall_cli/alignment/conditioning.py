@@ -4,28 +4,54 @@ The folder holds `reference.png`, `mask.png` (white where unknown), `reference_p
 motion), `pose.mp4` (the motion drawn as a video) and `meta.json` (the choices and their reasons).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
 from onetoall_cli.files.contents import check_whole
+from onetoall_cli.files.forms import Form, json_text, read_form
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose.drawing import Face, Head, draw_motion
 
-FORMAT = "onetoall-conditioning"
-VERSION = 1
+FORMAT: Literal["onetoall-conditioning"] = "onetoall-conditioning"
+ADVICE = "Give a folder that `onetoall align` of this version wrote, or write it again."
 
 REFERENCE, MASK, REFERENCE_POSE = "reference.png", "mask.png", "reference_pose.png"
 MOTION, MOTION_VIDEO, META = "pose.json", "pose.mp4", "meta.json"
 
 Progress = Callable[[int, int | None], None]
+
+
+class Drawing(Form):
+    """How the folder's poses are drawn; see `Conditioning`."""
+
+    face: Face
+    head: Head
+    canvas_short_side: int = Field(gt=0, le=8192)
+
+
+class Alignment(Form):
+    """The choices and their reasons: what `align` says of them, and whatever else the folder's maker adds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    mode: Literal["pose", "ref", "none"]
+
+
+class Meta(Form):
+    """The folder's `meta.json`."""
+
+    format: Literal["onetoall-conditioning"]
+    version: Literal[1]
+    drawing: Drawing
+    alignment: Alignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +121,9 @@ class Conditioning:
             write_picture(temporary / REFERENCE_POSE, self.reference_pose)
             self.motion.save(temporary / MOTION)
             self._write_motion_video(temporary / MOTION_VIDEO, progress)
-            drawing = {"face": self.face, "head": self.head, "canvas_short_side": self.canvas_short_side}
-            meta = {"format": FORMAT, "version": VERSION, "drawing": drawing, "alignment": self.meta}
-            (temporary / META).write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            drawing = Drawing(face=self.face, head=self.head, canvas_short_side=self.canvas_short_side)
+            meta = Meta(format=FORMAT, version=1, drawing=drawing, alignment=Alignment(**self.meta))
+            (temporary / META).write_text(json_text(meta), encoding="utf-8")
 
     @staticmethod
     def load(folder: Path | str) -> "Conditioning":
@@ -110,7 +136,7 @@ class Conditioning:
 
         folder = Path(folder)
         check_whole(folder)
-        meta = _read_meta(folder)
+        meta = read_form(Meta, folder / META, advice=ADVICE)
         for name in (REFERENCE, MASK, REFERENCE_POSE, MOTION):
             if not (folder / name).is_file():
                 raise BadInput(f"{folder} lacks {name}.", "Write the folder again with `onetoall align`.")
@@ -120,10 +146,10 @@ class Conditioning:
                 mask=read_picture(folder / MASK)[..., 0] > 127,
                 reference_pose=read_picture(folder / REFERENCE_POSE),
                 motion=PoseSequence.load(folder / MOTION),
-                **meta["drawing"],
-                meta=meta["alignment"],
+                **dict(meta.drawing),
+                meta=meta.alignment.model_dump(),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise BadInput(
                 f"The files in {folder} do not belong together: {error}.",
                 "Write the folder again with `onetoall align`.",
@@ -139,24 +165,3 @@ class Conditioning:
                 video.write(frame, time=float(time))
                 if progress is not None:
                     progress(index + 1, total)
-
-
-def _read_meta(folder: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(
-            f"{folder / META} cannot be read: {error.strerror}.", "Give a folder that `onetoall align` wrote."
-        ) from error
-    except ValueError as error:
-        raise BadInput(
-            f"{folder / META} is not JSON: {error}.", "Give a folder that `onetoall align` wrote."
-        ) from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise BadInput(f"{folder / META} does not describe an alignment.", "Give a folder that `onetoall align` wrote.")
-    if meta.get("version") != VERSION:
-        raise BadInput(
-            f"{folder / META} has version {meta.get('version')}, this program reads {VERSION}.",
-            "Write the folder again with this version's `onetoall align`.",
-        )
-    return meta

@@ -1,6 +1,5 @@
 """Reference and motion, read and brought together: what every run begins with."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from onetoall_cli.animator.ensure import ensure_model
 from onetoall_cli.animator.inputs import Driving, LazyDetector, Motion, Picture, name_of, read_driving, read_reference
 from onetoall_cli.animator.plans import output_size
 from onetoall_cli.animator.progress import Listener
-from onetoall_cli.animator.records import make_record
+from onetoall_cli.animator.records import aligned_record, make_record
 from onetoall_cli.animator.settings import AlignSettings, Settings, SizeSettings, as_arguments
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.hub import GenerationDefaults
@@ -145,14 +144,19 @@ def defaults_of(model: str | Path | None) -> GenerationDefaults:
 
 
 def sound_of(conditioning: Conditioning, listener: Listener) -> Audio | None:
-    """The sound of the motion an aligned input was made from, if that file is still there."""
-    fields: Mapping[str, Any] | None = conditioning.meta.get("source", {}).get("audio")
-    if fields is None:
+    """The sound of the motion an aligned input was made from, if that file is still there.
+
+    Raises:
+        BadInput: The aligned folder's record is not ours.
+    """
+    record = aligned_record(conditioning)
+    if record is None or record.audio is None:
         return None
-    if not Path(fields["path"]).exists():
-        listener.note(f"{fields['path']} is gone: the result will be silent.")
+    sound = record.audio
+    if not sound.path.exists():
+        listener.note(f"{sound.path} is gone: the result will be silent.")
         return None
-    return Audio(Path(fields["path"]), fields["start"], fields["duration"])
+    return Audio(sound.path, sound.start, sound.duration)
 
 
 def _audio_fields(audio: Audio | None) -> dict[str, Any] | None:

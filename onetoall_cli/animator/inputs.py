@@ -90,7 +90,10 @@ class LazyDetector:
 
 def name_of(source: object) -> str:
     """How an input is called in messages and records: a file by its name as given, a value by its kind."""
-    return str(source) if isinstance(source, (str, Path)) else f"<{type(source).__name__}>"
+    if not isinstance(source, (str, Path)):
+        return f"<{type(source).__name__}>"
+    name = str(source)
+    return f"./{name}" if name.startswith("-") and name != "-" else name  # not an option
 
 
 def as_picture(picture: Picture) -> NDArray[np.uint8]:

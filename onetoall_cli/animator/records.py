@@ -1,23 +1,72 @@
 """How a result was made, as it is stored inside every output: `onetoall info` turns it into a command again.
 
-The record is `{"onetoall": version, "arguments": [...], "model": ..., "result": ..., "versions": ...}`. The arguments
-hold every setting as it was resolved, so that they give the same result when defaults change.
+The arguments hold every setting as it was resolved, so that they give the same result when defaults change.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from onetoall_cli import __version__
+from onetoall_cli.alignment import Conditioning
+from onetoall_cli.display_text import displayed
+from onetoall_cli.errors import BadInput
 from onetoall_cli.files.digest import content_digest
-from onetoall_cli.files.forms import Form
+from onetoall_cli.files.forms import Form, check
 from onetoall_cli.hub import ModelLocation
+from onetoall_cli.media import read_metadata
 
 RECORDED_LIBRARIES = ("torch", "diffusers", "transformers", "av")
+
+Byte = Annotated[int, Field(ge=0, le=255)]
+Argument = str | tuple[Byte, ...]
+"""An argument of a command; one that is not UTF-8, as a file name can be, is stored as its bytes."""
+
+
+class Record(Form):
+    """How a result was made.
+
+    Attributes:
+        onetoall: Version of onetoall.
+        arguments: The command line after `onetoall`.
+        model: Its `name` and `revision`; empty where none was used.
+        result: What came out: size, frames, what was decided.
+        versions: Of the libraries whose arithmetic the result depends on.
+    """
+
+    onetoall: str
+    arguments: tuple[Argument, ...]
+    model: dict[str, str | None]
+    result: dict[str, Any]
+    versions: dict[str, str]
+
+    def command(self) -> list[str]:
+        """The arguments as a program is started with them."""
+        return [each if isinstance(each, str) else os.fsdecode(bytes(each)) for each in self.arguments]
+
+
+class RecordedSound(Form):
+    """Where an aligned motion's sound is: file, and its part in seconds (None: to the end)."""
+
+    path: Path
+    start: float = Field(ge=0)
+    duration: float | None = Field(ge=0)
+
+
+class AlignedRecord(Record):
+    """How an aligned input was made.
+
+    Attributes:
+        audio: The driving video's sound; None where it has none.
+    """
+
+    audio: RecordedSound | None
 
 
 class InputFile(Form):
@@ -27,18 +76,10 @@ class InputFile(Form):
     sha256: str
 
 
-class RunRecord(Form):
+class RunRecord(Record):
     """All that decides on a run's frames: two with no `difference` give the same ones, bit for bit."""
 
     format: Literal["onetoall-run"] = "onetoall-run"
-    onetoall: str
-    """The version."""
-    arguments: tuple[str, ...]
-    """The command line after `onetoall`, every setting resolved."""
-    model: dict[str, str | None]
-    result: dict[str, Any]
-    versions: dict[str, str]
-    """Of libraries."""
     inputs: dict[str, InputFile]
     """By what they are: "reference", "driving", ..."""
     segments: int
@@ -50,7 +91,7 @@ class RunRecord(Form):
 
 
 def make_record(arguments: Sequence[str], *, model: ModelLocation | None, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What is stored in an output.
+    """What is stored in an output: a `Record` as plain JSON.
 
     Args:
         arguments: The command line after `onetoall`.
@@ -59,11 +100,46 @@ def make_record(arguments: Sequence[str], *, model: ModelLocation | None, result
     """
     return {
         "onetoall": __version__,
-        "arguments": list(arguments),
+        "arguments": [_storable(argument) for argument in arguments],
         "model": {"name": model.name, "revision": model.revision} if model else {},
         "result": dict(result),
         "versions": {name: version(name) for name in RECORDED_LIBRARIES},
     }
+
+
+def read_record(path: Path) -> Record:
+    """The record in a video, a picture or an aligned folder.
+
+    Raises:
+        BadInput: It has none, or one that onetoall did not write so.
+    """
+    stored = Conditioning.load(path).meta.get("source") if path.is_dir() else read_metadata(path)
+    advice = "Only videos, pictures and aligned folders made by onetoall carry them."
+    if stored is None:
+        raise BadInput(f"{path} carries no settings of onetoall.", advice)
+    return check(AlignedRecord if path.is_dir() else Record, stored, source=f"The record in {path}", advice=advice)
+
+
+def aligned_record(conditioning: Conditioning) -> AlignedRecord | None:
+    """The record of an aligned input; None where it was not made from files.
+
+    Raises:
+        BadInput: It has one that onetoall did not write so.
+    """
+    stored = conditioning.meta.get("source")
+    if stored is None:
+        return None
+    return check(
+        AlignedRecord, stored, source="The aligned folder's `source`", advice="Write it again with `onetoall align`."
+    )
+
+
+def _storable(argument: str) -> Argument:
+    try:
+        argument.encode("utf-8")
+        return argument
+    except UnicodeEncodeError:
+        return tuple(os.fsencode(argument))
 
 
 def make_run_record(
@@ -78,7 +154,7 @@ def make_run_record(
         fed: Arrays that the network is fed, and how it computes.
     """
     inputs = {
-        role: InputFile(name=str(source), sha256=content_digest(Path(source)))
+        role: InputFile(name=displayed(source, None), sha256=content_digest(Path(source)))
         for role, source in sources.items()
         if isinstance(source, (str, Path))
     }
@@ -119,12 +195,13 @@ def difference(kept: RunRecord, wanted: RunRecord) -> str | None:
 
 def _options(record: RunRecord) -> dict[str, str]:
     """The command and its options; without names of inputs, whose contents are compared."""
-    said: dict[str, list[str]] = {"the command": list(record.arguments[:1])}
+    words = record.command()
+    said: dict[str, list[str]] = {"the command": list(words[:1])}
     option = ""
-    for word in record.arguments[1:]:
+    for word in words[1:]:
         if word.startswith("--"):
             option = word
             said.setdefault(option, [])
         elif option:
             said[option].append(word)
-    return {name: " ".join(words) or "on" for name, words in said.items() if name[2:] not in record.inputs}
+    return {name: " ".join(each) or "on" for name, each in said.items() if name[2:] not in record.inputs}

@@ -3,15 +3,19 @@
 Of a run in progress it tells what is kept, and the command continues it.
 """
 
+import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
 from onetoall_cli.cli.options import subcommand
 from onetoall_cli.cli.report import Report
-from onetoall_cli.errors import BadInput
+from onetoall_cli.display_text import displayed
+
+if TYPE_CHECKING:
+    from onetoall_cli.animator.records import Record
 
 
 @subcommand
@@ -23,16 +27,12 @@ def info(
 
     Example: onetoall info out.mp4
     """
-    from onetoall_cli.media import read_metadata
+    from onetoall_cli.animator.records import read_record
 
     if file.is_dir() and _report_unfinished(file, report):
         return
-    record = aligned_record(file) if file.is_dir() else read_metadata(file)
-    if record is None or "arguments" not in record:
-        raise BadInput(
-            f"{file} carries no settings of onetoall.", "Only videos, pictures and aligned folders made by it do."
-        )
-    report.result(_prose(record), **record)
+    record = read_record(file)
+    report.result(_prose(record, record.command()), **record.model_dump(mode="json"))
 
 
 def _report_unfinished(folder: Path, report: Report) -> bool:
@@ -42,24 +42,28 @@ def _report_unfinished(folder: Path, report: Report) -> bool:
     kept = read_unfinished(folder)
     if kept is None:
         return False
-    record = kept.record.model_dump(mode="json", include={"onetoall", "arguments", "model", "result", "versions"})
-    record["arguments"] += ["--output", str(output_of(folder))]
+    command = [*kept.record.command(), "--output", str(output_of(folder))]
+    fields = kept.record.model_dump(mode="json", include={"onetoall", "model", "result", "versions"})
     text = f"{kept.done} of {kept.record.segments} segments are done; the command goes on behind them."
-    report.result(f"{_prose(record)}\n{text}", **record, segments_done=kept.done)
+    report.result(f"{_prose(kept.record, command)}\n{text}", **fields, arguments=command, segments_done=kept.done)
     return True
 
 
-def aligned_record(folder: Path) -> dict[str, Any] | None:
-    """The record in a folder that `onetoall align` wrote."""
-    from onetoall_cli.alignment import Conditioning
-
-    return Conditioning.load(folder).meta.get("source")
-
-
-def _prose(record: dict[str, Any]) -> str:
-    lines = [shlex.join(["onetoall", *record["arguments"]]), ""]
-    lines += [f"onetoall {record['onetoall']}"]
-    for part in ("model", "result", "versions"):
-        if record[part]:
-            lines += [f"{part}: " + ", ".join(f"{name} {value}" for name, value in record[part].items())]
+def _prose(record: "Record", command: list[str]) -> str:
+    lines = [" ".join(map(shell_word, ["onetoall", *command])), "", f"onetoall {displayed(record.onetoall)}"]
+    for title, part in (("model", record.model), ("result", record.result), ("versions", record.versions)):
+        if part:
+            lines += [f"{title}: " + ", ".join(f"{displayed(name)} {displayed(value)}" for name, value in part.items())]
     return "\n".join(lines)
+
+
+def shell_word(word: str) -> str:
+    """`word` quoted for a shell, on one line; what a terminal would obey or is not UTF-8 as `$'\\x1b'` (POSIX 2024)."""
+    if displayed(word, None) == word:
+        return shlex.quote(word)
+    return "$'" + "".join(map(_quoted_byte, os.fsencode(word))) + "'"
+
+
+def _quoted_byte(byte: int) -> str:
+    is_plain = 0x20 <= byte < 0x7F and byte not in b"'\\"
+    return chr(byte) if is_plain else f"\\x{byte:02x}"

@@ -20,6 +20,7 @@ import typer
 
 from onetoall_cli.animator.progress import Listener, Stage
 from onetoall_cli.cli.progress_display import BarProgress, JsonProgress, Show
+from onetoall_cli.display_text import MESSAGE, displayed, displayed_lines
 from onetoall_cli.errors import OnetoallError, OutOfResources
 from onetoall_cli.runtime.shortage import is_out_of_memory
 
@@ -91,6 +92,7 @@ class Report:
 
     def note(self, text: str) -> None:
         """One line on stderr, unless `--quiet`."""
+        text = displayed_lines(text)
         if self._in_lines:
             self._line(note=text)
         else:
@@ -117,7 +119,7 @@ class Report:
         if self.as_json:
             print(json.dumps(fields, default=_plain), flush=True)
         elif not self.quiet:
-            print(text, flush=True)
+            print(displayed_lines(text), flush=True)
 
     def close(self) -> None:
         """Take the bars off the terminal; what comes next may begin new ones."""
@@ -157,7 +159,7 @@ def reported(function: Function) -> Function:
                 if kwargs.get("verbose"):
                     traceback.print_exc()
                 code = _complain(
-                    f"onetoall hit a bug: {type(error).__name__}: {error}",
+                    displayed(f"onetoall hit a bug: {type(error).__name__}: {error}", MESSAGE),
                     "Please report it with the output of the same command under --verbose.",
                     BUG,
                     kwargs,
@@ -209,7 +211,14 @@ def _route_logging(console: Any, *, quiet: bool, verbose: bool) -> None:
     """Our own warnings reach the user as notes; other libraries stay silent unless `--verbose`."""
     from rich.logging import RichHandler
 
+    class Safe(logging.Formatter):
+        """Log lines name files and values too."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return displayed_lines(super().format(record))
+
     handler = RichHandler(console=console, show_time=False, show_path=False, show_level=False, markup=False)
+    handler.setFormatter(Safe("%(message)s"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO if verbose else logging.ERROR)

@@ -27,7 +27,7 @@ _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # YAML 1.2's core schema: unlike 1.1's it has no `off` for false, no dates and no 1:30 for 90.
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
-_WHOLE = re.compile(r"[-+]?[0-9]+")
+_WHOLE = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")  # with 1.1's 75_128 for large sizes
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -71,7 +71,12 @@ def parse_json(data: bytes | str, *, source: str, advice: str, max_bytes: int = 
     brackets = _STRING.sub(b"", text.encode()).translate(None, _NO_BRACKETS)
     _check_depth(brackets, source, advice)
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _mapping(pairs, source, advice))
+        value = json.loads(text, object_pairs_hook=lambda pairs: _mapping(pairs, source, advice))
+        if r"\ud" in text.lower():  # escapes can spell lone surrogates, which are no text
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{source} is not UTF-8 text.", advice) from error
     except json.JSONDecodeError as error:
         raise BadInput(f"{source} is not JSON: line {error.lineno}, {error.msg}.", advice) from error
     except ValueError as error:  # a number of thousands of digits

@@ -7,11 +7,11 @@ import difflib
 import json
 import re
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar, get_args
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from onetoall_cli.display_text import displayed, displayed_names
@@ -48,6 +48,23 @@ class Form(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+
+class ForeignForm(Form):
+    """Base of the forms of other programs' files, of which we read some keys and pass over the rest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or ":" in path:
+        raise ValueError("should be a path inside its folder")
+    return path
+
+
+InsidePath = Annotated[str, AfterValidator(_inside)]
+"""A relative path with forward slashes that stays inside the folder it is used in."""
 
 
 def read_form(kind: type[T], path: Path, *, advice: str, max_bytes: int | None = None) -> T:
@@ -97,9 +114,14 @@ def as_bad_input(error: ValidationError, kind: Any, value: Any, *, source: str, 
     if first["type"] == "extra_forbidden":
         return BadInput(f"{where} is no known key{_near_miss(kind, first['loc'])}.", advice)
     if first["type"] == "missing":
-        name = displayed(first["loc"][-1])
-        return BadInput(f"{where} lacks '{name}'." if place else f"{source} lacks '{name}'.", advice)
+        return BadInput(f"{where} lacks {displayed_names(_missing_beside(first, error))}.", advice)
     return BadInput(f"{where} {_expectation(first)}, not {_described(found)}.", advice)
+
+
+def _missing_beside(first: ErrorDetails, error: ValidationError) -> list[int | str]:
+    """The keys that are missing where `first` is."""
+    places = [each["loc"] for each in error.errors(include_url=False) if each["type"] == "missing"]
+    return [place[-1] for place in places if place[:-1] == first["loc"][:-1]]
 
 
 def json_text(form: BaseModel) -> str:

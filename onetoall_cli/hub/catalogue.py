@@ -6,35 +6,20 @@ The user's own `catalogue.yaml` in the configuration folder adds entries to the 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
-import yaml
+from pydantic import Field
 
+from onetoall_cli.display_text import displayed_names
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.forms import Form, read_form
 from onetoall_cli.hub.defaults import GenerationDefaults
-from onetoall_cli.hub.places import user_catalogue
+from onetoall_cli.hub.places import REPOSITORY, user_catalogue
 from onetoall_cli.precisions import QUANTISED
 
-KINDS = ("model", "vae", "text-encoder", "detector", "metric")
 HUB_PREFIX = "hf:"
-
-_REPOSITORY = re.compile(r"(datasets/)?[\w.-]+/[\w.-]+")
-_FIELDS = {
-    "kind": str,
-    "title": str,
-    "repository": str,
-    "revision": str,
-    "files": list,
-    "size": int,
-    "size_is": str,
-    "licence": str,
-    "needs": list,
-    "parameters": int,
-    "architecture": dict,
-    "defaults": dict,
-}
-_REQUIRED = ("kind", "title", "repository", "files")
+ADVICE = "Correct it; the head of the package's hub/catalogue.yaml explains the form."
 
 # The files that are fetched of a repository named by `hf:`, never pickled weights.
 ANY_MODEL_FILES = (
@@ -54,13 +39,11 @@ ANY_MODEL_FILES = (
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Something that can be fetched: a model, a VAE, a text encoder, a detector or the network of a metric.
+class Description(Form):
+    """What a `catalogue.yaml` says of one entry.
 
     Attributes:
-        name: Its name in `onetoall fetch NAME`.
-        kind: One of `KINDS`.
+        kind: What it is.
         title: A description of a few words.
         repository: `OWNER/REPO` on the hub, or `datasets/OWNER/REPO`.
         revision: The pinned commit, or a branch whose commit is recorded when it is fetched.
@@ -74,19 +57,40 @@ class Entry:
         defaults: Generation defaults of a network.
     """
 
-    name: str
-    kind: str
-    title: str
-    repository: str
-    files: tuple[str, ...]
-    revision: str = "main"
-    size: int | None = None
-    size_is: str = "estimate"
-    licence: str = "see the repository"
+    kind: Literal["model", "vae", "text-encoder", "detector", "metric"]
+    title: str = Field(max_length=200)
+    repository: str = Field(pattern=REPOSITORY, max_length=200)
+    files: tuple[str, ...] = Field(min_length=1)
+    revision: str = Field("main", min_length=1, max_length=200)
+    size: int | None = Field(None, ge=0, le=10**15)
+    size_is: Literal["exact", "derived", "estimate"] = "estimate"
+    licence: str = Field("see the repository", max_length=200)
     needs: tuple[str, ...] = ()
-    parameters: int | None = None
-    architecture: dict[str, Any] | None = None
+    parameters: int | None = Field(None, ge=0, le=10**15)
+    architecture: dict[str, bool | int | float | str | tuple[int, ...]] | None = None
     defaults: GenerationDefaults | None = None
+
+
+class Entry(Description):
+    """Something that can be fetched: a model, a VAE, a text encoder, a detector or the network of a metric.
+
+    Attributes:
+        name: Its name in `onetoall fetch NAME`.
+    """
+
+    name: str
+
+
+class CatalogueFile(Form):
+    """A `catalogue.yaml`.
+
+    Attributes:
+        entries: Descriptions by name.
+        groups: Names of entries by the name that stands for all of them.
+    """
+
+    entries: dict[str, Description] = Field(default_factory=dict)
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class Catalogue:
             return self._hub_entry(name)
         raise BadInput(
             f"There is no model '{name}' in the catalogue.",
-            f"Known: {', '.join([*self.entries, *self.groups])}; or hf:OWNER/REPO.",
+            f"Known: {displayed_names([*self.entries, *self.groups], 20)}; or hf:OWNER/REPO.",
         )
 
     def network(self, name: str) -> tuple[Entry, str | None]:
@@ -134,7 +138,7 @@ class Catalogue:
         base, precision = self._split_variant(name) or (name, None)
         entry = self.entry(base)
         if entry.kind != "model":
-            raise BadInput(f"'{name}' is a {entry.kind}, not a model.", f"Models: {', '.join(self.models)}.")
+            raise BadInput(f"'{name}' is a {entry.kind}, not a model.", f"Models: {displayed_names(self.models, 20)}.")
         return entry, precision
 
     def _split_variant(self, name: str) -> tuple[str, str] | None:
@@ -145,7 +149,7 @@ class Catalogue:
 
     def _hub_entry(self, name: str) -> Entry:
         repository, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
-        if not _REPOSITORY.fullmatch(repository):
+        if not re.fullmatch(REPOSITORY, repository):
             raise BadInput(f"'{name}' does not name a repository.", "Write hf:OWNER/REPO or hf:OWNER/REPO@REVISION.")
         return Entry(
             name=f"{HUB_PREFIX}{repository}",
@@ -173,61 +177,18 @@ def load_catalogue() -> Catalogue:
     Raises:
         BadInput: The user's file has a mistake; the message names file, entry and field.
     """
-    shipped = resources.files("onetoall_cli.hub").joinpath("catalogue.yaml")
-    catalogue = parse_catalogue(shipped.read_text(encoding="utf-8"), source="catalogue.yaml")
+    catalogue = _with_file(Catalogue({}, {}), Path(__file__).with_name("catalogue.yaml"))
     own = user_catalogue()
-    if not own.exists():
-        return catalogue
-    return parse_catalogue(own.read_text(encoding="utf-8"), source=str(own), base=catalogue)
+    return _with_file(catalogue, own) if own.exists() else catalogue
 
 
-def parse_catalogue(text: str, *, source: str, base: Catalogue | None = None) -> Catalogue:
-    """Read a catalogue and add it to `base`.
-
-    Raises:
-        BadInput: The text is not YAML of the documented form.
-    """
-    try:
-        content = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise BadInput(f"{source} is not valid YAML: {error}.", "Correct the file.") from error
-    if not isinstance(content, dict) or not set(content) <= {"entries", "groups"}:
-        raise BadInput(f"{source} must hold 'entries' and 'groups' only.", "See the package's catalogue.yaml.")
-    entries = dict(base.entries) if base else {}
-    for name, fields in (content.get("entries") or {}).items():
-        entries[str(name)] = _parse_entry(str(name), fields, source)
-    groups = dict(base.groups) if base else {}
-    for name, members in (content.get("groups") or {}).items():
-        groups[str(name)] = tuple(str(member) for member in members)
-    _check_references(entries, groups, source)
-    return Catalogue(entries, groups)
-
-
-def _parse_entry(name: str, fields: Any, source: str) -> Entry:
-    where = f"{source}: entry '{name}'"
-    if not isinstance(fields, dict):
-        raise BadInput(f"{where} is not a mapping.", f"Give it {', '.join(_REQUIRED)}.")
-    for field, value in fields.items():
-        wanted = _FIELDS.get(field)
-        if wanted is None:
-            raise BadInput(f"{where} has an unknown field '{field}'.", f"Known: {', '.join(_FIELDS)}.")
-        if not isinstance(value, wanted):
-            raise BadInput(f"{where}: {field} is {value!r}.", f"It must be a {wanted.__name__}.")
-    absent = [field for field in _REQUIRED if field not in fields]
-    if absent:
-        raise BadInput(f"{where} lacks {', '.join(absent)}.", "Add what is missing.")
-    if fields["kind"] not in KINDS:
-        raise BadInput(f"{where}: kind is '{fields['kind']}'.", f"It must be one of {', '.join(KINDS)}.")
-    if not _REPOSITORY.fullmatch(fields["repository"]):
-        raise BadInput(f"{where}: repository is '{fields['repository']}'.", "Write OWNER/REPO or datasets/OWNER/REPO.")
-    fields = {**fields, "files": tuple(fields["files"]), "needs": tuple(fields.get("needs", ()))}
-    if "defaults" in fields:
-        fields["defaults"] = GenerationDefaults.from_dict(fields["defaults"], source=where)
-    return Entry(name=name, **fields)
-
-
-def _check_references(entries: dict[str, Entry], groups: dict[str, tuple[str, ...]], source: str) -> None:
-    for name, members in [*groups.items(), *((entry.name, entry.needs) for entry in entries.values())]:
+def _with_file(base: Catalogue, path: Path) -> Catalogue:
+    """A catalogue with the entries and groups of a file, which replace those of the same name."""
+    file = read_form(CatalogueFile, path, advice=ADVICE)
+    described = {name: Entry(name=name, **dict(description)) for name, description in file.entries.items()}
+    joined = Catalogue({**base.entries, **described}, {**base.groups, **file.groups})
+    for name, members in [*joined.groups.items(), *((entry.name, entry.needs) for entry in joined.entries.values())]:
         for member in members:
-            if member not in entries:
-                raise BadInput(f"{source}: '{name}' names '{member}', which is not an entry.", "Correct the name.")
+            if member not in joined.entries:
+                raise BadInput(f"{path}: '{name}' names '{member}', which is not an entry.", "Correct the name.")
+    return joined

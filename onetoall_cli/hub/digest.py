@@ -35,4 +35,5 @@ def describe_file(path: Path, folder: Path) -> FileRecord:
     """A record of a file made here, with its SHA-256."""
     hashed = hashlib.sha256()
     feed_file(hashed, path)
-    return FileRecord(path.relative_to(folder).as_posix(), path.stat().st_size, f"sha256:{hashed.hexdigest()}")
+    name = path.relative_to(folder).as_posix()
+    return FileRecord(path=name, size=path.stat().st_size, digest=f"sha256:{hashed.hexdigest()}")

@@ -4,7 +4,6 @@ A plan names every file with its size before anything is downloaded. After a com
 verified and recorded in the index. After an interruption the same request continues where it stopped.
 """
 
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -20,7 +19,7 @@ from onetoall_cli.hub import places
 from onetoall_cli.hub.catalogue import ANY_MODEL_FILES, Catalogue, Entry, load_catalogue
 from onetoall_cli.hub.disk import check_disk
 from onetoall_cli.hub.index import FileRecord, Installed, installed, record
-from onetoall_cli.hub.location import NETWORK_CLASS
+from onetoall_cli.hub.model_files import NETWORK_CLASS, PipelineIndex, read_model_file
 from onetoall_cli.hub.remote import Listing, Stopped, list_repository, with_retries
 from onetoall_cli.hub.remove import release
 from onetoall_cli.hub.transfer import obtain
@@ -121,14 +120,21 @@ def _plan_part(entry: Entry, asked: str | None, known: Installed | None) -> Fetc
     revision = asked or entry.revision
     listing = list_repository(entry.repository, revision)
     files = listing.matching(entry.files)
-    if entry.files is ANY_MODEL_FILES:
+    if entry.files == ANY_MODEL_FILES:
         files = _check_is_model(listing, files)
     if not files:
         raise ModelMissing(
             f"{entry.repository} has none of the files of '{entry.name}' ({', '.join(entry.files)}).",
             "Check the catalogue entry's repository and files, or choose another --revision.",
         )
-    target = Installed(entry.name, entry.repository, revision, entry.revision, listing.commit, files)
+    target = Installed(
+        name=entry.name,
+        repository=entry.repository,
+        revision=revision,
+        pin=entry.revision,
+        commit=listing.commit,
+        files=files,
+    )
     there = tuple(file for file in files if (target.folder / file.path).exists())
     return FetchPart(target, tuple(file for file in files if file not in there), there)
 
@@ -144,10 +150,7 @@ def _check_is_model(listing: Listing, files: tuple[FileRecord, ...]) -> tuple[Fi
         ),
         what,
     )
-    try:
-        network = json.loads(Path(path).read_text(encoding="utf-8"))["transformer"][1]
-    except (ValueError, KeyError, TypeError, IndexError):
-        network = "model_index.json without a transformer"
+    _, network = read_model_file(PipelineIndex, Path(path)).transformer
     if network != NETWORK_CLASS:
         raise BadInput(
             f"{listing.repository} holds a {network}, not a One-to-All network.", "Choose another repository."

@@ -3,23 +3,26 @@
 The files are in the hub cache. The index lists which of them make up a model, and their content.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
+from pydantic import Field
 
-from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
-from onetoall_cli.hub.places import index_file, snapshot_folder
+from onetoall_cli.files.forms import Form, InsidePath, json_text, read_form
+from onetoall_cli.hub.places import REPOSITORY, index_file, snapshot_folder
 
-VERSION = 1
+MAX_INDEX = 16 * 2**20  # bytes; an entry takes about 200 for each of its files
+ADVICE = (
+    "Update onetoall if a newer one wrote it; else delete it and run `onetoall fetch` again: files already in the "
+    "cache are not downloaded twice."
+)
 
 
-@dataclass(frozen=True)
-class FileRecord:
+class FileRecord(Form):
     """One file of a repository at a commit.
 
     Attributes:
@@ -28,30 +31,37 @@ class FileRecord:
         digest: `sha256:<hex>` for large files, `git:<hex>` (git's blob hash) for small ones.
     """
 
-    path: str
-    size: int
-    digest: str
+    path: InsidePath
+    size: int = Field(ge=0)
+    digest: str = Field(pattern=r"^(sha256|git):[0-9a-f]{1,64}$")
 
 
-@dataclass(frozen=True)
-class Installed:
-    """One catalogue entry as `fetch` installed it.
+class Snapshot(Form):
+    """The files of a repository at a commit, as `fetch` installed them.
 
     Attributes:
-        name: The entry's name, or `hf:OWNER/REPO`.
-        repository: `OWNER/REPO`.
+        repository: `OWNER/REPO` or `datasets/OWNER/REPO`.
         revision: The branch, tag or commit that was asked for.
         pin: The catalogue's revision at that time; when it changes, the next fetch updates the entry.
         commit: The commit of `revision` when it was fetched; exactly this is loaded.
         files: Every file, with its hash.
     """
 
-    name: str
-    repository: str
+    repository: str = Field(pattern=REPOSITORY)
     revision: str
     pin: str
-    commit: str
+    commit: str = Field(pattern=r"^\w[\w.-]*$")
     files: tuple[FileRecord, ...]
+
+
+class Installed(Snapshot):
+    """One catalogue entry as `fetch` installed it.
+
+    Attributes:
+        name: The entry's name, or `hf:OWNER/REPO`.
+    """
+
+    name: str = Field(exclude=True)  # the key it has in the index
 
     @property
     def folder(self) -> Path:
@@ -66,6 +76,18 @@ class Installed:
     def missing(self) -> list[FileRecord]:
         """Files that are absent or of another size (a quick check without hashes)."""
         return [file for file in self.files if not _has_size(self.folder / file.path, file.size)]
+
+
+class Index(Form):
+    """The index file.
+
+    Attributes:
+        version: Of this form.
+        installed: What is installed, by name.
+    """
+
+    version: Literal[1]
+    installed: dict[str, Snapshot]
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -84,23 +106,8 @@ def installed() -> dict[str, Installed]:
     path = index_file()
     if not path.exists():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
-            raise BadInput(
-                f"{path} was written by another version of onetoall.", "Update onetoall, or delete the file."
-            )
-        return {name: _from_json(name, fields) for name, fields in content["installed"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(
-            f"{path} is damaged ({error!r}).",
-            "Delete it and run `onetoall fetch` again: files already in the cache are not downloaded twice.",
-        ) from error
-
-
-def _from_json(name: str, fields: dict) -> Installed:
-    files = tuple(FileRecord(**file) for file in fields["files"])
-    return Installed(name, fields["repository"], fields["revision"], fields["pin"], fields["commit"], files)
+    stored = read_form(Index, path, advice=ADVICE, max_bytes=MAX_INDEX).installed
+    return {name: Installed(name=name, **dict(snapshot)) for name, snapshot in stored.items()}
 
 
 def record(entry: Installed) -> None:
@@ -116,15 +123,8 @@ def forget(name: str) -> None:
 
 
 def _write(entries: dict[str, Installed]) -> None:
-    content = {"version": VERSION, "installed": {name: _to_json(entry) for name, entry in entries.items()}}
     with whole_file(index_file()) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _to_json(entry: Installed) -> dict:
-    fields = asdict(entry)
-    del fields["name"]
-    return fields
+        temporary.write_text(json_text(Index(version=1, installed=dict(entries))), encoding="utf-8")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Find a model by name or folder: the paths and settings that loading needs."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from onetoall_cli.hub import places
 from onetoall_cli.hub.catalogue import Catalogue, Entry, load_catalogue
 from onetoall_cli.hub.defaults import GENERATION_CONFIG, GenerationDefaults
 from onetoall_cli.hub.index import Installed, installed
+from onetoall_cli.hub.model_files import CONFIG, NETWORK_CLASS, AnyConfig, NetworkConfig, read_model_file
 from onetoall_cli.hub.quantised_copies import has_copy, manifest_of
 from onetoall_cli.hub.weight_files import weight_files
 
 PROMPT_EMBEDS = "prompt_embeds.safetensors"
-NETWORK_CLASS = "OneToAllTransformer3DModel"
 SHIPPED = Path(__file__).parent.parent / "assets"  # models inside the package, a folder each
 
 
@@ -135,7 +134,7 @@ def _locate_installed(name: str, catalogue: Catalogue) -> ModelLocation:
     if precision and has_copy(entry.name, precision):
         copy = places.copy_folder(name)
         check_whole(copy)
-        revision = manifest_of(copy)["commit"]
+        revision = manifest_of(copy).commit
         location = _with_shared_parts(name, _network_folder(copy), revision, catalogue, entry, published=False)
     elif precision:
         command = f"onetoall fetch {entry.name} --quantize {precision}"
@@ -168,7 +167,9 @@ def _with_shared_parts(
     """A network with the VAE and text encoder that all released networks share."""
     known = installed()
     needs = entry.needs if entry is not None else catalogue.shared_parts
-    vae_name = next(need for need in needs if catalogue.entries[need].kind == "vae")
+    vae_name = next((need for need in needs if catalogue.entries[need].kind == "vae"), None)
+    if vae_name is None:
+        raise ModelMissing(f"The model '{name}' has no VAE.", "Add `needs: [vae]` to its entry in the catalogue.")
     vae = require(vae_name, known.get(vae_name)).folder
     text_name = next((need for need in needs if catalogue.entries[need].kind == "text-encoder"), None)
     text = known.get(text_name) if text_name else None
@@ -222,15 +223,12 @@ def prompt_stores(encoder: str | None) -> tuple[Path, ...]:
 
 
 def _network_folder(folder: Path) -> Path:
-    config = _component(folder) / "config.json"
-    try:
-        class_name = json.loads(config.read_text(encoding="utf-8"))["_class_name"]
-    except FileNotFoundError as error:
-        raise ModelMissing(f"{config} is missing.", "The folder is not a complete diffusers model.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelMissing(f"{config} is not a diffusers configuration.", "Fetch or save the model again.") from error
+    config = _component(folder) / CONFIG
+    class_name = read_model_file(AnyConfig, config).class_name
     if class_name != NETWORK_CLASS:
-        raise BadInput(f"{folder} holds a {class_name}, not a One-to-All network.", "Choose another model.")
+        found = f"a {class_name}" if class_name else "a network without a name"
+        raise BadInput(f"{folder} holds {found}, not a One-to-All network.", "Choose another model.")
+    read_model_file(NetworkConfig, config)
     weight_files(folder)
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from onetoall_cli.hub.catalogue import Catalogue, Entry
 from onetoall_cli.hub.index import Installed, installed
-from onetoall_cli.hub.quantised_copies import all_copies, files_of_copy, manifest_of
+from onetoall_cli.hub.quantised_copies import all_copies, manifest_of
 from onetoall_cli.hub.remove import dependants
 
 
@@ -86,17 +86,16 @@ def _unlisted_row(known: Installed) -> Row:
 
 def _copy_row(folder: Path) -> Row:
     manifest = manifest_of(folder)
-    files = files_of_copy(folder)
     return Row(
         name=folder.name,
         kind="quantised copy",
-        title=f"{manifest['name']} as {manifest['precision']}",
-        state="installed" if all((folder / file.path).is_file() for file in files) else "incomplete",
-        size=sum(file.size for file in files),
+        title=f"{manifest.name} as {manifest.precision}",
+        state="installed" if all((folder / file.path).is_file() for file in manifest.files) else "incomplete",
+        size=sum(file.size for file in manifest.files),
         size_is="exact",
-        repository=manifest["repository"],
+        repository=manifest.repository or "unknown",
         revision=None,
-        commit=manifest["commit"],
+        commit=manifest.commit,
         licence="as the original",
         needed_by=(),
         path=folder,

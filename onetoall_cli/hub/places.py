@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 APP = "onetoall"
+REPOSITORY = r"^(datasets/)?[\w.-]+/[\w.-]+$"  # how repositories are named in the catalogue and the index
 
 
 def data_folder() -> Path:

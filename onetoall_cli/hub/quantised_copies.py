@@ -1,14 +1,32 @@
 """Quantised copies on disk, and the manifest of each."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from onetoall_cli.errors import BadInput
+from pydantic import Field
+
+from onetoall_cli.files.forms import Form, read_form
 from onetoall_cli.hub import places
-from onetoall_cli.hub.index import FileRecord
+from onetoall_cli.hub.index import MAX_INDEX, FileRecord
 
 COPY_MANIFEST = "onetoall.json"
+
+
+class Manifest(Form):
+    """What a quantised copy says of itself.
+
+    Attributes:
+        name, repository, commit: The original, as the index names it; None where unknown.
+        precision: Of the copy.
+        bitsandbytes: Version of the library that quantised it.
+        files: Its files, with their hashes.
+    """
+
+    name: str | None
+    repository: str | None
+    commit: str | None
+    precision: str = Field(pattern="^[a-z0-9]+$")
+    bitsandbytes: str
+    files: tuple[FileRecord, ...]
 
 
 def all_copies() -> list[Path]:
@@ -21,20 +39,11 @@ def has_copy(name: str, precision: str) -> bool:
     return (places.copy_folder(f"{name}-{precision}") / COPY_MANIFEST).is_file()
 
 
-def files_of_copy(folder: Path) -> tuple[FileRecord, ...]:
-    """The files of a quantised copy according to its manifest."""
-    return tuple(FileRecord(**file) for file in manifest_of(folder)["files"])
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of a quantised copy: `name`, `repository` and `commit` of the original, `precision`, `files`.
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest of a quantised copy.
 
     Raises:
         BadInput: The manifest is damaged.
     """
-    path = folder / COPY_MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {**content, "files": list(content["files"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} is damaged ({error!r}).", f"Delete the folder {folder} and convert again.") from error
+    advice = f"Delete the folder {folder} and convert again."
+    return read_form(Manifest, folder / COPY_MANIFEST, advice=advice, max_bytes=MAX_INDEX)

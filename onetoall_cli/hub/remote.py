@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 
 from onetoall_cli.errors import ModelMissing, OnetoallError
+from onetoall_cli.files.forms import check
 from onetoall_cli.hub.index import FileRecord
 from onetoall_cli.hub.places import split_repository
 
@@ -60,6 +61,12 @@ def _matches(path: str, pattern: str) -> bool:
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
+def _record(repository: str, item: RepoFile) -> FileRecord:
+    digest = f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}"
+    fields = {"path": item.path, "size": item.size, "digest": digest}
+    return check(FileRecord, fields, source=f"The hub's list of {repository}", advice="Check HF_ENDPOINT.")
+
+
 def list_repository(repository: str, revision: str) -> Listing:
     """Ask the hub for the files of `repository` at `revision` (a branch, tag or commit).
 
@@ -72,11 +79,7 @@ def list_repository(repository: str, revision: str) -> Listing:
         commit = api.repo_info(owned, repo_type=kind, revision=revision).sha
         assert commit is not None  # always sent for models and data sets
         tree = api.list_repo_tree(owned, repo_type=kind, revision=commit, recursive=True)
-        files = [
-            FileRecord(item.path, item.size, f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}")
-            for item in tree
-            if isinstance(item, RepoFile) and _is_plain(item.path)
-        ]
+        files = [_record(repository, item) for item in tree if isinstance(item, RepoFile) and _is_plain(item.path)]
         return Listing(repository, revision, commit, tuple(sorted(files, key=lambda file: file.path)))
 
     return with_retries(ask, f"{repository} (revision {revision})")

@@ -7,7 +7,7 @@ from pathlib import Path
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import digest
 from onetoall_cli.hub.index import FileRecord, Installed, installed
-from onetoall_cli.hub.quantised_copies import all_copies, files_of_copy
+from onetoall_cli.hub.quantised_copies import all_copies, manifest_of
 from onetoall_cli.hub.remove import discard
 
 
@@ -69,7 +69,7 @@ def verify(
 
 def _wanted(names: list[str]) -> list[_Checked]:
     everything = [_Checked(known.name, known.folder, known.files) for known in installed().values()]
-    everything += [_Checked(folder.name, folder, files_of_copy(folder)) for folder in all_copies()]
+    everything += [_Checked(folder.name, folder, manifest_of(folder).files) for folder in all_copies()]
     known_names = [each.name for each in everything]
     for name in names:
         if name not in known_names:

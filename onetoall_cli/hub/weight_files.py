@@ -3,12 +3,11 @@
 Pickled weights are refused, because they can run code; only safetensors are used.
 """
 
-import json
 from pathlib import Path
 
 from onetoall_cli.errors import ModelMissing
+from onetoall_cli.hub.model_files import REPAIR_ADVICE, WeightIndex, read_model_file
 
-REPAIR_ADVICE = "Run `onetoall fetch --verify --repair`, or fetch the model again."
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -46,12 +45,11 @@ def _unindexed_files(folder: Path) -> list[Path]:
 
 
 def _files_in_index(index: Path) -> set[str]:
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelMissing(f"{index} is not a safetensors index: {error!r}.", REPAIR_ADVICE) from error
-    if any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise ModelMissing(f"{index} names files outside its folder.", "Do not use it: fetch the model again.")
+    names = set(read_model_file(WeightIndex, index).weight_map.values())
+    if any(Path(name).name != name or not name.endswith(".safetensors") or "\0" in name for name in names):
+        raise ModelMissing(
+            f"{index} names files that are no safetensors files beside it.", "Do not use it: fetch the model again."
+        )
     return names
 
 

@@ -9,6 +9,10 @@ from typing import Any
 
 from PIL import Image
 
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files.documents import parse_json
+
+MAX_METADATA = 2**20  # bytes; ours take 2 KB
 _KEY = "onetoall"  # tells our comments from other programs', which may be JSON too
 PNG_KEYWORD = "Comment"  # one of PNG's registered keywords
 EXIF_IMAGE_DESCRIPTION = 0x010E
@@ -19,11 +23,13 @@ def metadata_text(metadata: Mapping[str, Any]) -> str:
     return json.dumps({_KEY: dict(metadata)}, default=str)
 
 
-def parse_metadata(text: str | bytes | None) -> dict[str, Any] | None:
+def parse_metadata(text: object) -> dict[str, Any] | None:
     """The settings in a stored text, or None where another program wrote it."""
+    if not isinstance(text, (str, bytes)) or not text:
+        return None
     try:
-        stored = json.loads(text or "null")
-    except ValueError:
+        stored = parse_json(text, source="metadata", advice="", max_bytes=MAX_METADATA)
+    except BadInput:
         return None
     settings = stored.get(_KEY) if isinstance(stored, dict) else None
     return settings if isinstance(settings, dict) else None

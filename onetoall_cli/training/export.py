@@ -13,6 +13,7 @@ from onetoall_cli.animator import Animator, Listener, load
 from onetoall_cli.animator.settings import ModelSettings
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
+from onetoall_cli.files.forms import check
 from onetoall_cli.hub import GenerationDefaults
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.precision import is_kept_wide
@@ -106,7 +107,12 @@ def generation_defaults(settings: TrainingSettings, text_rows: int) -> Generatio
         "face": "auto" if settings.conditions_of_stage.change_pose > 0 else "full",
         "reference_pose": settings.conditions_of_stage.reference_pose,
     }
-    return GenerationDefaults.from_dict({**as_sheets, **settings.generation}, source="generation")
+    return check(
+        GenerationDefaults,
+        {**as_sheets, **settings.generation},
+        source="generation",
+        advice="Correct `generation` in the config.",
+    )
 
 
 def in_bfloat16(network: OneToAllTransformer3DModel) -> OneToAllTransformer3DModel:

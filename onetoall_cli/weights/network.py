@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onetoall_cli.errors import ModelMissing
+from onetoall_cli.hub.model_files import CONFIG, NetworkConfig, read_model_file
 
 if TYPE_CHECKING:
     from onetoall_cli.model import OneToAllTransformer3DModel
@@ -24,11 +24,6 @@ def empty_network(folder: Path, config: Mapping[str, Any] | None) -> "OneToAllTr
 
     from onetoall_cli.model import OneToAllTransformer3DModel
 
-    try:
-        arguments = dict(OneToAllTransformer3DModel.load_config(folder) if config is None else config)
-        arguments.pop("quantization_config", None)
-        with torch.device("meta"):
-            return OneToAllTransformer3DModel.from_config(arguments)
-    except (OSError, ValueError, TypeError) as error:
-        problem = str(error).strip().splitlines()[0]
-        raise ModelMissing(f"{folder / 'config.json'} cannot be used: {problem}", "Fetch the model again.") from error
+    arguments = read_model_file(NetworkConfig, folder / CONFIG).arguments() if config is None else config
+    with torch.device("meta"):
+        return OneToAllTransformer3DModel(**arguments)

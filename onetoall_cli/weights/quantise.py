@@ -8,7 +8,6 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,15 @@ from safetensors import safe_open
 
 from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.files import whole_folder
+from onetoall_cli.files.forms import json_text
 from onetoall_cli.files.unfinished import sweep
 from onetoall_cli.hub import digest, places
 from onetoall_cli.hub.catalogue import Catalogue
 from onetoall_cli.hub.disk import check_disk
 from onetoall_cli.hub.index import installed
 from onetoall_cli.hub.location import ModelLocation, locate_model, require
-from onetoall_cli.hub.quantised_copies import COPY_MANIFEST
+from onetoall_cli.hub.model_files import CONFIG, NetworkConfig, read_model_file
+from onetoall_cli.hub.quantised_copies import COPY_MANIFEST, Manifest
 from onetoall_cli.hub.weight_files import REPAIR_ADVICE, weight_files
 from onetoall_cli.model.precision import is_kept_wide, quantisable_linears
 from onetoall_cli.precisions import QUANTISED, UNQUANTISED, bytes_per_parameter
@@ -242,9 +243,15 @@ def _write_manifest(folder: Path, origin: Mapping[str, str | None], precision: s
     """Write the manifest: the original, and the files' hashes for `fetch --verify`."""
     import bitsandbytes
 
-    records = [asdict(digest.describe_file(path, folder)) for path in sorted(folder.iterdir())]
-    content = {**origin, "precision": precision, "bitsandbytes": bitsandbytes.__version__, "files": records}
-    (folder / COPY_MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    manifest = Manifest(
+        name=origin.get("name"),
+        repository=origin.get("repository"),
+        commit=origin.get("commit"),
+        precision=precision,
+        bitsandbytes=bitsandbytes.__version__,
+        files=tuple(digest.describe_file(path, folder) for path in sorted(folder.iterdir())),
+    )
+    (folder / COPY_MANIFEST).write_text(json_text(manifest), encoding="utf-8")
 
 
 def stored_precision(location: ModelLocation) -> str:
@@ -254,10 +261,10 @@ def stored_precision(location: ModelLocation) -> str:
 
 def _precision_in(folder: Path) -> str:
     """The precision of a network in diffusers' layout, from its configuration."""
-    quantisation = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
+    quantisation = read_model_file(NetworkConfig, folder / CONFIG).quantization_config
     if quantisation is None:
         return UNQUANTISED
-    return "int8" if quantisation.get("load_in_8bit") else "nf4"
+    return "int8" if quantisation.load_in_8bit else "nf4"
 
 
 def load_quantised(folder: Path, dtype: "torch.dtype") -> "OneToAllTransformer3DModel":

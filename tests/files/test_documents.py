@@ -36,6 +36,7 @@ def test_what_is_written_is_read_back(value: Any) -> None:
     [
         (b"\xff\xfe{\x00}\x00", "not UTF-8"),
         (b'"\\ud800', "not JSON: line 1"),
+        (b'["\\uD800"]', "not UTF-8"),
         (b"[" * 10**6, f"deeper than {MAX_DEPTH}"),
         (b'{"a":' * 10**5, f"deeper than {MAX_DEPTH}"),
         (b'"' + b'\\"' * 10**6, "not JSON"),

@@ -129,7 +129,7 @@ def test_a_damaged_quantised_copy_is_found_and_how_to_make_it_again(hub, fetch):
 def test_a_damaged_index_says_what_to_do(hub, fetch):
     fetch("vae")
     index_file().write_text("{")
-    with pytest.raises(BadInput, match="is damaged") as damaged:
+    with pytest.raises(BadInput, match="is not JSON") as damaged:
         installed()
     assert "not downloaded twice" in damaged.value.advice
     index_file().unlink()
@@ -168,19 +168,26 @@ def test_a_diffusers_folder_brings_its_own_settings_and_embeddings(machine, tmp_
 # ---- catalogue ---------------------------------------------------------------------------------------------------
 
 
+PREFIX = "entries: {x: {kind: model, title: t, repository: a/b, files: [c]"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("entries: [", "not valid YAML"),
-        ("models: {}", "'entries' and 'groups'"),
-        ("entries: {x: 5}", "'x' is not a mapping"),
-        ("entries: {x: {kind: model}}", "lacks title, repository, files"),
-        ("entries: {x: {colour: red}}", "unknown field 'colour'"),
-        ("entries: {x: {kind: tool, title: t, repository: a/b, files: [c]}}", "kind is 'tool'"),
-        ("entries: {x: {kind: model, title: t, repository: b, files: [c]}}", "repository is 'b'"),
-        ("entries: {x: {kind: model, title: t, repository: a/b, files: c}}", "files is 'c'"),
+        ("models: {}", "models is no known key .known are entries, groups"),
+        ("entries: {x: 5}", "entries.x should be a mapping, not 5"),
+        ("entries: {x: {kind: model}}", "entries.x lacks title, repository, files"),
+        (f"{PREFIX}, titel: t}}}}", r"entries.x.titel is no known key .did you mean 'title'"),
+        (f"{PREFIX}, kind: tool}}}}", "the key 'kind' more than once"),
+        (
+            "entries: {x: {kind: tool, title: t, repository: a/b, files: [c]}}",
+            "x.kind should be 'model', .*, not 'tool'",
+        ),
+        ("entries: {x: {kind: model, title: t, repository: b, files: [c]}}", "repository should match .*, not 'b'"),
+        ("entries: {x: {kind: model, title: t, repository: a/b, files: c}}", "files should be a list, not 'c'"),
         ("entries: {x: {kind: model, title: t, repository: a/b, files: [c], needs: [z]}}", "'x' names 'z'"),
-        ("entries: {x: {kind: model, title: t, repository: a/b, files: [c], defaults: {steps: 5}}}", "'steps'"),
+        ("entries: {x: {kind: model, title: t, repository: a/b, files: [c], defaults: {steps: 5}}}", "defaults.steps"),
         ("groups: {g: [nothing]}", "'g' names 'nothing'"),
     ],
 )

@@ -220,14 +220,14 @@ def test_the_released_settings_are_the_defaults():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"shift": "7"}', "shift is '7'"),
-        ('{"short_side": 384.5}', "short_side is 384.5"),
-        ('{"short_side": true}', "short_side is True"),
+        ('{"shift": "7"}', "shift should be a number, not '7'"),
+        ('{"short_side": 384.5}', "short_side should be a whole number, not 384.5"),
+        ('{"short_side": true}', "short_side should be a whole number, not true"),
         ('{"short_side": 0}', "greater than 0"),
         ('{"max_segment_frames": 80}', "4k \\+ 1"),
-        ('{"steps": 30}', "unknown setting 'steps'"),
-        ("[]", "JSON object"),
-        ("{", "not valid JSON"),
+        ('{"steps": 30}', "steps is no known key"),
+        ("[]", "should be a mapping, not a list of 0"),
+        ("{", "is not JSON: line 1"),
     ],
 )
 def test_a_wrong_generation_config_is_named(tmp_path, content, said):
