@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan
 
 from onetoall_cli.alignment import working_size
 from onetoall_cli.animator.progress import Listener
@@ -12,6 +11,7 @@ from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import ModelSettings, SizeSettings
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import ModelLocation
+from onetoall_cli.hub.model_files import CONFIG, VaeConfig, read_model_file
 from onetoall_cli.lattice import floored
 from onetoall_cli.precisions import UNQUANTISED
 from onetoall_cli.runtime import MemoryPlan, Wishes, choose_plan, fits, machine, pick_dtype, possible_plans
@@ -97,7 +97,7 @@ def make_plan(
     passes = len(guidance.weights)
     workload = Workload(
         network=config_json(empty_network(location.transformer, network_config(location)).config),
-        vae=config_json(AutoencoderKLWan.load_config(location.vae)),
+        vae=config_json(read_model_file(VaeConfig, location.vae / CONFIG).arguments()),
         height=height,
         width=width,
         frames=max(segments),

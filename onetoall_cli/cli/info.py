@@ -32,7 +32,7 @@ def info(
     if file.is_dir() and _report_unfinished(file, report):
         return
     record = read_record(file)
-    report.result(_prose(record, record.command()), **record.model_dump(mode="json"))
+    report.result(prose(record, record.command()), **record.model_dump(mode="json"))
 
 
 def _report_unfinished(folder: Path, report: Report) -> bool:
@@ -45,11 +45,11 @@ def _report_unfinished(folder: Path, report: Report) -> bool:
     command = [*kept.record.command(), "--output", str(output_of(folder))]
     fields = kept.record.model_dump(mode="json", include={"onetoall", "model", "result", "versions"})
     text = f"{kept.done} of {kept.record.segments} segments are done; the command goes on behind them."
-    report.result(f"{_prose(kept.record, command)}\n{text}", **fields, arguments=command, segments_done=kept.done)
+    report.result(f"{prose(kept.record, command)}\n{text}", **fields, arguments=command, segments_done=kept.done)
     return True
 
 
-def _prose(record: "Record", command: list[str]) -> str:
+def prose(record: "Record", command: list[str]) -> str:
     lines = [" ".join(map(shell_word, ["onetoall", *command])), "", f"onetoall {displayed(record.onetoall)}"]
     for title, part in (("model", record.model), ("result", record.result), ("versions", record.versions)):
         if part:

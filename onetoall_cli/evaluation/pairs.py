@@ -141,7 +141,7 @@ def read_pairs(path: Path) -> list[Pair]:
         raise BadInput(f"{path} names no pairs.", "Write a result and its truth a line, with a comma between.")
     pairs = []
     for number, row in rows:
-        if len(row) != 2 or not all(row):
+        if len(row) != 2 or not all(row) or "\0" in "".join(row):
             raise BadInput(f"{path}, line {number}, has not just two fields.", "Write result,truth.")
         made, true = (path.parent / field for field in row)
         pairs.append(Pair(row[0], made, true))

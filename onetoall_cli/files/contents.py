@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.documents import parse_json
 from onetoall_cli.files.unfinished import is_working_folder
 
 CONTENTS = ".onetoall-files"  # in each folder we write: the names of everything in it that is ours
@@ -76,8 +77,8 @@ def _read_list(folder: Path) -> dict[str, Any]:
     try:
         if file.is_symlink() or file.stat().st_size > _MAX_CONTENTS:
             return {}
-        stored = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        stored = parse_json(file.read_bytes(), source=str(file), advice="", max_bytes=_MAX_CONTENTS)
+    except (OSError, BadInput):
         return {}
     return stored if isinstance(stored, dict) else {}
 

@@ -6,7 +6,8 @@ Pickled weights are refused, because they can run code; only safetensors are use
 from pathlib import Path
 
 from onetoall_cli.errors import ModelMissing
-from onetoall_cli.hub.model_files import REPAIR_ADVICE, WeightIndex, read_model_file
+from onetoall_cli.files.weight_index import indexed_files
+from onetoall_cli.hub.model_files import REPAIR_ADVICE, damaged_model
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -24,7 +25,8 @@ def weight_files(folder: Path) -> list[Path]:
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if not indexes:
         return _unindexed_files(folder)
-    names = {name for index in indexes for name in _files_in_index(index)}
+    with damaged_model():
+        names = {name for index in indexes for name in indexed_files(index, advice=REPAIR_ADVICE)}
     for name in sorted(names):
         if not (folder / name).is_file():
             raise ModelMissing(f"{folder / name} is missing, and {indexes[0].name} needs it.", REPAIR_ADVICE)
@@ -42,15 +44,6 @@ def _unindexed_files(folder: Path) -> list[Path]:
             "Convert them to safetensors, or use a repository that has them.",
         )
     raise ModelMissing(f"{folder} has no *.safetensors files.", REPAIR_ADVICE)
-
-
-def _files_in_index(index: Path) -> set[str]:
-    names = set(read_model_file(WeightIndex, index).weight_map.values())
-    if any(Path(name).name != name or not name.endswith(".safetensors") or "\0" in name for name in names):
-        raise ModelMissing(
-            f"{index} names files that are no safetensors files beside it.", "Do not use it: fetch the model again."
-        )
-    return names
 
 
 def _check_shards_complete(files: list[Path]) -> None:

@@ -1,6 +1,5 @@
 """The released checkpoints: mapping of their tensor names to this network's and back, and strict loading."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
+
+from onetoall_cli.errors import BadInput
+from onetoall_cli.files.weight_index import indexed_files
 
 NAMES_SHOWN = 5
 
@@ -185,9 +187,9 @@ def _shards(source: Path) -> list[Path]:
     if len(indices) > 1:
         raise CheckpointUnreadable(f"{source} holds several indices: {_shown([path.name for path in indices])}.")
     try:
-        files = set(json.loads(indices[0].read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointUnreadable(f"{indices[0]} is not an index of safetensors files.") from error
+        files = indexed_files(indices[0], advice="")
+    except BadInput as error:
+        raise CheckpointUnreadable(error.problem) from error
     return [source / name for name in sorted(files)]
 
 

@@ -3,7 +3,6 @@
 The file is checked as it is read: whole, finite, and something in it is a LoRA.
 """
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -16,6 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.documents import parse_json, read_document
+from onetoall_cli.files.forms import ForeignForm, check
 
 # What stands before a module's name in published files, also twice (`transformer.base_model.model.`): diffusers,
 # peft, ComfyUI, DiffSynth (`pipe.dit.`), musubi and kohya, VideoX-Fun (`lora_unet__`), OneTrainer, LyCORIS.
@@ -128,6 +129,14 @@ def read_lora(path: Path) -> LoraContent:
     return LoraContent(changes, unknown)
 
 
+class PeftConfig(ForeignForm):
+    """What peft's configuration says of alpha."""
+
+    lora_alpha: float | None = None
+    alpha_pattern: dict[str, float] | None = None
+    use_rslora: bool | None = None
+
+
 class _Alphas(NamedTuple):
     """Alpha as peft's configuration states it: of all modules, and of single ones by the ends of their names.
 
@@ -150,22 +159,19 @@ class _Alphas(NamedTuple):
 
 def _stated_alphas(path: Path, header: Mapping[str, str]) -> _Alphas:
     """What the header, or peft's file beside this one, says of alpha."""
-    texts = [header[key] for key in _HEADER_KEYS if key in header]
-    beside = path.with_name(_PEFT_CONFIG)
-    if not texts and path.name == _PEFT_NAME and beside.is_file():
-        texts.append(beside.read_text(encoding="utf-8", errors="replace"))
-    try:
-        values: Any = json.loads(texts[0]) if texts else {}
-        own = {key.removeprefix("transformer."): value for key, value in values.items()}
-        default, patterns = own.get("lora_alpha"), own.get("alpha_pattern") or {}
-        names = {_plain(name.lstrip("^").replace("\\", "")): float(value) for name, value in patterns.items()}
-        alphas = _Alphas(None if default is None else float(default), names, bool(own.get("use_rslora")))
-        if not all(map(math.isfinite, [alphas.default or 0.0, *names.values()])):
-            raise ValueError("not finite")
-    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        advice = "Save it again with the tool that made it."
-        raise BadInput(f"{path}: what its header says of alpha cannot be used.", advice) from error
-    return alphas
+    key = next((key for key in _HEADER_KEYS if key in header), None)
+    beside, advice = path.with_name(_PEFT_CONFIG), "Save it again with the tool that made it."
+    values: Any = {}
+    source = f"{path}: {key}"
+    if key is not None:
+        values = parse_json(header[key], source=source, advice=advice)
+    elif path.name == _PEFT_NAME and beside.is_file():
+        source, values = str(beside), read_document(beside, advice=advice)
+    if isinstance(values, dict):
+        values = {name.removeprefix("transformer."): value for name, value in values.items()}
+    said = check(PeftConfig, values, source=source, advice=advice)
+    names = {_plain(name.lstrip("^").replace("\\", "")): value for name, value in (said.alpha_pattern or {}).items()}
+    return _Alphas(said.lora_alpha, names, bool(said.use_rslora))
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,5 @@
 """Initial networks: random weights, a finished stage, or Wan2.1 text-to-video weights."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.hub.model_files import CONFIG, AnyConfig, read_model_file
 from onetoall_cli.model import OneToAllTransformer3DModel
 
 
@@ -60,10 +60,8 @@ def _finished(folder: Path) -> OneToAllTransformer3DModel:
 
 
 def _class_of(folder: Path) -> str | None:
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("_class_name")
-    except (OSError, ValueError):
-        return None
+    config = folder / CONFIG
+    return read_model_file(AnyConfig, config).class_name if config.is_file() else None
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:

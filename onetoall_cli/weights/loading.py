@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.hub.location import ModelLocation
-from onetoall_cli.hub.weight_files import REPAIR_ADVICE, weight_files
+from onetoall_cli.hub.model_files import CONFIG, REPAIR_ADVICE, VaeConfig, read_model_file
+from onetoall_cli.hub.weight_files import weight_files
 from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.weights.architecture import network_config
 from onetoall_cli.weights.network import empty_network
@@ -70,12 +71,9 @@ def load_vae(folder: Path, dtype: "torch.dtype") -> "AutoencoderKLWan":
     import torch
     from diffusers import AutoencoderKLWan
 
-    try:
-        with torch.device("meta"):
-            vae = AutoencoderKLWan.from_config(AutoencoderKLWan.load_config(folder))
-    except (OSError, ValueError, TypeError) as error:
-        problem = str(error).strip().splitlines()[0]
-        raise ModelMissing(f"{folder / 'config.json'} cannot be used: {problem}", REPAIR_ADVICE) from error
+    arguments = read_model_file(VaeConfig, folder / CONFIG).arguments()
+    with torch.device("meta"):
+        vae = AutoencoderKLWan(**arguments)
     return _fill(vae, folder, lambda name: dtype)
 
 

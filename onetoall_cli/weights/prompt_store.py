@@ -8,19 +8,38 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
+from onetoall_cli.files.documents import parse_json
+from onetoall_cli.files.forms import Form, check
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT = "onetoall-prompt-embeds"
-VERSION = "1"
+FORMAT: Literal["onetoall-prompt-embeds"] = "onetoall-prompt-embeds"
+VERSION: Literal["1"] = "1"
+ADVICE = "Delete it and import it again, or make one with `onetoall prompt-embeds export`."
+
+
+class StoreHeader(Form):
+    """What a store's safetensors header says.
+
+    Attributes:
+        format, version: Of stores; safetensors has texts only.
+        prompts: The texts by the names of their rows; JSON in the header.
+        encoder: The text encoder of the rows; None where it is not known.
+    """
+
+    format: Literal["onetoall-prompt-embeds"]
+    version: Literal["1"]
+    prompts: dict[str, str] = Field(default_factory=dict)
+    encoder: str | None = None
 
 
 def prompt_key(prompt: str) -> str:
@@ -44,11 +63,13 @@ class PromptStore:
     @property
     def encoder(self) -> str | None:
         """The encoder of the stored rows, or the one given if there is no file yet."""
-        return self._metadata().get("encoder") or self._encoder
+        header = self._header()
+        return (header.encoder if header else None) or self._encoder
 
     def prompts(self) -> list[str]:
         """The stored prompt texts, sorted."""
-        return sorted(json.loads(self._metadata().get("prompts", "{}")).values())
+        header = self._header()
+        return sorted(header.prompts.values()) if header else []
 
     def get(self, prompt: str) -> "torch.Tensor | None":
         """The rows of `prompt`, (L, C) with L its true length in tokens; None if it is not stored.
@@ -56,12 +77,14 @@ class PromptStore:
         Raises:
             BadInput: The file is damaged or is not a prompt store.
         """
-        if not self.path.exists():
+        if self._header() is None:
             return None
-        self._metadata()
         key = prompt_key(prompt)
         with self._open() as stored:
-            return stored.get_tensor(key) if key in stored.keys() else None  # noqa: SIM118 (not a dict)
+            rows = stored.get_tensor(key) if key in stored.keys() else None  # noqa: SIM118 (not a dict)
+        if rows is not None:
+            _check_rows([rows], self.path)
+        return rows
 
     def put(self, prompt: str, rows: "torch.Tensor") -> None:
         """Add or replace one prompt.
@@ -91,41 +114,39 @@ class PromptStore:
 
         _check_rows(rows_of.values(), self.path)
         texts = {prompt_key(prompt): prompt for prompt in rows_of}
-        metadata = {"format": FORMAT, "version": VERSION, "prompts": json.dumps(texts, ensure_ascii=False)}
-        encoder = self._encoder or self.encoder
-        if encoder:
-            metadata["encoder"] = encoder
+        header = StoreHeader(format=FORMAT, version=VERSION, prompts=texts, encoder=self._encoder or self.encoder)
+        fields = header.model_dump(exclude={"prompts"}, exclude_none=True)
+        metadata = {**fields, "prompts": json.dumps(texts, ensure_ascii=False)}
         tensors = {prompt_key(prompt): rows.detach().cpu().contiguous() for prompt, rows in rows_of.items()}
         with whole_file(self.path) as temporary:
             save_file(tensors, temporary, metadata=metadata)
 
     def _load(self) -> "dict[str, torch.Tensor]":
-        if not self.path.exists():
+        header = self._header()
+        if header is None:
             return {}
-        texts = json.loads(self._metadata().get("prompts", "{}"))
         with self._open() as stored:
-            return {text: stored.get_tensor(key) for key, text in texts.items()}
+            held = set(stored.keys())
+            rows_of = {text: stored.get_tensor(key) for key, text in header.prompts.items() if key in held}
+        if len(rows_of) < len(header.prompts):
+            raise BadInput(f"{self.path} lacks rows of its prompts.", ADVICE)
+        return rows_of
 
-    def _open(self):
+    def _open(self) -> Any:
         try:
             return safe_open(self.path, framework="pt")
         except (SafetensorError, OSError) as error:
-            raise BadInput(
-                f"{self.path} is not a readable prompt store: {error}.", "Delete it, or import it again."
-            ) from error
+            raise BadInput(f"{self.path} is not a readable prompt store: {error}.", ADVICE) from error
 
-    def _metadata(self) -> dict[str, str]:
-        """The file's metadata; empty if there is no file."""
+    def _header(self) -> "StoreHeader | None":
+        """What the file says of itself; None if there is no file."""
         if not self.path.exists():
-            return {}
+            return None
         with self._open() as stored:
             metadata = stored.metadata() or {}
-        if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-            raise BadInput(
-                f"{self.path} is not a prompt store of this version of onetoall.",
-                "Make one with `onetoall prompt-embeds export`.",
-            )
-        return metadata
+        source = str(self.path)
+        prompts = parse_json(metadata.get("prompts", "{}"), source=f"{source}: prompts", advice=ADVICE)
+        return check(StoreHeader, {**metadata, "prompts": prompts}, source=source, advice=ADVICE)
 
 
 def _check_rows(all_rows: "Iterable[torch.Tensor]", path: Path) -> None:

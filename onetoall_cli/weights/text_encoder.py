@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onetoall_cli.display_text import displayed
 from onetoall_cli.errors import ModelMissing, OutOfResources
 from onetoall_cli.hub.location import ModelLocation
 from onetoall_cli.hub.places import prompt_store
 from onetoall_cli.hub.weight_files import weight_files
 from onetoall_cli.runtime.machine import Memory, gpu_memory, system_memory
+from onetoall_cli.runtime.shortage import is_out_of_memory
 from onetoall_cli.weights.prompt_store import PromptStore
 from onetoall_cli.weights.tensors import read_tensors
 
@@ -206,7 +208,7 @@ def _load_tokenizer(folder: Path) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever the readers of its many formats raise on files that are damaged
         raise ModelMissing(
             f"The tokenizer in {folder} cannot be read ({_first_line(error)}).",
             "Run `onetoall fetch --verify --repair`.",
@@ -232,7 +234,9 @@ def _load_encoder(folder: Path, placement: Placement) -> Any:
             output_loading_info=True,
             **quantised,
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever a damaged configuration leads to
+        if is_out_of_memory(error):
+            raise
         raise ModelMissing(
             f"The text encoder in {folder} cannot be read ({_first_line(error)}).",
             "Run `onetoall fetch --verify --repair`.",
@@ -249,4 +253,4 @@ def _load_encoder(folder: Path, placement: Placement) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return displayed((str(error).strip().splitlines() or [type(error).__name__])[0], 200)

@@ -134,7 +134,7 @@ def test_an_empty_folder_a_missing_path_and_a_broken_index_are_named(tmp_path):
         load(tmp_path / "nowhere.safetensors")
     for broken in ("{", "[]", '{"weight_map": 3}'):
         (tmp_path / "model.safetensors.index.json").write_text(broken)
-        with pytest.raises(CheckpointUnreadable, match=r"index\.json is not an index"):
+        with pytest.raises(CheckpointUnreadable, match=r"index\.json"):
             load(tmp_path)
 
 

@@ -203,7 +203,7 @@ def test_alpha_in_the_configuration_beside_a_peft_file_counts(tmp_path):
 def test_a_header_that_says_nothing_sensible_of_alpha_is_refused(tmp_path, text):
     keys, _ = as_diffusers("blocks.0.attn1.to_q", "", *low_rank(WIDTH, WIDTH, 0))
     save_file(keys, tmp_path / "l.safetensors", {"lora_adapter_metadata": text})
-    with pytest.raises(BadInput, match=r"l\.safetensors: .* alpha"):
+    with pytest.raises(BadInput, match=r"l\.safetensors: lora_adapter_metadata"):
         read_lora(tmp_path / "l.safetensors")
 
 

@@ -170,7 +170,7 @@ def test_a_folder_with_another_network_is_refused(machine, copy_of):
 def test_an_index_that_points_outside_its_folder_is_refused(machine, copy_of):
     index = copy_of / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "../../elsewhere.safetensors"}}')
-    with pytest.raises(ModelMissing, match="no safetensors files beside it"):
+    with pytest.raises(ModelMissing, match="no safetensors file beside it"):
         locate_model(str(copy_of))
 
 

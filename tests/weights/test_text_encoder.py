@@ -185,7 +185,7 @@ def test_a_file_that_is_no_store_is_named(tmp_path):
     with pytest.raises(BadInput, match=r"store\.safetensors is not a readable"):
         PromptStore(path).get("")
     save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(BadInput, match="not a prompt store"):
+    with pytest.raises(BadInput, match="lacks format, version"):
         PromptStore(path).get("")
 
 

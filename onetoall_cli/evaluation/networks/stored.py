@@ -123,6 +123,9 @@ def _kept_as(file: Path) -> Path:
 
 def _unpickled(file: Path) -> dict[str, Tensor]:
     """The tensors in a pickle of a training run or of a bare state dict, without a wrapper's `module.` in front."""
-    stored = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError("not a pickle of tensors") from error  # torch advises to load it all the same
     stored = stored.get("state_dict", stored)
     return {name.removeprefix("module."): value.contiguous() for name, value in stored.items()}
