@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --task --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -329,8 +329,11 @@ complete -c onetoall -n '_shtab_onetoall_using bench' -l frames -x -d 'Frames of
 complete -c onetoall -n '_shtab_onetoall_using bench' -l only -x -d 'Measure only this (step, plain step, ...); may be repeated.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l scaling -d 'Measure growth with frames, resolution and number of segments.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l quality -d 'Compare each approximation'"'"'s frames and time with the exact run.'
-complete -c onetoall -n '_shtab_onetoall_using bench' -l count -x -d '--quality: how many held-out inputs.'
-complete -c onetoall -n '_shtab_onetoall_using bench' -l steps -x -d '--quality: steps; default: the model'"'"'s.'
+complete -c onetoall -n '_shtab_onetoall_using bench' -l drift -d 'How a long video'"'"'s colours, contrast, sharpness and face change.'
+complete -c onetoall -n '_shtab_onetoall_using bench' -l segments -x -d '--drift: segments of each video.'
+complete -c onetoall -n '_shtab_onetoall_using bench' -l plot -xka "(__fish_complete_path (commandline -ct))" -d '--drift: also draw the figures.'
+complete -c onetoall -n '_shtab_onetoall_using bench' -l count -x -d '--quality, --drift: how many held-out inputs.'
+complete -c onetoall -n '_shtab_onetoall_using bench' -l steps -x -d '--quality, --drift: steps; default: the model'"'"'s.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l compile -d '--quality: with compiled blocks, too.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l repeats -x -d 'Time each this often; the median counts.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l device -x -d 'auto, cpu, cuda, cuda:N, mps.'

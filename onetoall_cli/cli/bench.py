@@ -45,8 +45,15 @@ def bench(
     quality: Annotated[
         bool, Option("--quality", help="Compare each approximation's frames and time with the exact run.")
     ] = False,
-    count: Annotated[int, Option(min=1, metavar="N", help="--quality: how many held-out inputs.")] = 4,
-    steps: Annotated[int | None, Option(min=1, metavar="N", help="--quality: steps; default: the model's.")] = None,
+    drift: Annotated[
+        bool, Option("--drift", help="How a long video's colours, contrast, sharpness and face change.")
+    ] = False,
+    segments: Annotated[int, Option(min=3, metavar="N", help="--drift: segments of each video.")] = 20,
+    plot: Annotated[Path | None, Option(metavar="PNG", help="--drift: also draw the figures.")] = None,
+    count: Annotated[int, Option(min=1, metavar="N", help="--quality, --drift: how many held-out inputs.")] = 4,
+    steps: Annotated[
+        int | None, Option(min=1, metavar="N", help="--quality, --drift: steps; default: the model's.")
+    ] = None,
     compiled: Annotated[bool, Option("--compile", help="--quality: with compiled blocks, too.")] = False,
     repeats: Annotated[int, Option(min=1, metavar="N", help="Time each this often; the median counts.")] = 1,
     device: Device = "auto",
@@ -63,9 +70,14 @@ def bench(
 
     Example: onetoall bench --random 1.3b --width 384 --height 256 --frames 29
     """
-    if output is not None:
-        check_targets([Output(output, (".json",))], overwrite=overwrite)
-    if quality:
+    targets = [
+        Output(output, (".json",)) if output else None,
+        Output(plot, (".png",), option="--plot") if plot else None,
+    ]
+    check_targets(targets, overwrite=overwrite)
+    if drift:
+        result, text = _drift(report, model, segments, count, steps, plot, device, dtype)
+    elif quality:
         result, text = _quality(report, model, frames, count, steps, compiled, device, dtype)
     else:
         _check_size(width, height, frames)
@@ -235,4 +247,50 @@ def _quality(
         f"{each.worst_psnr:>7.1f}{each.ssim:>8.4f}"
         for each in results
     ]
+    return result, "\n".join(lines)
+
+
+def _drift(
+    report: Report,
+    model: str | None,
+    segments: int,
+    count: int,
+    steps: int | None,
+    plot: Path | None,
+    device: str,
+    dtype: str,
+) -> tuple[dict[str, Any], str]:
+    from onetoall_cli.animator import Listener, Settings
+    from onetoall_cli.animator.settings import ModelSettings
+    from onetoall_cli.bench.chart import line_charts
+    from onetoall_cli.bench.drift import TITLES, measure_drift, values, worsening
+    from onetoall_cli.media import write_picture
+    from onetoall_cli.training.export import load_model_or_run
+
+    if model is None:
+        raise BadInput("--drift needs a trained model.", "Name it with --model.")
+    subject = load_model_or_run(model, ModelSettings(device=device, dtype=dtype), Listener(note=report.note))
+    found = measure_drift(
+        subject,
+        segments=segments,
+        count=count,
+        settings=Settings().changed(steps=steps),
+        progress=lambda name: report.note(f"Generating: {name}."),
+    )
+    if plot is not None:
+        write_picture(plot, line_charts({title: {subject.name: values(found, name)} for name, title in TITLES.items()}))
+    result = {
+        "model": subject.name,
+        "inputs": count,
+        "machine": _machine(device, dtype),
+        "segments": [asdict(each) for each in found],
+        "worsening": worsening(found),
+    }
+    lines = [f"{subject.name}: {count} held-out inputs of {segments} segments", ""]
+    lines += [f"{'segment':<9}" + "".join(f"{name:>11}" for name in TITLES)]
+    lines += [
+        f"{number:<9}" + "".join(f"{value:>11.2f}" for value in asdict(each).values())
+        for number, each in enumerate(found, 1)
+    ]
+    lines += ["", f"The last segment's colour error is {worsening(found):.2f} times the second's."]
     return result, "\n".join(lines)

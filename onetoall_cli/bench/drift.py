@@ -1,0 +1,149 @@
+"""Drift of long videos: how colours, contrast, sharpness and face change from segment to segment.
+
+Held-out puppets dance for many segments. Each segment's new frames are compared with the true pictures and with what
+the reference shows of the backdrop.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from onetoall_cli.animator import Animator, Settings
+from onetoall_cli.evaluation.cases import Case, make_case
+from onetoall_cli.evaluation.metrics import colour_error, psnr_within
+from onetoall_cli.evaluation.scores import face_boxes
+from onetoall_cli.lattice import CONTEXT_FRAMES, floored
+from onetoall_cli.sampling import plan_segments
+
+Frames = NDArray[np.uint8]  # (T, H, W, 3) RGB
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One segment beside the truth; the mean over puppets. NaN where there was nothing to measure.
+
+    Attributes:
+        colour: Error of the mean colours of clothes and hair whose colour the reference shows, percent of the range.
+        backdrop: Error of the backdrop where the reference shows it, percent of the range.
+        contrast: Spread of the brightness over the truth's; 1 is right.
+        sharpness: Mean step from pixel to pixel over the truth's; 1 is right.
+        face: PSNR within the face's box, dB.
+    """
+
+    colour: float
+    backdrop: float
+    contrast: float
+    sharpness: float
+    face: float
+
+
+TITLES = {
+    "colour": "colour of clothes and hair: error, % of the range",
+    "backdrop": "backdrop: error, % of the range",
+    "contrast": "contrast, times the truth's",
+    "sharpness": "sharpness, times the truth's",
+    "face": "face: PSNR, dB",
+}
+
+
+def measure_drift(
+    subject: Animator,
+    *,
+    segments: int,
+    count: int,
+    side: int | None = None,
+    settings: Settings = Settings(),
+    progress: Callable[[str], None] = lambda name: None,
+) -> list[Drift]:
+    """Generate long videos of held-out puppets and measure each segment.
+
+    Args:
+        subject: The model.
+        segments: Segments of each video.
+        count: Number of puppets; each second one has a reference of another framing.
+        side: Of the square pictures in pixels; None: the model's short side.
+        settings: How to sample.
+        progress: Called with what is done next.
+
+    Returns:
+        One entry a segment.
+    """
+    longest = subject.resolved(settings).sampling.max_segment_frames
+    frames = longest + (segments - 1) * (longest - CONTEXT_FRAMES)
+    bounds = [segment.start + segment.context for segment in plan_segments(frames, longest)] + [frames]
+    per_puppet = []
+    for number in range(count):
+        progress(f"puppet {number + 1} of {count}, {frames} frames")
+        case = _case(subject, number, frames, floored(side or subject.defaults.short_side))
+        result = np.stack(list(subject.animate(case.conditioning, settings=settings, seed=number)))
+        per_puppet.append([_measured(result, case, slice(a, b)) for a, b in itertools.pairwise(bounds)])
+    return _means(per_puppet)
+
+
+def values(drift: Sequence[Drift], name: str) -> list[float]:
+    """One measure over the segments."""
+    return [getattr(each, name) for each in drift]
+
+
+def worsening(drift: Sequence[Drift]) -> float:
+    """The last segment's colour error over the second's; 1 is no drift."""
+    return drift[-1].colour / drift[1].colour
+
+
+def _case(subject: Animator, number: int, frames: int, side: int) -> Case:
+    return make_case(
+        "misaligned" if number % 2 else "aligned",
+        "test",
+        number,
+        width=side,
+        height=side,
+        frames=frames,
+        canvas_short_side=subject.defaults.pose_canvas_short_side,
+        face=subject.defaults.face,
+    )
+
+
+def _measured(result: Frames, case: Case, part: slice) -> Drift:
+    """Some frames of a result beside the truth."""
+    made, true = result[part], case.truth.frames[part]
+    shown = [case.regions[name][part] for name in sorted(case.shown)]
+    behind = case.backdrop_shown & (case.truth.masks[part] == 0)
+    backdrop = np.broadcast_to(case.conditioning.reference, made.shape)
+    boxes = face_boxes(case.truth.poses.keypoints[part, 0])
+    return Drift(
+        colour=_mean([colour_error(made, true, region) for region in shown]),
+        backdrop=colour_error(made, backdrop, behind),
+        contrast=_spread(made) / _spread(true),
+        sharpness=_steps(made) / _steps(true),
+        face=psnr_within(made, true, boxes),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _grey(frames: Frames) -> NDArray[np.float32]:
+    return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]).astype(np.float32)
+
+
+def _spread(frames: Frames) -> float:
+    return float(_grey(frames).std(axis=(1, 2)).mean())
+
+
+def _steps(frames: Frames) -> float:
+    grey = _grey(frames)
+    return float(np.abs(np.diff(grey, axis=1)).mean() + np.abs(np.diff(grey, axis=2)).mean())
+
+
+def _means(per_puppet: Sequence[Sequence[Drift]]) -> list[Drift]:
+    """The mean over the puppets, segment by segment."""
+    return [
+        Drift(**{name: _mean([getattr(each, name) for each in segment]) for name in TITLES})
+        for segment in zip(*per_puppet, strict=True)
+    ]
