@@ -112,6 +112,12 @@ class Tracker:
             track.see(self._frame, people[index], looks[index], moved=False)
             self._tracks.append(track)
         self._frame += 1
+        self._tracks = [track for track in self._tracks if not self._is_past(track)]
+
+    def _is_past(self, track: _Track) -> bool:
+        """Whether someone seen for a moment only is long gone, while others are known: not worth the memory."""
+        gone = self._frame - track.last_frame > _BRIEF_FRAMES / _BRIEF
+        return gone and self._is_brief(track) and len(self._tracks) > 1 and track is not self._tracks[0]
 
     def sightings(self) -> Sightings:
         """Everyone over the frames so far, the longest seen first.
@@ -169,11 +175,15 @@ def tracked(keypoints: NDArray[np.float32]) -> Sightings:
 
 
 def _near_cost(track: _Track, frame: int, person: NDArray[np.float32], look: Look | None) -> float:
-    """How far from where they were expected; a little of how different they look. Infinite: not the same."""
-    away = _distance(track.expected(frame), person)
-    if away > _NEAR:
+    """How far from where they were expected; a little of how different they look. Infinite: not the same.
+
+    From one frame to the next movement decides, since looks change where people overlap; after an absence, somebody
+    else may stand there.
+    """
+    away, unlike = _distance(track.expected(frame), person), _unlikeness(track, look)
+    if away > _NEAR or (unlike > _ALIKE and frame - track.last_frame > 1):
         return np.inf
-    return away + _LOOK_WEIGHT * _unlikeness(track, look)
+    return away + _LOOK_WEIGHT * unlike
 
 
 def _alike_cost(track: _Track, frame: int, person: NDArray[np.float32], look: Look | None) -> float:

@@ -110,6 +110,21 @@ def test_a_stranger_is_not_taken_for_who_left():
     assert middles(track(frames)).shape == (90, 2)
 
 
+@pytest.mark.parametrize("absence", [1, 8])
+def test_who_comes_where_somebody_has_just_left_is_told_by_their_clothes(absence):
+    """Behind a door post, say: position alone would make one person of two."""
+    gap = [[]] * absence
+    two = [[(someone(200), RED)] for _ in range(30)] + gap + [[(someone(205), BLUE)] for _ in range(30)]
+    one = [[(someone(200), RED)] for _ in range(30)] + gap + [[(someone(205), RED)] for _ in range(30)]
+    assert middles(track(two)).shape == (60 + absence, 2)
+    assert middles(track(one)).shape == (60 + absence, 1)
+
+
+def test_glimpses_far_apart_do_not_add_up_to_a_person():
+    frames = [[(someone(200), RED)] + ([(someone(850, 200, 10), BLUE)] if i % 80 == 5 else []) for i in range(800)]
+    assert track(frames).shape[1] == 1
+
+
 def test_after_a_cut_people_are_told_by_their_clothes():
     frames = [[(someone(200), RED), (someone(700), BLUE)] for _ in range(10)]
     frames += [[(someone(210), BLUE), (someone(690, size=60), RED)] for _ in range(10)]
