@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +44,7 @@ def pose(
     """
     from onetoall_cli.animator import detect_poses
     from onetoall_cli.animator.inputs import count_frames
-    from onetoall_cli.pose import export_openpose
+    from onetoall_cli.pose import export_openpose, quality_of, select_person
 
     output = target.output or default_name(source, ending=".pose.json")
     check_targets(_outputs(output, preview, openpose), inputs=[source], overwrite=target.overwrite)
@@ -62,8 +63,10 @@ def pose(
         if openpose is not None:
             export_openpose(people, openpose)
         people.save(output)
+    quality = quality_of(select_person(people))  # of whom `animate` would follow
     report.result(
-        f"{output}  {len(people)} frames, {people.people} person(s), {people.width} x {people.height}",
+        f"{output}  {len(people)} frames, {people.people} person(s), {people.width} x {people.height}\n"
+        f"{quality.sentence()}",
         output=output,
         preview=preview,
         openpose=openpose,
@@ -72,6 +75,7 @@ def pose(
         width=people.width,
         height=people.height,
         fps=people.fps,
+        quality=asdict(quality),
     )
 
 

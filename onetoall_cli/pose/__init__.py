@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from onetoall_cli.pose.formats import export_openpose
     from onetoall_cli.pose.gaps import fill_gaps, missing_frames
     from onetoall_cli.pose.overlay import overlay_pose
+    from onetoall_cli.pose.quality import Quality, quality_of
     from onetoall_cli.pose.smoothing import smooth
     from onetoall_cli.pose.tracking import select_person
 
 __all__ = [
     "OpenPose",
     "PoseSequence",
+    "Quality",
     "draw_pose",
     "export_openpose",
     "fill_gaps",
@@ -25,6 +27,7 @@ __all__ = [
     "missing_frames",
     "open_detector",
     "overlay_pose",
+    "quality_of",
     "select_person",
     "smooth",
     "to_openpose",
@@ -41,6 +44,8 @@ __getattr__, __dir__ = lazy_names(
         "missing_frames": "pose.gaps",
         "open_detector": "pose.detect",
         "overlay_pose": "pose.overlay",
+        "Quality": "pose.quality",
+        "quality_of": "pose.quality",
         "select_person": "pose.tracking",
         "smooth": "pose.smoothing",
     },

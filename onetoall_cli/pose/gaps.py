@@ -27,7 +27,7 @@ _CARRIER[kp.LEFT_HAND], _CARRIER[kp.RIGHT_HAND] = kp.LEFT_WRIST, kp.RIGHT_WRIST
 
 def missing_frames(sequence: PoseSequence, person: int = 0) -> list[tuple[int, int]]:
     """The runs of frames without any keypoint of a person, as (first, last), both inclusive."""
-    return _runs(~sequence.present()[:, person])
+    return runs(~sequence.present()[:, person])
 
 
 def fill_gaps(sequence: PoseSequence, longest: float = LONGEST_GAP) -> PoseSequence:
@@ -163,7 +163,7 @@ def _hold_at_ends(keypoints: NDArray[np.float32], clock: NDArray[np.float64], lo
             keypoints[last + 1 :, person] = keypoints[last, person]
 
 
-def _runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """The (first, last) of every run of True."""
+def runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The (first, last) of every run of True in (n,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
     return [(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]

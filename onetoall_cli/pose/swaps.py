@@ -19,6 +19,9 @@ _ARMS = np.array(
 _LEGS = np.array([[kp.LEFT_HIP, kp.LEFT_KNEE, kp.LEFT_ANKLE], [kp.RIGHT_HIP, kp.RIGHT_KNEE, kp.RIGHT_ANKLE]])
 _FEET = np.arange(kp.FEET.start, kp.FEET.stop).reshape(2, 3)
 _HANDS = np.arange(kp.LEFT_HAND.start, kp.RIGHT_HAND.stop).reshape(2, 21)
+LIMB_JOINTS = (_ARMS, _LEGS)
+"""Of arms and of legs the rows of the joints, (2 sides, 3)."""
+
 _LIMBS = ((_ARMS, np.hstack([_ARMS, _HANDS])), (_LEGS, np.hstack([_LEGS, _FEET])))
 
 _LONGEST = 2

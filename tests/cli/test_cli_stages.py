@@ -20,6 +20,7 @@ COMPLETIONS = Path(__file__).parents[2] / "completions"
 def test_pose_writes_everyone_and_a_preview_of_the_same_length(onetoall, dance, seeing, tmp_path):
     result = onetoall("pose", dance, "-o", "dance.json", "--preview", "preview.mp4", "--json")
     assert result.exit_code == 0, result.err
+    assert result.json["quality"]["frames"] == FRAMES and result.json["quality"]["jumps"] == []
     poses = PoseSequence.load(tmp_path / "dance.json")
     assert (len(poses), poses.width, poses.height) == (FRAMES, 108, 192)
     assert len(list(open_video(tmp_path / "preview.mp4"))) == FRAMES
@@ -27,7 +28,8 @@ def test_pose_writes_everyone_and_a_preview_of_the_same_length(onetoall, dance, 
 
 
 def test_an_unsmoothed_pose_file_holds_what_the_detector_saw(onetoall, dance, seeing, tmp_path):
-    assert onetoall("pose", dance, "--no-smooth", "-o", "dance.json").exit_code == 0
+    result = onetoall("pose", dance, "--no-smooth", "-o", "dance.json")
+    assert result.exit_code == 0 and result.out.splitlines()[-1].startswith("Quality: ")
     seen = real_poses("dance_full", FRAMES)
     written = PoseSequence.load(tmp_path / "dance.json")
     scale = np.array([108 / seen.width, 192 / seen.height])
