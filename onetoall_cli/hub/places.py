@@ -5,12 +5,16 @@ Downloads are in the usual hub cache (`HF_HOME`, `HF_HUB_CACHE`), which other pr
 """
 
 import hashlib
+import re
 from pathlib import Path
 
 import platformdirs
 
 APP = "onetoall"
-REPOSITORY = r"^(datasets/)?[\w.-]+/[\w.-]+$"  # how repositories are named in the catalogue and the index
+
+# How repositories are named, as the hub allows: no dot or hyphen at an end, and none twice in a row.
+_NAME = r"[A-Za-z0-9_](([.-]|\.-|-\.)?[A-Za-z0-9_]){0,95}"
+REPOSITORY = f"^(datasets/)?{_NAME}/{_NAME}$"
 
 
 def data_folder() -> Path:
@@ -35,7 +39,7 @@ def user_catalogue() -> Path:
 
 def copy_folder(name: str) -> Path:
     """The folder of a quantised copy, by its name (`14b-nf4`)."""
-    return data_folder() / "converted" / name
+    return data_folder() / "quantised" / name
 
 
 def hub_cache() -> Path:
@@ -51,6 +55,11 @@ def split_repository(repository: str) -> tuple[str, str]:
     return owned, "model" if owned == repository else "dataset"
 
 
+def is_repository(name: str) -> bool:
+    """Whether `name` can be that of a repository: `OWNER/REPO` or `datasets/OWNER/REPO`."""
+    return re.fullmatch(REPOSITORY, name) is not None
+
+
 def repository_folder(repository: str) -> Path:
     """A repository's folder in the hub cache: `blobs/`, `refs/` and `snapshots/` (a documented layout)."""
     owned, kind = split_repository(repository)
@@ -60,6 +69,13 @@ def repository_folder(repository: str) -> Path:
 def snapshot_folder(repository: str, commit: str) -> Path:
     """The folder of one commit, with the files as in the repository."""
     return repository_folder(repository) / "snapshots" / commit
+
+
+def revision_file(repository: str, revision: str) -> Path:
+    """The file that holds the commit of a branch or tag; its folder is made."""
+    path = repository_folder(repository) / "refs" / revision
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def prompt_store_folder(encoder: str) -> Path:
