@@ -4,6 +4,7 @@ Commands run in copies of one process that has everything imported, so that the 
 """
 
 import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -159,14 +160,22 @@ def micro_run(tmp_path) -> Path:
 
 def contents(folder: Path) -> dict[str, str]:
     """Every file a user sees below `folder`, by what is in it."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {str(path.relative_to(folder)): hash_of(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def hash_of(path: Path) -> str:
+    content = path.read_bytes()
+    if path.suffix == ".safetensors":  # whose metadata are in any order
+        end = 8 + int.from_bytes(content[:8], "little")
+        header = json.dumps(json.loads(content[8:end]), sort_keys=True)
+        content = header.encode() + content[end:]
+    return hashlib.sha256(content).hexdigest()
 
 
 def results(kind: str, folder: Path, machine: Path) -> dict[str, str]:
     """What the command is asked for, as far as it is there."""
     if kind == "animate":
-        return {name: each for name, each in contents(folder).items() if not name.startswith(".onetoall-")}
+        return {name: each for name, each in contents(folder).items() if name.split("/")[0] in ("out.mp4", "frames")}
     if kind == "train":
         network = [path for path in (folder / "run" / "network", folder / "exported") if path.exists()]
         return {f"{path.name}/{name}": each for path in network for name, each in contents(path).items()}

@@ -4,6 +4,7 @@ This is the only module that prints. Exit codes: 0 done, 1 a bug in onetoall, 2 
 4 not enough memory or disk, 130 interrupted (143 terminated).
 """
 
+import errno
 import functools
 import io
 import json
@@ -21,13 +22,21 @@ import typer
 from onetoall_cli.animator.progress import Listener, Stage
 from onetoall_cli.cli.progress_display import BarProgress, JsonProgress, Show
 from onetoall_cli.display_text import MESSAGE, displayed, displayed_lines
-from onetoall_cli.errors import OnetoallError, OutOfResources, is_disk_full
+from onetoall_cli.errors import BadInput, OnetoallError, OutOfResources, is_disk_full
 from onetoall_cli.runtime.shortage import is_out_of_memory
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report it
 BUG = 1
+
+_TOO_MANY = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+NO_THREAD = "can't start new thread"  # in a RuntimeError of Python
+# What a file system refuses whatever the program does: names, rights, a disk that fails or can only be read.
+_NOT_OURS = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
+)
 
 
 _stop_signal: int | None = None  # the SIGINT or SIGTERM that came, if one did
@@ -193,15 +202,20 @@ def explain(error: BaseException, options: dict[str, Any]) -> int:
 
 
 def as_user_error(error: BaseException) -> OnetoallError | None:
-    """The `OnetoallError` that `error` is or amounts to (a full disk, no memory left), or None for a bug."""
+    """The `OnetoallError` that `error` is or amounts to (no memory left, a disk that fails), or None for a bug."""
     if isinstance(error, OnetoallError):
         return error
-    if isinstance(error, OSError) and is_disk_full(error.errno):
-        return OutOfResources("The disk is full.", "Free some space and run the command again.")
     if is_out_of_memory(error):
         return OutOfResources(
             "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
         )
+    number = error.errno if isinstance(error, OSError) else None
+    if is_disk_full(number):
+        return OutOfResources("The disk is full.", "Free some space and run the command again.")
+    if number in _TOO_MANY or NO_THREAD in str(error):
+        return OutOfResources("The system starts no more processes or opens no more files.", "Close other programs.")
+    if isinstance(error, OSError) and number in _NOT_OURS and error.filename is not None:
+        return BadInput(f"{error.filename} cannot be used: {error.strerror}.", "Check the name, its disk and rights.")
     return None
 
 

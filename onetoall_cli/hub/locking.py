@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from onetoall_cli.errors import BadInput
 from onetoall_cli.files.unfinished import refusals
+from onetoall_cli.hub.places import check_home
 
 
 @contextmanager
@@ -18,8 +18,7 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
         BadInput: It cannot be made; or there is no home to make it in.
         OutOfResources: The disk is full.
     """
-    if path.parts[0] == "~":  # what `expanduser` leaves where nobody knows of a home
-        raise BadInput("There is no home folder to keep anything in.", "Set HOME, or XDG_DATA_HOME and HF_HOME.")
+    check_home(path)
     lock = FileLock(path)
     with refusals(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,12 @@ Downloads are in the usual hub cache (`HF_HOME`, `HF_HUB_CACHE`), which other pr
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
+
+from onetoall_cli.errors import BadInput
 
 APP = "onetoall"
 
@@ -19,12 +22,29 @@ REPOSITORY = f"^(datasets/)?{_NAME}/{_NAME}$"
 
 def data_folder() -> Path:
     """The user's data folder of onetoall; it may not exist yet."""
-    return platformdirs.user_data_path(APP, appauthor=False)
+    return _own_folder(platformdirs.user_data_path, "data")
 
 
 def config_folder() -> Path:
     """The user's configuration folder of onetoall; it may not exist yet."""
-    return platformdirs.user_config_path(APP, appauthor=False)
+    return _own_folder(platformdirs.user_config_path, "config")
+
+
+def _own_folder(find: Callable[..., Path], kind: str) -> Path:
+    try:
+        return find(APP, appauthor=False)
+    except RuntimeError:  # a user without a home; older platformdirs leave the ~ themselves
+        return Path("~", kind, APP)
+
+
+def check_home(path: Path) -> None:
+    """Refuse to write where nothing can be, because nobody knows of a home.
+
+    Raises:
+        BadInput: `path` lies in a home that is not known.
+    """
+    if path.parts[0] == "~":
+        raise BadInput("There is no home folder to keep anything in.", "Set HOME, or XDG_DATA_HOME and HF_HOME.")
 
 
 def index_file() -> Path:

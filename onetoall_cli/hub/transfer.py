@@ -20,7 +20,7 @@ from huggingface_hub import constants, hf_hub_download
 from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources, is_disk_full
 from onetoall_cli.hub import digest, web
 from onetoall_cli.hub.index import FileRecord
-from onetoall_cli.hub.places import hub_cache, repository_folder, snapshot_folder, split_repository
+from onetoall_cli.hub.places import check_home, hub_cache, repository_folder, snapshot_folder, split_repository
 from onetoall_cli.hub.remote import AGAIN, BrokeOff, Retries, Stopped, with_retries
 from onetoall_cli.hub.remove import discard
 from onetoall_cli.hub.web import HTTPError
@@ -60,6 +60,7 @@ def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, s
     name = file.digest.partition(":")[2]  # the hub's ETag, by which huggingface_hub calls its blobs
     blob = repository_folder(repository) / "blobs" / name
     lock = hub_cache() / ".locks" / repository_folder(repository).name / f"{name}.lock"
+    check_home(blob)
     with _disk_errors(blob.parent):
         for folder in (blob.parent, lock.parent, placed.parent):
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Whatever a user gets wrong ends in one clear message, the documented exit code, and no output."""
 
+import errno
 import importlib
 import os
 import signal
@@ -176,6 +177,29 @@ def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(
     result = onetoall("animate", reference, dance, "--model", model)
     assert result.exit_code == 130
     assert "Interrupted" in result.err and "bug" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), 4, "disk is full"),
+        (OSError(errno.EFBIG, "File too large"), 4, "disk is full"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 4, "Memory ran out"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), 4, "no more processes"),
+        (OSError(errno.EMFILE, "Too many open files"), 4, "no more processes"),
+        (RuntimeError("can't start new thread"), 4, "no more processes"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2, "xxx cannot be used: File name too long"),
+        (OSError(errno.EROFS, "Read-only file system", "/cd/a"), 2, "/cd/a cannot be used"),
+        (OSError(errno.EIO, "Input/output error", b"/tape/\xff"), 2, "tape"),
+        (OSError(errno.ENOENT, "No such file", "x"), 1, "bug"),
+        (OSError(errno.EACCES, "Permission denied"), 1, "bug"),
+    ],
+)
+def test_what_the_machine_refuses_is_no_bug(capsys, error, code, words):
+    from onetoall_cli.cli.report import explain
+
+    assert explain(error, {}) == code
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("signum", "code", "word"), [(signal.SIGINT, 130, "Inter"), (signal.SIGTERM, 143, "Termin")])

@@ -13,6 +13,7 @@ from hub_models import NETWORK_REPOSITORY
 import onetoall_cli
 from onetoall_cli.doctor import _hub
 from onetoall_cli.errors import BadInput
+from onetoall_cli.hub.repository_file import repository_file
 from onetoall_cli.hub.verify import verify
 
 PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -150,3 +151,21 @@ def test_in_a_home_that_cannot_be_written_fetch_says_one_sentence(hub, tmp_path)
     done = in_a_home(str(tmp_path / "home"), "fetch", f"hf:{NETWORK_REPOSITORY}", cwd=tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 2, done.stderr
     assert "Cannot write in" in done.stderr
+
+
+def test_without_any_home_what_needs_none_works_and_fetch_says_one_sentence(hub, monkeypatch, tmp_path, onetoall):
+    """Where nobody knows of a home: older platformdirs leave the ~, newer ones refuse."""
+    from huggingface_hub import constants
+
+    def homeless(*_, **__):
+        raise RuntimeError("could not determine the home directory")
+
+    for name in ("user_data_path", "user_config_path"):
+        monkeypatch.setattr(f"platformdirs.{name}", homeless)
+    assert onetoall("fetch", "--list").exit_code == 0
+    result = onetoall("fetch", f"hf:{NETWORK_REPOSITORY}")
+    assert result.exit_code == 2 and "There is no home folder" in result.err
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    with pytest.raises(BadInput, match="HF_HOME"):
+        repository_file(f"hf:{NETWORK_REPOSITORY}/README.md")
+    assert not (tmp_path / "~").exists()
