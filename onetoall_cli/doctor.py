@@ -186,8 +186,12 @@ def _prompts() -> Iterator[Finding]:
 def _hub() -> Iterator[Finding]:
     from huggingface_hub import constants, get_token
 
+    from onetoall_cli.hub import web
+
+    web.check_settings()
     token = "a token is set" if get_token() else "no token (none is needed for the released models)"
-    yield Finding("hub", GOOD, f"{constants.ENDPOINT}; cache {places.hub_cache()}; {token}")
+    proxies = "".join(f"; through {proxy}" for proxy in web.proxies())
+    yield Finding("hub", GOOD, f"{web.address()}{proxies}; cache {places.hub_cache()}; {token}")
     if constants.HF_HUB_OFFLINE:
         yield Finding("hub", NOTE, "HF_HUB_OFFLINE is set", "Unset it to fetch models.")
     yield Finding("own files", GOOD, f"data {places.data_folder()}; catalogue {places.user_catalogue()}")

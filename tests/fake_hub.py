@@ -125,6 +125,26 @@ class FakeHub:
 
         self.faults.append(fault)
 
+    def answer(self, where: str, body: bytes, headers: dict[str, str] | None = None, status: int = 200) -> None:
+        """Answer every request whose path contains `where` with `body`."""
+
+        def fault(handler: "Handler", path: str) -> bool:
+            if where in path:
+                handler.send(status, body, headers or {})
+            return where in path
+
+        self.faults.append(fault)
+
+    def cut_always(self, where: str, share: float) -> None:
+        """Break the connection of every download whose path contains `where` after a share of the body."""
+
+        def fault(handler: "Handler", path: str) -> bool:
+            if handler.command == "GET" and where in path:
+                handler.cut_after = share
+            return False
+
+        self.faults.append(fault)
+
     def cut_randomly(self, seed: int, cuts: int) -> None:
         """Break the connection of `cuts` downloads after a random number of bytes of the body."""
         rng, left, lock = random.Random(seed), [cuts], threading.Lock()

@@ -138,6 +138,11 @@ def _fit_memory(
         listener.note(f"This may not fit: {plan.prose()}, and {free.free / 10**9:.1f} GB are free ({free.device}).")
     if plan.quantisation not in (UNQUANTISED, stored, model.quantize):
         listener.note(f"The weights are quantised to {plan.quantisation} to fit the memory, which changes the result.")
+    others = machine.others_at_work()
+    if others:
+        listener.note(
+            f"{others} other run(s) of onetoall are at work here; the plan counts what they hold by now only."
+        )
     return plan
 
 

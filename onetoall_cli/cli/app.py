@@ -2,12 +2,16 @@
 
 import signal
 import sys
-from typing import Annotated, NoReturn
+from itertools import pairwise
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from onetoall_cli import __version__
-from onetoall_cli.cli.report import INTERRUPTED, code_of_signal, stop_on_signal
+from onetoall_cli.cli.report import Stop, complain, explain, prepare_streams, stop_on_signal
+
+# The base of all of Typer's refusals of a command line; only this one of them has a public name.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="onetoall",
@@ -38,16 +42,30 @@ def _root(
 
 def main() -> NoReturn:
     """Entry point of the `onetoall` script."""
+    prepare_streams()
     signal.signal(signal.SIGTERM, stop_on_signal)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and background jobs of scripts ignore it
         signal.signal(signal.SIGINT, stop_on_signal)
-    code: str | int | None = 0
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command line; returns its exit code. What goes wrong outside a command is told here."""
+    asked = {"as_json": "--json" in arguments, "progress": "json" if _wants_json_lines(arguments) else "auto"}
     try:
-        app()
-    except SystemExit as end:
-        code = end.code
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    if code:  # wherever a signal struck: Typer turns an interrupt outside a command into "Aborted" and 1
-        code = code_of_signal() or code
-    sys.exit(code)
+        return app(arguments, standalone_mode=False) or 0
+    except _UsageError as error:
+        if not any(value in (True, "json") for value in asked.values()):
+            error.show()
+            return error.exit_code
+        return complain(error.format_message(), f"See `{_command(error)} --help`.", error.exit_code, asked)
+    except (Exception, Stop) as error:
+        return explain(error, asked)
+
+
+def _wants_json_lines(arguments: list[str]) -> bool:
+    return "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)
+
+
+def _command(error: Any) -> str:
+    return error.ctx.command_path if error.ctx is not None else "onetoall"

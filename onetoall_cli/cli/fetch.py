@@ -225,7 +225,7 @@ def _allowed(plan: FetchPlan, licences: dict[str, str], options: FetchOptions, r
 
 
 def _on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))  # None: closed
 
 
 def _quantise(names: list[str], options: FetchOptions, catalogue: Catalogue, report: Report) -> list[str]:

@@ -35,12 +35,14 @@ def list_entries(names: list[str], catalogue: Catalogue, report: Report) -> None
 
 def _list_prose(rows: list[Row], groups: dict[str, list[str]]) -> str:
     width = max((len(row.name) for row in rows), default=4)
-    lines = [f"{'name':<{width}}  {'state':<13}  {'size':>10}  {'revision':<10}  what, and who needs it"]
+    lines = [f"{'name':<{width}}  {'state':<13}  {'size':>10}  {'revision':<10}  what, its licence, and who needs it"]
     for row in rows:
         size = "" if row.size is None else ("~" if row.size_is == "estimate" else "") + size_text(row.size)
         needed = f" (needed by {', '.join(row.needed_by)})" if row.needed_by else ""
         revision = (row.commit or row.revision or "")[:8]
-        lines.append(f"{row.name:<{width}}  {row.state:<13}  {size:>10}  {revision:<10}  {row.title}{needed}")
+        lines.append(
+            f"{row.name:<{width}}  {row.state:<13}  {size:>10}  {revision:<10}  {row.title}; {row.licence}{needed}"
+        )
     lines += [f"{name:<{width}}  group: {', '.join(members)}" for name, members in groups.items()]
     return "\n".join(lines)
 

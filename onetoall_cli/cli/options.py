@@ -6,6 +6,7 @@ settings know nothing of a command line, so theirs stand in `OPTIONS`.
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from onetoall_cli.animator.settings import (
 )
 from onetoall_cli.cli.report import Report, reported
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files import claims
 
 # Options that stand in several commands, outside any group
 Device = Annotated[str, Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")]
@@ -61,7 +63,7 @@ class OutputOptions:
 
     output: Annotated[
         Path | None,
-        Option("--output", "-o", metavar="FILE", help="Output; default: named after the inputs, here."),
+        Option("--output", "-o", metavar="FILE", help="Output, - for stdout; default: named after the inputs, here."),
     ] = None
     overwrite: Annotated[bool, Option("--overwrite", help="Replace existing output.")] = False
     dry_run: Annotated[bool, Option("--dry-run", help="Print the plan (sizes, segments, steps) and stop.")] = False
@@ -203,18 +205,27 @@ def subcommand(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(**values: Any) -> Any:
         built = {name: _group_of(group, values) for name, group in groups.items()}
         reports = {name: each.report() if isinstance(each, Verbosity) else each for name, each in built.items()}
-        try:
-            return function(**values, **reports)
-        finally:
-            for each in reports.values():
-                if isinstance(each, Report):
-                    each.close()
+        _check_current_folder()
+        with claims():
+            try:
+                return function(**values, **reports)
+            finally:
+                for each in reports.values():
+                    if isinstance(each, Report):
+                        each.close()
 
     outer = reported(run)
     parameters = [*plain, *flattened]
     outer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     outer.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return outer
+
+
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:  # torch's own libraries do not start there
+        raise BadInput("The current folder has been deleted.", "Change to another one.") from error
 
 
 def declared_names(name: str, info: OptionInfo) -> list[str]:

@@ -6,6 +6,7 @@ This is the only module that prints. Exit codes: 0 done, 1 a bug in onetoall, 2 
 
 import errno
 import functools
+import io
 import json
 import logging
 import os
@@ -14,24 +15,35 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TextIO, TypeVar
 
 import typer
 
 from onetoall_cli.animator.progress import Listener, Stage
 from onetoall_cli.cli.progress_display import BarProgress, JsonProgress, Show
 from onetoall_cli.display_text import MESSAGE, displayed, displayed_lines
-from onetoall_cli.errors import OnetoallError, OutOfResources
+from onetoall_cli.errors import BadInput, OnetoallError, OutOfResources, is_disk_full
 from onetoall_cli.runtime.shortage import is_out_of_memory
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-BROKEN_PIPE = 141  # 128 + SIGPIPE
+BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report it
 BUG = 1
+
+_TOO_MANY = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+NO_THREAD = "can't start new thread"  # in a RuntimeError of Python
+# What a file system refuses whatever the program does: names, rights, a disk that fails or can only be read.
+_NOT_OURS = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
+)
 
 
 _stop_signal: int | None = None  # the SIGINT or SIGTERM that came, if one did
+
+
+class Stop(BaseException):
+    """A signal asked this run to end. No `KeyboardInterrupt`, which Typer would end in its own way."""
 
 
 def stop_on_signal(signum: int, frame: object) -> None:
@@ -43,15 +55,27 @@ def stop_on_signal(signum: int, frame: object) -> None:
 
 def raise_if_stopped() -> None:
     """Raise again if a signal came: some libraries swallow what is raised while they are being imported."""
-    if _stop_signal == signal.SIGINT:
-        raise KeyboardInterrupt
     if _stop_signal is not None:
-        sys.exit(code_of_signal())
+        raise Stop
 
 
-def code_of_signal() -> int | None:
-    """The exit code of the signal that came to stop this run, None if none did."""
-    return None if _stop_signal is None else 128 + _stop_signal
+def prepare_streams() -> None:
+    """Make the standard streams safe to use: any text can be written, and one that is closed stays so."""
+    for number, way in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:  # the next file opened would take its place, so this one does: the wrong way round
+            os.open(os.devnull, way)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.unraisablehook = _ignore_stop
+
+
+def _ignore_stop(unraisable: "sys.UnraisableHookArgs") -> None:
+    """An interrupt that struck where nothing can be raised is raised again at the next step."""
+    if unraisable.exc_type is not Stop:
+        sys.__unraisablehook__(unraisable)
 
 
 def leave_stdout() -> None:
@@ -140,65 +164,84 @@ def reported(function: Function) -> Function:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (typer.Exit, typer.Abort):
+        except typer.Exit:
             raise
-        except BrokenPipeError:
-            # whoever read our output (`| head`) has seen enough; Python must not write to it again on its way out
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = BROKEN_PIPE
-        except KeyboardInterrupt:
-            code = _complain_of_interrupt(INTERRUPTED, kwargs)
-        except Exception as error:
-            known = as_user_error(error)
-            stopped = code_of_signal()
-            if stopped is not None:  # libraries turn what is raised inside them into errors of their own
-                code = _complain_of_interrupt(stopped, kwargs)
-            elif known is not None:
-                code = _complain(known.problem, known.advice, known.exit_code, kwargs)
-            else:
-                if kwargs.get("verbose"):
-                    traceback.print_exc()
-                code = _complain(
-                    displayed(f"onetoall hit a bug: {type(error).__name__}: {error}", MESSAGE),
-                    "Please report it with the output of the same command under --verbose.",
-                    BUG,
-                    kwargs,
-                )
-        raise typer.Exit(code)
+        except (Exception, Stop) as error:
+            raise typer.Exit(explain(error, kwargs)) from error
 
     return run  # type: ignore[return-value]
 
 
+def explain(error: BaseException, options: dict[str, Any]) -> int:
+    """Tell the user what `error` means; returns the exit code.
+
+    Args:
+        error: What ended the run.
+        options: The command's: `as_json`, `progress` and `verbose` decide the form.
+    """
+    known = as_user_error(error)
+    _say("", sys.stdout, end="")  # what stdout did not take must not come up again on Python's way out
+    if isinstance(error, BrokenPipeError):  # whoever read our output (`| head`) has seen enough
+        return BROKEN_PIPE
+    if _stop_signal is not None:
+        return _complain_of_signal(
+            _stop_signal, options
+        )  # libraries turn what is raised inside them into errors of their own
+    if isinstance(error, typer.Abort):
+        return complain("The question was not answered, so nothing was done.", "", OnetoallError.exit_code, options)
+    if known is not None:
+        return complain(known.problem, known.advice, known.exit_code, options)
+    if options.get("verbose"):
+        traceback.print_exception(error)
+    return complain(
+        displayed(f"onetoall hit a bug: {type(error).__name__}: {error}", MESSAGE),
+        "Please report it with the output of the same command under --verbose.",
+        BUG,
+        options,
+    )
+
+
 def as_user_error(error: BaseException) -> OnetoallError | None:
-    """The `OnetoallError` that `error` is or amounts to (a full disk, no memory left), or None for a bug."""
+    """The `OnetoallError` that `error` is or amounts to (no memory left, a disk that fails), or None for a bug."""
     if isinstance(error, OnetoallError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutOfResources("The disk is full.", "Free some space and run the command again.")
     if is_out_of_memory(error):
         return OutOfResources(
             "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
         )
+    number = error.errno if isinstance(error, OSError) else None
+    if is_disk_full(number):
+        return OutOfResources("The disk is full.", "Free some space and run the command again.")
+    if number in _TOO_MANY or NO_THREAD in str(error):
+        return OutOfResources("The system starts no more processes or opens no more files.", "Close other programs.")
+    if isinstance(error, OSError) and number in _NOT_OURS and error.filename is not None:
+        return BadInput(f"{error.filename} cannot be used: {error.strerror}.", "Check the name, its disk and rights.")
     return None
 
 
-def _complain_of_interrupt(code: int, options: dict[str, Any]) -> int:
-    return _complain("Interrupted.", "", code, options)
+def _complain_of_signal(signum: int, options: dict[str, Any]) -> int:
+    what = "Interrupted" if signum == signal.SIGINT else "Terminated"
+    return complain(f"{what}.", "", 128 + signum, options)
 
 
-def _complain(problem: str, advice: str, code: int, options: dict[str, Any]) -> int:
+def complain(problem: str, advice: str, code: int, options: dict[str, Any]) -> int:
+    """Say what went wrong, in the form that `options` ask for; returns `code`."""
     line = json.dumps({"error": problem, "advice": advice, "exit_code": code})
     if options.get("as_json"):
-        print(line, flush=True)
+        _say(line, sys.stdout)
     if options.get("progress") == "json":
-        print(line, file=sys.stderr, flush=True)
+        _say(line, sys.stderr)
     else:
-        _print_error(problem, advice)
+        _say(f"onetoall: {problem}" + (f"\n{advice}" if advice else ""), sys.stderr)
     return code
 
 
-def _print_error(problem: str, advice: str) -> None:
-    print(f"onetoall: {problem}" + (f"\n{advice}" if advice else ""), file=sys.stderr, flush=True)
+def _say(text: str, stream: TextIO, end: str = "\n") -> None:
+    """Print, unless the stream takes nothing any more, which then stays so: there is no other way left to say that."""
+    try:
+        print(text, end=end, file=stream, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from onetoall_cli.errors import BadInput, OutOfResources
+from onetoall_cli.files.claims import claim
 from onetoall_cli.files.contents import check_ours
 from onetoall_cli.files.streams import descriptor, ending_of, is_output_stream
 from onetoall_cli.files.unfinished import working_folder
@@ -48,7 +49,7 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
     """Fail before any work if one of `outputs` cannot be written, or something would be lost by it.
 
     Files may be pipes, devices and open descriptors (`/dev/stdout`). What killed runs left in the outputs' folders
-    is swept.
+    is swept. Inside `claims` the outputs are this process's until that ends.
 
     Args:
         outputs: All that the command will write.
@@ -58,13 +59,10 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
     Raises:
         BadInput: An input whose name no disk takes; an output whose name has an unknown ending or is too long; whose
             place is missing, not writable, no ordinary file or a folder of somebody else's; that exists without
-            `overwrite`; that is or holds an input, is a folder the user lives in, or is or lies in another output.
+            `overwrite`; that is or holds an input, is a folder the user lives in, or is or lies in another output;
+            that another process makes now.
         OutOfResources: Less than `LEAST_FREE` bytes are free there.
     """
-    try:
-        os.getcwd()
-    except FileNotFoundError as error:
-        raise BadInput("The current folder has been deleted.", "Change to another one.") from error
     outputs = list(outputs)
     given = [path for path in inputs if path is not None]
     for path in given:
@@ -79,6 +77,13 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
             _check_place(output, status, overwrite=overwrite)
     for one, other in combinations(outputs, 2):
         _check_apart(one, other)
+    for output in outputs:
+        if not is_output_stream(output.path):
+            real = Path(os.path.realpath(output.path))
+            folder, name = (real, "") if output.is_folder and real.exists() else (real.parent, real.name)
+            claim(folder, name, output.path)
+            if not overwrite and real.exists():  # who made it has finished meanwhile
+                raise _already_exists(output)
 
 
 def default_name(*inputs: Path, ending: str) -> Path:
@@ -165,15 +170,19 @@ def _check_place(output: Output, status: os.stat_result | None, *, overwrite: bo
         if not output.is_folder and not stat.S_ISREG(status.st_mode):
             raise BadInput(f"{path} is no ordinary file.", f"Choose another name with {output.option}.")
         if not overwrite:
-            raise BadInput(
-                f"{path} already exists.", f"Pass --overwrite to replace it, or another name with {output.option}."
-            )
+            raise _already_exists(output)
     if output.is_folder and status is not None:
         _check_not_lived_in(path)
         check_ours(path)
         _check_writable(real, path, output.option)
     else:
         _check_writable(real.parent, real.parent if os.path.islink(path) else path.parent, output.option)
+
+
+def _already_exists(output: Output) -> BadInput:
+    return BadInput(
+        f"{output.path} already exists.", f"Pass --overwrite to replace it, or another name with {output.option}."
+    )
 
 
 def _check_writable(folder: Path, shown: Path, option: str) -> None:

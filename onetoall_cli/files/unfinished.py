@@ -24,7 +24,7 @@ except ImportError:  # Windows: nothing can be told about who wrote, so nothing 
     fcntl = None  # type: ignore[assignment]
 
 PREFIX, SUFFIX = ".onetoall-", ".part"
-_LOCK = "lock"
+LOCK = "lock"
 _NAME = re.compile(re.escape(PREFIX) + r"\w{8}" + re.escape(SUFFIX))  # the middle is `mkdtemp`'s
 _OTHER_HOST_AGE = 24 * 3600.0  # seconds without change; locks of another host may not reach us (sshfs)
 _TRIES = 10  # a sweeper may take a new folder before its owner has locked it
@@ -78,7 +78,7 @@ def sweep(folder: Path) -> None:
     except OSError:
         return  # who writes here says what is wrong
     for name in names:
-        if _remove_if_left(folder / name):
+        if remove_if_left(folder / name):
             _log.info("Removed %s, which a run that was killed had left.", folder / name)
 
 
@@ -101,18 +101,27 @@ def _locked_folder(beside: Path) -> tuple[Path, int]:
     """A new working folder and its lock, an open file."""
     for _ in range(_TRIES):
         folder = Path(tempfile.mkdtemp(dir=beside, prefix=PREFIX, suffix=SUFFIX))
-        try:
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            if _lock(lock) is not False and folder.exists():
-                os.write(lock, platform.node().encode())
-                return folder, lock
-            os.close(lock)
-        except FileNotFoundError:
-            continue
-        except BaseException:  # an interrupt leaves nothing
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        lock, _ = lock_new(folder)
+        if lock is not None:
+            return folder, lock
     raise BadInput(f"Another program keeps deleting what is written in {beside}.", "Choose another place.")
+
+
+def lock_new(folder: Path) -> tuple[int | None, bool]:
+    """The lock of a working folder made just now, and whether its file system has locks; None: a sweeper took it."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        locked = _lock(lock)
+        if locked is not False and folder.exists():
+            os.write(lock, f"{platform.node()} {os.getpid()}".encode())
+            return lock, bool(locked)
+        os.close(lock)
+    except FileNotFoundError:
+        pass
+    except BaseException:  # an interrupt leaves nothing
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return None, True
 
 
 def _lock(descriptor: int) -> bool | None:
@@ -128,12 +137,12 @@ def _lock(descriptor: int) -> bool | None:
     return True
 
 
-def _remove_if_left(folder: Path) -> bool:
+def remove_if_left(folder: Path) -> bool:
     """Remove a working folder whose owner is gone; False for one that may be in use, or is not ours to remove."""
     if folder.is_symlink():
         return False
     try:
-        lock = os.open(folder / _LOCK, os.O_RDWR)
+        lock = os.open(folder / LOCK, os.O_RDWR)
     except FileNotFoundError:  # killed before there was a lock, and so empty; or made just now: its owner tries again
         with suppress(OSError):
             folder.rmdir()
@@ -143,13 +152,19 @@ def _remove_if_left(folder: Path) -> bool:
     try:
         if not _lock(lock):
             return False
-        is_elsewhere = os.read(lock, 1000) not in (b"", platform.node().encode())
-        if is_elsewhere and time.time() - _last_change(folder) < _OTHER_HOST_AGE:
+        host, _ = owner(lock)
+        if host not in ("", platform.node()) and time.time() - _last_change(folder) < _OTHER_HOST_AGE:
             return False
         shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
     finally:
         os.close(lock)
+
+
+def owner(lock: int) -> tuple[str, str]:
+    """The computer and the process that hold a working folder; "" where its lock does not say."""
+    host, _, process = os.pread(lock, 1000, 0).decode(errors="replace").partition(" ")
+    return host, process
 
 
 def _last_change(folder: Path) -> float:

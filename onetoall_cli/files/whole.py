@@ -48,7 +48,8 @@ def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
         folder = stack.enter_context(working_folder(Path(gettempdir()) if is_stream else target.parent))
         temporary = folder / f"whole{ending_of(path, ending)}"
         yield temporary
-        _make_ordinary(temporary)  # some libraries make private files
+        with refusals(folder.parent):  # the folder may have been removed meanwhile
+            _make_ordinary(temporary)  # some libraries make private files
         move = partial(copy_to_stream, temporary, path) if is_stream else partial(_place_file, temporary, target, path)
         _place(move, stack)
 
@@ -75,8 +76,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary = stack.enter_context(working_folder(target if target.is_dir() else target.parent)) / "whole"
         temporary.mkdir()
         yield temporary
-        write_list(temporary, entries(temporary))
-        _make_ordinary(temporary, *temporary.rglob("*"))
+        with refusals(path):
+            write_list(temporary, entries(temporary))
+            _make_ordinary(temporary, *temporary.rglob("*"))
         _place(partial(_place_folder, temporary, target), stack)
 
 

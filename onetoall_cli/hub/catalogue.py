@@ -3,7 +3,6 @@
 The user's own `catalogue.yaml` in the configuration folder adds entries to the package's or replaces them.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from onetoall_cli.display_text import displayed_names
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.forms import Form, read_form
 from onetoall_cli.hub.defaults import GenerationDefaults
-from onetoall_cli.hub.places import REPOSITORY, user_catalogue
+from onetoall_cli.hub.places import REPOSITORY, is_repository, user_catalogue
 from onetoall_cli.precisions import QUANTISED
 
 HUB_PREFIX = "hf:"
@@ -149,7 +148,7 @@ class Catalogue:
 
     def _hub_entry(self, name: str) -> Entry:
         repository, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
-        if not re.fullmatch(REPOSITORY, repository):
+        if not is_repository(repository):
             raise BadInput(f"'{name}' does not name a repository.", "Write hf:OWNER/REPO or hf:OWNER/REPO@REVISION.")
         return Entry(
             name=f"{HUB_PREFIX}{repository}",

@@ -5,22 +5,20 @@ verified and recorded in the index. After an interruption the same request conti
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-
-from filelock import FileLock, Timeout
-from huggingface_hub import hf_hub_download
 
 from onetoall_cli.errors import BadInput, ModelMissing
+from onetoall_cli.files.documents import MAX_JSON
 from onetoall_cli.hub import places
 from onetoall_cli.hub.catalogue import ANY_MODEL_FILES, Catalogue, Entry, load_catalogue
 from onetoall_cli.hub.disk import check_disk
 from onetoall_cli.hub.index import FileRecord, Installed, installed, record
+from onetoall_cli.hub.locking import locked
 from onetoall_cli.hub.model_files import NETWORK_CLASS, PipelineIndex, read_model_file
-from onetoall_cli.hub.remote import Listing, Stopped, list_repository, with_retries
+from onetoall_cli.hub.remote import Listing, Stopped, list_repository
 from onetoall_cli.hub.remove import release
 from onetoall_cli.hub.transfer import obtain
 
@@ -143,14 +141,12 @@ def _check_is_model(listing: Listing, files: tuple[FileRecord, ...]) -> tuple[Fi
     """The files of a One-to-All model; any other repository is refused before gigabytes are fetched."""
     if not any(file.path == "model_index.json" for file in files):
         return tuple(file for file in files if "/" not in file.path)  # released weights without configurations
-    what = f"{listing.repository}/model_index.json"
-    path = with_retries(
-        lambda: hf_hub_download(
-            listing.repository, "model_index.json", revision=listing.commit, cache_dir=places.hub_cache()
-        ),
-        what,
-    )
-    _, network = read_model_file(PipelineIndex, Path(path)).transformer
+    index = next(file for file in files if file.path == "model_index.json")
+    what = f"{listing.repository}/{index.path}"
+    if index.size > MAX_JSON:
+        raise ModelMissing(f"{what} has {index.size / 10**6:.0f} MB, which no such file has.", "Choose another one.")
+    path = obtain(listing.repository, listing.commit, index, lambda _: None, threading.Event())
+    _, network = read_model_file(PipelineIndex, path).transformer
     if network != NETWORK_CLASS:
         raise BadInput(
             f"{listing.repository} holds a {network}, not a One-to-All network.", "Choose another repository."
@@ -221,22 +217,9 @@ class _Counter:
                 self._progress(self._done, self._total)
 
 
-@contextmanager
-def fetch_lock(waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def fetch_lock(waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
     """Hold the lock for changes to the installed models; if it is taken, call `waiting` and wait for it."""
-    path = places.data_folder() / "fetch.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if waiting:
-            waiting()
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return locked(places.data_folder() / "fetch.lock", waiting)
 
 
 def _etag(file: FileRecord) -> str:

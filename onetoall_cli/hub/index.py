@@ -3,16 +3,15 @@
 The files are in the hub cache. The index lists which of them make up a model, and their content.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
 from pydantic import Field
 
 from onetoall_cli.files import whole_file
 from onetoall_cli.files.forms import Form, InsidePath, json_text, read_form
+from onetoall_cli.hub.locking import locked
 from onetoall_cli.hub.places import REPOSITORY, index_file, snapshot_folder
 
 MAX_INDEX = 16 * 2**20  # bytes; an entry takes about 200 for each of its files
@@ -127,9 +126,5 @@ def _write(entries: dict[str, Installed]) -> None:
         temporary.write_text(json_text(Index(version=1, installed=dict(entries))), encoding="utf-8")
 
 
-@contextmanager
-def _index_lock() -> Iterator[None]:
-    path = index_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        yield
+def _index_lock() -> AbstractContextManager[None]:
+    return locked(index_file().with_suffix(".lock"))

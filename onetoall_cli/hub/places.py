@@ -5,22 +5,46 @@ Downloads are in the usual hub cache (`HF_HOME`, `HF_HUB_CACHE`), which other pr
 """
 
 import hashlib
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
+from onetoall_cli.errors import BadInput
+
 APP = "onetoall"
-REPOSITORY = r"^(datasets/)?[\w.-]+/[\w.-]+$"  # how repositories are named in the catalogue and the index
+
+# How repositories are named, as the hub allows: no dot or hyphen at an end, and none twice in a row.
+_NAME = r"[A-Za-z0-9_](([.-]|\.-|-\.)?[A-Za-z0-9_]){0,95}"
+REPOSITORY = f"^(datasets/)?{_NAME}/{_NAME}$"
 
 
 def data_folder() -> Path:
     """The user's data folder of onetoall; it may not exist yet."""
-    return platformdirs.user_data_path(APP, appauthor=False)
+    return _own_folder(platformdirs.user_data_path, "data")
 
 
 def config_folder() -> Path:
     """The user's configuration folder of onetoall; it may not exist yet."""
-    return platformdirs.user_config_path(APP, appauthor=False)
+    return _own_folder(platformdirs.user_config_path, "config")
+
+
+def _own_folder(find: Callable[..., Path], kind: str) -> Path:
+    try:
+        return find(APP, appauthor=False)
+    except RuntimeError:  # a user without a home; older platformdirs leave the ~ themselves
+        return Path("~", kind, APP)
+
+
+def check_home(path: Path) -> None:
+    """Refuse to write where nothing can be, because nobody knows of a home.
+
+    Raises:
+        BadInput: `path` lies in a home that is not known.
+    """
+    if path.parts[0] == "~":
+        raise BadInput("There is no home folder to keep anything in.", "Set HOME, or XDG_DATA_HOME and HF_HOME.")
 
 
 def index_file() -> Path:
@@ -35,7 +59,7 @@ def user_catalogue() -> Path:
 
 def copy_folder(name: str) -> Path:
     """The folder of a quantised copy, by its name (`14b-nf4`)."""
-    return data_folder() / "converted" / name
+    return data_folder() / "quantised" / name
 
 
 def hub_cache() -> Path:
@@ -51,6 +75,11 @@ def split_repository(repository: str) -> tuple[str, str]:
     return owned, "model" if owned == repository else "dataset"
 
 
+def is_repository(name: str) -> bool:
+    """Whether `name` can be that of a repository: `OWNER/REPO` or `datasets/OWNER/REPO`."""
+    return re.fullmatch(REPOSITORY, name) is not None
+
+
 def repository_folder(repository: str) -> Path:
     """A repository's folder in the hub cache: `blobs/`, `refs/` and `snapshots/` (a documented layout)."""
     owned, kind = split_repository(repository)
@@ -60,6 +89,13 @@ def repository_folder(repository: str) -> Path:
 def snapshot_folder(repository: str, commit: str) -> Path:
     """The folder of one commit, with the files as in the repository."""
     return repository_folder(repository) / "snapshots" / commit
+
+
+def revision_file(repository: str, revision: str) -> Path:
+    """The file that holds the commit of a branch or tag; its folder is made."""
+    path = repository_folder(repository) / "refs" / revision
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def prompt_store_folder(encoder: str) -> Path:

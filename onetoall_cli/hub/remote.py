@@ -1,44 +1,66 @@
-"""Requests to the hub: the files of a repository at a revision, retries after temporary errors, and error messages.
-
-All requests use `huggingface_hub`, with its settings for token, endpoint, proxy and offline mode.
-"""
+"""Requests to the hub: the files of a repository at a revision, retries after temporary errors, and error messages."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import quote
 
-from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
+from pydantic import Field
 
-from onetoall_cli.errors import ModelMissing, OnetoallError
-from onetoall_cli.files.forms import check
+from onetoall_cli.display_text import displayed
+from onetoall_cli.errors import BadInput, ModelMissing, OnetoallError
+from onetoall_cli.files.documents import parse_json
+from onetoall_cli.files.forms import ForeignForm, InsidePath, check
+from onetoall_cli.hub import web
 from onetoall_cli.hub.index import FileRecord
-from onetoall_cli.hub.places import split_repository
+from onetoall_cli.hub.web import HTTPError
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-ATTEMPTS = 6  # in a row without progress; about half a minute with the waits below
+ATTEMPTS = 6  # in a row without a new byte; about half a minute with the waits below
 FIRST_WAIT = 1.0  # seconds before the second attempt; it doubles
 LONGEST_WAIT = 8.0  # seconds between attempts, unless the server asks for more
 LONGEST_ASKED_WAIT = 300.0  # seconds; the hub's rate limits last five minutes
 TEMPORARY_STATUS = (408, 425, 429, 500, 502, 503, 504)
-
-# The base of every error of the HTTP library under huggingface_hub (httpx, httpx2 in its newer releases).
-HTTPError: type[Exception] = HfHubHTTPError.__bases__[0]
+MOST_FILES = 100_000  # of a repository; the largest one that is fetched from has 1000
+LARGEST_FILE = 2**40  # bytes; the hub takes files of up to 0.5 TB
 
 AGAIN = "Run the command again: it continues where it stopped."
+NO_HUB = "Check HF_ENDPOINT, and whether a login page of the network stands in between."
+
+
+class _Revision(ForeignForm):
+    sha: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+
+
+class _Large(ForeignForm):
+    oid: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _File(ForeignForm):
+    type: Literal["file"]
+    path: Annotated[InsidePath, Field(max_length=1000)]
+    size: Annotated[int, Field(ge=0, le=LARGEST_FILE)]
+    oid: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    lfs: _Large | None = None
+
+
+class _Folder(ForeignForm):
+    type: Literal["directory"]
+
+
+_Page = list[Annotated[_File | _Folder, Field(discriminator="type")]]
 
 
 @dataclass(frozen=True)
@@ -61,33 +83,45 @@ def _matches(path: str, pattern: str) -> bool:
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
-def _record(repository: str, item: RepoFile) -> FileRecord:
-    digest = f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}"
-    fields = {"path": item.path, "size": item.size, "digest": digest}
-    return check(FileRecord, fields, source=f"The hub's list of {repository}", advice="Check HF_ENDPOINT.")
-
-
 def list_repository(repository: str, revision: str) -> Listing:
     """Ask the hub for the files of `repository` at `revision` (a branch, tag or commit).
 
     Raises:
-        ModelMissing: The repository cannot be reached, does not exist or is not visible to this user.
+        ModelMissing: The repository cannot be reached, does not exist or is not visible to this user; or what answers
+            is no hub.
     """
-    api, (owned, kind) = HfApi(), split_repository(repository)
+    what = f"{repository} (revision {revision})"
+    kind = "" if repository.startswith("datasets/") else "models/"
+    api = f"{web.address()}/api/{kind}{quote(repository)}"
+    commit = _ask(_Revision, f"{api}/revision/{quote(revision, safe='')}", what)[0].sha
+    files: dict[str, FileRecord] = {}
+    page: str | None = f"{api}/tree/{commit}?recursive=true"
+    while page is not None:
+        items, following = _ask(_Page, page, what)
+        new = {item.path: _record(item) for item in items if isinstance(item, _File)}
+        if following is not None and (not items or new.keys() & files.keys() or not web.is_of_hub(following)):
+            raise ModelMissing(f"{web.address()} answers no sense for {what}: its pages lead astray.", NO_HUB)
+        files |= new
+        page = following
+        if len(files) > MOST_FILES:
+            raise ModelMissing(f"{what} has more than {MOST_FILES} files.", "Choose another repository.")
+    return Listing(repository, revision, commit, tuple(sorted(files.values(), key=lambda file: file.path)))
 
-    def ask() -> Listing:
-        commit = api.repo_info(owned, repo_type=kind, revision=revision).sha
-        assert commit is not None  # always sent for models and data sets
-        tree = api.list_repo_tree(owned, repo_type=kind, revision=commit, recursive=True)
-        files = [_record(repository, item) for item in tree if isinstance(item, RepoFile) and _is_plain(item.path)]
-        return Listing(repository, revision, commit, tuple(sorted(files, key=lambda file: file.path)))
 
-    return with_retries(ask, f"{repository} (revision {revision})")
+def _record(item: _File) -> FileRecord:
+    digest = f"sha256:{item.lfs.oid}" if item.lfs else f"git:{item.oid}"
+    return FileRecord(path=item.path, size=item.size, digest=digest)
 
 
-def _is_plain(path: str) -> bool:
-    """Whether a path from the hub stays inside its folder on every system."""
-    return "\\" not in path and ":" not in path and not {"", ".", ".."} & set(path.split("/"))
+def _ask(kind: type[Result], url: str, what: str) -> tuple[Result, str | None]:
+    """What the hub says under `url`, checked, and the address of the next page."""
+    data, following = with_retries(lambda: web.described(url), what)
+    source = f"The answer of {web.address()} for {what}"
+    try:
+        plain = parse_json(data, source=source, advice=NO_HUB, max_bytes=web.LONGEST_ANSWER)
+        return check(kind, plain, source=source, advice=NO_HUB), following
+    except BadInput as error:
+        raise ModelMissing(error.problem, error.advice) from error
 
 
 def with_retries(ask: Callable[[], Result], what: str) -> Result:
@@ -122,7 +156,7 @@ class Retries:
         self._attempts = 0
 
     def progressed(self) -> None:
-        """Start counting again, because data arrived."""
+        """Start counting again, because something new arrived."""
         self._attempts = 0
 
     def after(self, error: Exception) -> None:
@@ -136,9 +170,30 @@ class Retries:
         if self._attempts >= ATTEMPTS or not _is_temporary(error):
             raise describe(error, self._what) from error
         wait = _asked_wait(error) or min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self._attempts - 1))
-        log.info("%s: %s; trying again in %.0f s", self._what, error, wait)
+        level = logging.INFO if self._attempts == 1 and wait <= LONGEST_WAIT else logging.WARNING
+        log.log(level, "%s: %s; trying again in %.0f s.", self._what, _shortly(error), wait)
         if self._stop.wait(wait):
             raise Stopped
+
+
+class BrokeOff(HTTPError):  # type: ignore[misc, valid-type]
+    """The connection ended before the file did, without an error.
+
+    Args:
+        have: Bytes that are here.
+        size: Bytes of the file.
+    """
+
+    def __init__(self, have: int, size: int) -> None:
+        super().__init__(f"the connection ended at byte {have} of {size}")
+        self.have, self.size = have, size
+
+
+def _shortly(error: Exception) -> str:
+    status = _status(error)
+    if status is not None:
+        return f"the hub answers {status}"
+    return displayed(error if isinstance(error, BrokeOff) else f"{type(error).__name__}: {error}", 200)
 
 
 def _is_temporary(error: Exception) -> bool:
@@ -191,7 +246,12 @@ def describe(error: Exception, what: str) -> OnetoallError:
         return ModelMissing(f"The hub limits how often {what} may be asked for (429).", f"Wait a while. {AGAIN}")
     if status is not None:
         return ModelMissing(f"The hub answers {status} for {what}.", f"Wait a while. {AGAIN}")
+    if isinstance(error, BrokeOff):
+        return ModelMissing(
+            f"The hub breaks off {what} at byte {error.have} of {error.size}, {ATTEMPTS} times now.",
+            f"Try another network, or a mirror with HF_ENDPOINT. {AGAIN}",
+        )
     return ModelMissing(
-        f"The hub at {constants.ENDPOINT} does not answer for {what} ({type(error).__name__}: {error}).",
+        f"The hub at {web.address()} does not answer for {what} ({_shortly(error)}).",
         f"Check the connection, proxy and HF_ENDPOINT. {AGAIN}",
     )

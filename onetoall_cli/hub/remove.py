@@ -32,10 +32,10 @@ def remove(names: Iterable[str], catalogue: Catalogue) -> int:
     _check_removable(names, catalogue)
     freed = 0
     for name in names:
-        converted = places.copy_folder(name)
-        if converted.is_dir():
-            freed += _size(converted)
-            shutil.rmtree(converted)
+        copy = places.copy_folder(name)
+        if copy.is_dir():
+            freed += _size(copy)
+            shutil.rmtree(copy)
         known = installed().get(name)
         if known is not None:
             forget(name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files import whole_file
 from onetoall_cli.hub import places
 
 _ADDRESS = re.compile(r"^hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?/(?P<path>.+)$")
@@ -23,14 +24,14 @@ def repository_file(address: str, *, progress: Callable[[int, int | None], None]
         ModelMissing: The hub cannot be reached or refuses the request.
         OutOfResources: The disk is too full.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     from onetoall_cli.hub.disk import check_disk
-    from onetoall_cli.hub.remote import list_repository, with_retries
+    from onetoall_cli.hub.remote import list_repository
     from onetoall_cli.hub.transfer import obtain
 
     match = _ADDRESS.match(address)
-    if match is None:
+    if match is None or not places.is_repository(match["repository"]) or ".." in address:
         raise BadInput(f"'{address}' names no file on the hub.", "Write hf:OWNER/REPO/FILE.safetensors.")
     repository, path, revision = match["repository"], match["path"], match["revision"] or "main"
     cache = places.hub_cache()
@@ -52,6 +53,8 @@ def repository_file(address: str, *, progress: Callable[[int, int | None], None]
         if progress:
             progress(done, file.size)
 
-    obtain(repository, listing.commit, file, count, threading.Event())
-    # The file is in the cache now; this records the revision's commit, so that the next run needs no network.
-    return Path(with_retries(lambda: hf_hub_download(repository, path, revision=revision, cache_dir=cache), address))
+    placed = obtain(repository, listing.commit, file, count, threading.Event())
+    if revision != listing.commit:  # kept as huggingface_hub does, so that the next run needs no network
+        with whole_file(places.revision_file(repository, revision)) as temporary:
+            temporary.write_text(listing.commit, encoding="ascii")
+    return placed

@@ -1,8 +1,8 @@
 """Download of one file from the hub into the Hugging Face cache: resumed at the byte, hashed, whole or not at all.
 
 Since version 1.0 `huggingface_hub` deletes partial files, so that an interrupted 5 GB file starts over. So the bytes
-are received here, into the cache's `blobs/<etag>.incomplete`; then `huggingface_hub` links the finished blob into its
-snapshot as if it had fetched it.
+are received here, into the cache's `blobs/<digest>.incomplete`, and the finished blob is linked into its snapshot: the
+documented layout, in which other programs find it.
 """
 
 import os
@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub import constants, hf_hub_download
 
-from onetoall_cli import __version__
 from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources, is_disk_full
-from onetoall_cli.hub import digest
+from onetoall_cli.hub import digest, web
 from onetoall_cli.hub.index import FileRecord
-from onetoall_cli.hub.places import hub_cache, repository_folder, snapshot_folder, split_repository
-from onetoall_cli.hub.remote import AGAIN, HTTPError, Retries, Stopped, with_retries
+from onetoall_cli.hub.places import check_home, hub_cache, repository_folder, snapshot_folder, split_repository
+from onetoall_cli.hub.remote import AGAIN, BrokeOff, Retries, Stopped, with_retries
 from onetoall_cli.hub.remove import discard
+from onetoall_cli.hub.web import HTTPError
 
 Progress = Callable[[int], None]
 
-_SAFE_NAME = re.compile(r"\w[\w.-]*")
+_RANGE = re.compile(r"bytes (\d{1,18})-")
 
 
 def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, stop: threading.Event) -> Path:
@@ -46,34 +45,33 @@ def obtain(repository: str, commit: str, file: FileRecord, progress: Progress, s
 
     Raises:
         ModelMissing: The file cannot be fetched, or its content is not what the hub announced.
+        BadInput: The cache cannot be written.
         OutOfResources: The disk is full.
         Stopped: `stop` was set.
     """
-    what = f"{repository}/{file.path}"
     placed = snapshot_folder(repository, commit) / file.path
     if placed.exists():
         if digest.is_intact(placed, file):
             progress(file.size)
             return placed
         discard(placed)
-    owned, kind = split_repository(repository)
-    url = hf_hub_url(owned, file.path, repo_type=kind, revision=commit)
-    metadata = with_retries(lambda: get_hf_file_metadata(url), what)
-    etag = metadata.etag or ""
-    if not _SAFE_NAME.fullmatch(etag):  # it becomes a file name
-        raise ModelMissing(f"The hub sends no usable ETag for {what}.", "Check HF_ENDPOINT: this is not a hub.")
-    if metadata.xet_file_data is not None and constants.HF_XET_HIGH_PERFORMANCE:
+    if constants.HF_XET_HIGH_PERFORMANCE and file.digest.startswith("sha256:"):
         return _by_xet(repository, commit, file, progress)
-    blob = repository_folder(repository) / "blobs" / etag
-    lock = hub_cache() / ".locks" / repository_folder(repository).name / f"{etag}.lock"
-    for folder in (blob.parent, lock.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _locked(lock, stop):
-        if blob.exists() and digest.is_intact(blob, file):
-            progress(file.size)
-        else:
-            _receive_intact(url, blob, file, what, progress, stop)
-    return _link(repository, commit, file, what, blob)
+    name = file.digest.partition(":")[2]  # the hub's ETag, by which huggingface_hub calls its blobs
+    blob = repository_folder(repository) / "blobs" / name
+    lock = hub_cache() / ".locks" / repository_folder(repository).name / f"{name}.lock"
+    check_home(blob)
+    with _disk_errors(blob.parent):
+        for folder in (blob.parent, lock.parent, placed.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        with _locked(lock, stop):
+            if blob.exists() and digest.is_intact(blob, file):
+                progress(file.size)
+            else:
+                url = web.file_url(repository, commit, file.path)
+                _receive_intact(url, blob, file, f"{repository}/{file.path}", progress, stop)
+            _place(blob, placed)
+    return placed
 
 
 @contextmanager
@@ -117,17 +115,12 @@ def _receive(url: str, partial: Path, file: FileRecord, what: str, progress: Pro
     if partial.exists():
         digest.feed_file(hashed, partial, progress)
     retries = Retries(what, stop)
-    try:
-        with partial.open("ab") as stream:
-            while stream.tell() < file.size:
-                try:
-                    hashed = _receive_rest(url, stream, file, hashed, progress, stop, retries)
-                    if stream.tell() < file.size:  # a server that ends early without an error
-                        raise HTTPError(f"the connection closed at byte {stream.tell()} of {file.size}")
-                except HTTPError as error:
-                    retries.after(error)
-    except OSError as error:
-        raise _as_disk_error(error, partial.parent) from error
+    with partial.open("ab") as stream:
+        while stream.tell() < file.size:
+            try:
+                _receive_rest(url, stream, file, hashed, progress, stop, retries)
+            except HTTPError as error:
+                retries.after(error)
     return hashed
 
 
@@ -139,36 +132,55 @@ def _receive_rest(
     progress: Progress,
     stop: threading.Event,
     retries: Retries,
-) -> Any:
-    """Request the missing bytes once. If the server ignores the range and sends the whole file, start over."""
-    start = stream.tell()
-    # identity: byte positions in a compressed answer differ from those in the file
-    headers = {**build_hf_headers(library_name="onetoall", library_version=__version__), "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    session = get_session()
-    with session.stream("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response:
-        hf_raise_for_status(response)
-        if start and response.status_code == 200:
-            stream.seek(0)
-            stream.truncate()
-            hashed = digest.hasher(file)
-            progress(-start)
-        for chunk in response.iter_raw():
+) -> None:
+    """Request the missing bytes once. Of a server that sends the whole file instead, what is here is passed over."""
+    have = stream.tell()
+    with web.opened(url, start=have) as response:
+        position = _first_byte(response, have)
+        for chunk in _chunks(response, stream, file):
             if stop.is_set():
                 raise Stopped
-            chunk = chunk[: file.size - stream.tell()]  # never more than announced
-            stream.write(chunk)
-            hashed.update(chunk)
-            progress(len(chunk))
+            new = chunk[max(0, have - position) :][: file.size - have]  # never more than announced
+            position += len(chunk)
+            if not new:
+                continue
+            stream.write(new)
+            hashed.update(new)
+            progress(len(new))
             retries.progressed()
-    return hashed
+            have += len(new)
+            if have == file.size:  # whatever else it sends
+                return
+    raise BrokeOff(have, file.size)
+
+
+def _first_byte(response: Any, asked: int) -> int:
+    """Which byte of the file an answer begins with."""
+    if response.status_code != 206:
+        return 0
+    given = _RANGE.match(response.headers.get("Content-Range", ""))
+    if given is None or int(given[1]) > asked:
+        raise HTTPError(f"an answer with other bytes than asked for, which were those from {asked} on")
+    return int(given[1])
+
+
+def _chunks(response: Any, stream: Any, file: FileRecord) -> Iterator[bytes]:
+    """The bytes of an answer; where they end too early, how far the file has come is said."""
+    try:
+        yield from response.iter_raw()
+    except HTTPError as error:
+        raise BrokeOff(stream.tell(), file.size) from error
 
 
 def _by_xet(repository: str, commit: str, file: FileRecord, progress: Progress) -> Path:
     """Download with the hub's own Xet transfer, which is faster but cannot resume."""
     what = f"{repository}/{file.path}"
-    placed = _hub_download(repository, commit, file, what)
+    owned, kind = split_repository(repository)
+
+    def fetch() -> str:
+        return hf_hub_download(owned, file.path, repo_type=kind, revision=commit, cache_dir=hub_cache())
+
+    placed = Path(with_retries(fetch, what))
     if not digest.is_intact(placed, file):
         discard(placed)
         raise ModelMissing(f"{what} arrives with other content than the hub announces.", AGAIN)
@@ -176,30 +188,28 @@ def _by_xet(repository: str, commit: str, file: FileRecord, progress: Progress) 
     return placed
 
 
-def _link(repository: str, commit: str, file: FileRecord, what: str, blob: Path) -> Path:
-    """Let huggingface_hub put the finished blob into its snapshot, as a link or, without links, as a copy."""
-    placed = _hub_download(repository, commit, file, what)
-    if placed.stat().st_size != file.size:
-        raise ModelMissing(f"{placed} has the wrong size after it was fetched.", AGAIN)
-    if not placed.is_symlink():
-        blob.unlink(missing_ok=True)  # the copy is all that is needed
-    return placed
+def _place(blob: Path, placed: Path) -> None:
+    """Put a finished blob into its snapshot: as a link, or itself where the cache has no links."""
+    placed.unlink(missing_ok=True)
+    if not getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
+        with suppress(OSError):
+            placed.symlink_to(os.path.relpath(blob, placed.parent))
+            return
+    os.replace(blob, placed)
 
 
-def _as_disk_error(error: OSError, folder: Path) -> Exception:
-    if not is_disk_full(error.errno):
-        return BadInput(f"Cannot write in {folder}: {error.strerror}.", "Choose another cache folder with HF_HOME.")
-    free = shutil.disk_usage(folder).free
-    return OutOfResources(
-        f"The disk of {folder} is full ({free / 10**9:.2f} GB free).",
-        "Free some space, or put the cache elsewhere with HF_HOME. " + AGAIN,
-    )
-
-
-def _hub_download(repository: str, commit: str, file: FileRecord, what: str) -> Path:
-    owned, kind = split_repository(repository)
-
-    def fetch() -> str:
-        return hf_hub_download(owned, file.path, repo_type=kind, revision=commit, cache_dir=hub_cache())
-
-    return Path(with_retries(fetch, what))
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Say in our words why nothing can be written in the cache."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error.errno):
+            raise BadInput(
+                f"Cannot write in {folder}: {error.strerror}.", "Choose another cache folder with HF_HOME."
+            ) from error
+        free = shutil.disk_usage(folder).free
+        raise OutOfResources(
+            f"The disk of {folder} is full ({free / 10**9:.2f} GB free).",
+            "Free some space, or put the cache elsewhere with HF_HOME. " + AGAIN,
+        ) from error

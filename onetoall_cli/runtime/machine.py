@@ -1,10 +1,13 @@
 """The memory that this machine has for a model, for choosing one and for `onetoall doctor`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+MODEL_COMMANDS = frozenset({"animate", "transfer", "extend", "demo", "batch", "train", "evaluate", "bench"})
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,22 @@ def gpu_memory() -> Memory | None:
 def model_memory() -> Memory:
     """The memory that a model would be loaded into: the GPU's, or main memory without a GPU."""
     return gpu_memory() or system_memory()
+
+
+def others_at_work() -> int:
+    """How many other runs of the commands that load a model are going on here, of users whose processes one sees."""
+    import psutil
+
+    own = psutil.Process()
+    family = {own.pid, *(each.pid for each in (*own.parents(), *own.children(recursive=True)))}
+    return sum(
+        process.pid not in family and _loads_a_model(process.info["cmdline"] or [])
+        for process in psutil.process_iter(["cmdline"])
+    )
+
+
+def _loads_a_model(command: list[str]) -> bool:
+    """Whether a process is `onetoall COMMAND` or `python -m onetoall_cli COMMAND`."""
+    words = [Path(word).name for word in command[:4]]
+    names = [place for place, word in enumerate(words[:-1]) if word in ("onetoall", "onetoall_cli")]
+    return bool(names) and words[names[0] + 1] in MODEL_COMMANDS

@@ -1,5 +1,6 @@
 """Running out of memory: recognise the error on every device, and release memory before another try."""
 
+import errno
 import gc
 
 # Messages of torch's allocators for CPUs and Apple GPUs, which raise a plain RuntimeError.
@@ -11,6 +12,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     # torch.OutOfMemoryError is recognised by its name, so that torch is not imported here.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(text in str(error) for text in TEXTS)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
@@ -18,6 +17,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
 from onetoall_cli.files.documents import parse_json
 from onetoall_cli.files.forms import Form, check
+from onetoall_cli.hub.locking import locked
 
 if TYPE_CHECKING:
     import torch
@@ -100,8 +100,7 @@ class PromptStore:
 
     def put_all(self, rows_of: "Mapping[str, torch.Tensor]") -> None:
         """Add or replace several prompts by rewriting the file once (a token takes 8 KB)."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_suffix(".lock")):
+        with locked(self.path.with_suffix(".lock")):
             self.replace_all({**self._load(), **rows_of})
 
     def replace_all(self, rows_of: "Mapping[str, torch.Tensor]") -> None:

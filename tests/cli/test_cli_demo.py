@@ -47,3 +47,15 @@ def test_a_contact_sheet_scales_its_pictures_to_one_height_and_writes_captions()
     assert (sheet == (0, 0, 255)).all(axis=-1).sum() == 2 * 40 * 80
     captioned = contact_sheet([[("red", red)]], height=40) != contact_sheet([[("", red)]], height=40)
     assert captioned.any()
+
+
+def test_with_overwrite_a_folder_of_another_command_is_replaced_since_all_in_it_is_ours(
+    onetoall, model, reference, ref_pose, dance_poses, tmp_path
+) -> None:
+    aligned = onetoall("align", reference, dance_poses, "--ref-pose", ref_pose, "--model", model, "-o", "folder")
+    assert aligned.exit_code == 0, aligned.err
+    before = {path.name for path in (tmp_path / "folder").iterdir()}
+    done = onetoall("demo", "--model", model, "-o", "folder", "--overwrite", "--quiet")
+    assert done.exit_code == 0, done.err
+    after = {path.name for path in (tmp_path / "folder").iterdir()}
+    assert "result.mp4" in after and before & after == {".onetoall-files"}

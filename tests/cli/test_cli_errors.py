@@ -1,5 +1,6 @@
 """Whatever a user gets wrong ends in one clear message, the documented exit code, and no output."""
 
+import errno
 import importlib
 import os
 import signal
@@ -101,8 +102,12 @@ def test_an_unexpected_error_is_a_bug_message_without_traceback(onetoall, model,
     assert "bug" in result.err and "Traceback" not in result.err
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_leaves_nothing(model, reference, ref_pose, dance_poses, tmp_path, signum, code):
+@pytest.mark.parametrize(
+    ("signum", "code", "word"), [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")]
+)
+def test_an_interrupted_run_says_so_and_leaves_nothing(
+    model, reference, ref_pose, dance_poses, tmp_path, signum, code, word
+):
     command = [sys.executable, "-m", "onetoall_cli", "animate", reference, dance_poses, "--ref-pose", ref_pose]
     process = subprocess.Popen(
         [*map(str, command), "--model", str(model), "--steps", "5000", "-o", "out.mp4", "--verbose"],
@@ -120,7 +125,7 @@ def test_an_interrupted_run_leaves_nothing(model, reference, ref_pose, dance_pos
     process.send_signal(signum)
     _, err = process.communicate(timeout=120)
     assert process.returncode == code
-    assert "Traceback" not in err
+    assert "Traceback" not in err and err.splitlines()[-1].startswith(f"onetoall: {word}")
     assert os.listdir(tmp_path) == []
 
 
@@ -153,14 +158,10 @@ def test_a_swallowed_interrupt_comes_again_at_the_next_step(monkeypatch):
 
     monkeypatch.setattr(report, "_stop_signal", None)
     report.raise_if_stopped()
-    with pytest.raises(KeyboardInterrupt):
-        report.stop_on_signal(signal.SIGINT, None)
-    with pytest.raises(KeyboardInterrupt):
-        report.raise_if_stopped()
-    monkeypatch.setattr(report, "_stop_signal", None)
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(report.Stop):
         report.stop_on_signal(signal.SIGTERM, None)
-    assert error.value.code == 143
+    with pytest.raises(report.Stop):
+        report.raise_if_stopped()
 
 
 def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(
@@ -178,18 +179,38 @@ def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(
     assert "Interrupted" in result.err and "bug" not in result.err
 
 
-@pytest.mark.parametrize("ends", [SystemExit(1), KeyboardInterrupt()])  # Typer's "Aborted", and what escapes Typer
-def test_wherever_the_signal_strikes_the_exit_code_is_its_own(monkeypatch, ends):
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), 4, "disk is full"),
+        (OSError(errno.EFBIG, "File too large"), 4, "disk is full"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 4, "Memory ran out"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), 4, "no more processes"),
+        (OSError(errno.EMFILE, "Too many open files"), 4, "no more processes"),
+        (RuntimeError("can't start new thread"), 4, "no more processes"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), 2, "xxx cannot be used: File name too long"),
+        (OSError(errno.EROFS, "Read-only file system", "/cd/a"), 2, "/cd/a cannot be used"),
+        (OSError(errno.EIO, "Input/output error", b"/tape/\xff"), 2, "tape"),
+        (OSError(errno.ENOENT, "No such file", "x"), 1, "bug"),
+        (OSError(errno.EACCES, "Permission denied"), 1, "bug"),
+    ],
+)
+def test_what_the_machine_refuses_is_no_bug(capsys, error, code, words):
+    from onetoall_cli.cli.report import explain
+
+    assert explain(error, {}) == code
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("signum", "code", "word"), [(signal.SIGINT, 130, "Inter"), (signal.SIGTERM, 143, "Termin")])
+def test_a_signal_outside_any_command_is_told_too(monkeypatch, capsys, signum, code, word):
     from onetoall_cli.cli import report
 
     entry = importlib.import_module("onetoall_cli.cli.app")  # the package's own `app` is the Typer application
 
-    def interrupted():
-        raise ends
-
-    monkeypatch.setattr(entry, "app", interrupted)
+    monkeypatch.setattr(entry, "app", lambda *_, **__: report.stop_on_signal(signum, None))
     monkeypatch.setattr(entry.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(report, "_stop_signal", signal.SIGINT)
+    monkeypatch.setattr(report, "_stop_signal", None)
     with pytest.raises(SystemExit) as exit_:
         entry.main()
-    assert exit_.value.code == 130
+    assert exit_.value.code == code and capsys.readouterr().err.startswith(f"onetoall: {word}")

@@ -1,5 +1,8 @@
 """How the commands say and record how the model is made to fit, and what they do when it does not."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
 from onetoall_cli.media import open_video, read_metadata
@@ -53,6 +56,22 @@ def test_a_level_that_may_not_fit_is_tried_with_a_warning(onetoall, model, refer
     command = ("animate", reference, dance, "--model", model, "--device", "cpu", "--dry-run", "--memory", "high")
     result = onetoall(*command)
     assert (result.exit_code, "This may not fit" in result.err) == (0, True)
+
+
+def test_that_others_are_at_work_is_said_since_the_plan_cannot_know_what_they_will_take(
+    onetoall, model, reference, dance, monkeypatch
+):
+    commands = [
+        ["/usr/bin/python3", "/usr/bin/onetoall", "animate", "a.png"],
+        ["python", "-m", "onetoall_cli", "train", "config.yaml"],
+        ["python", "-m", "onetoall_cli", "fetch", "1.3b"],
+        ["vim", "onetoall"],
+        [],
+    ]
+    others = [SimpleNamespace(pid=-index, info={"cmdline": command}) for index, command in enumerate(commands, 1)]
+    monkeypatch.setattr("psutil.process_iter", lambda _: [*others, SimpleNamespace(pid=os.getpid(), info={})])
+    result = onetoall("animate", reference, dance, "--model", model, "--device", "cpu", "--dry-run")
+    assert "2 other run(s) of onetoall are at work here" in result.err
 
 
 def test_when_memory_runs_out_the_segment_is_made_with_a_smaller_plan_and_it_says_so(

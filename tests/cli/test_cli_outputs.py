@@ -89,7 +89,7 @@ def test_an_input_of_an_impossible_name_is_refused(onetoall, model, reference):
 
 def test_a_deleted_current_folder_is_said(dance_poses, tmp_path):
     (tmp_path / "gone").mkdir()
-    script = f'rmdir "$PWD"; exec {sys.executable} -m onetoall_cli pose {dance_poses} -o p.json'
+    script = f'rmdir "$PWD"; exec {sys.executable} -m onetoall_cli animate --from x -o o.mp4'
     environment = {**os.environ, "PYTHONPATH": str(Path(onetoall_cli.__file__).parents[1])}
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, env=environment)
     assert done.returncode == 2 and b"current folder has been deleted" in done.stderr
