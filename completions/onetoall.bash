@@ -19,7 +19,7 @@ _shtab_onetoall_prompt_embeds_option_strings=(-h --help --model --prompt --overw
 _shtab_onetoall_doctor_option_strings=(-h --help --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_bench_option_strings=(-h --help --model --random --width --height --frames --only --scaling --quality --count --steps --compile --repeats --device --dtype --output -o --overwrite --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_train_option_strings=(-h --help --export --overwrite --evaluate --quiet -q --verbose -v --json --progress)
-_shtab_onetoall_evaluate_option_strings=(-h --help --markdown --sheet --examples --quiet -q --verbose -v --json --progress --count --task --borders --split --frames --seed --steps --ref-guidance --pose-guidance --device --dtype --pairs --pictures --protocol --metrics --detector --csv --plot)
+_shtab_onetoall_evaluate_option_strings=(-h --help --markdown --sheet --examples --quiet -q --verbose -v --json --progress --count --task --borders --split --frames --seed --steps --ref-guidance --pose-guidance --device --dtype --pairs --against --answers --study --question --pictures --protocol --metrics --detector --csv --plot)
 _shtab_onetoall_completion_option_strings=(-h --help)
 _shtab_onetoall_option_strings=(-h --help --version)
 
@@ -64,6 +64,7 @@ _shtab_onetoall_train_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_train___export_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_evaluate___markdown_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_evaluate___sheet_COMPGEN=_shtab_compgen_files
+_shtab_onetoall_evaluate___study_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_evaluate___csv_COMPGEN=_shtab_compgen_files
 _shtab_onetoall_evaluate___plot_COMPGEN=_shtab_compgen_files
 
@@ -286,6 +287,8 @@ _shtab_onetoall_evaluate___verbose_nargs=0
 _shtab_onetoall_evaluate__v_nargs=0
 _shtab_onetoall_evaluate___json_nargs=0
 _shtab_onetoall_evaluate___pairs_nargs=0
+_shtab_onetoall_evaluate___against_nargs=0
+_shtab_onetoall_evaluate___answers_nargs=0
 _shtab_onetoall_evaluate___pictures_nargs=0
 _shtab_onetoall_completion__h_nargs=0
 _shtab_onetoall_completion___help_nargs=0

@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --task --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --sheet --shift --short-side --split --start --steps --study --task --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -372,6 +372,10 @@ complete -c onetoall -n '_shtab_onetoall_using evaluate' -l pose-guidance -x -d 
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l device -x -d 'auto, cpu, cuda, cuda:N, mps.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l dtype -xka "auto bfloat16 float16 float32" -d 'Number format.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l pairs -d 'Measure files: RESULTS TRUTH, or a CSV file of pairs.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l against -d 'Compare two results, A B: by a study, and by metrics if TRUTH follows.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l answers -d 'Count a study'"'"'s answers: KEY ANSWERS...'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l study -xka "(__fish_complete_path (commandline -ct))" -d 'With --against: write a page for a blind study, a sheet, and the key.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l question -x -d 'What the study asks.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l pictures -d 'The folders hold single pictures, not a clip'"'"'s frames.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l protocol -xka "default disco cfld" -d 'How exactly; disco: the paper'"'"'s videos, cfld: DeepFashion'"'"'s tables.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l metrics -x -d 'psnr, ssim, lpips, ...; default: all that can be had.'
