@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.evaluate_pairs import PairOptions, measure_pairs
+from onetoall_cli.cli.evaluate_pairs import PairOptions, compare_results, count_answers, measure_pairs
 from onetoall_cli.cli.options import Device, NumberFormat, subcommand
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
@@ -53,7 +53,10 @@ class EvaluationOptions:
 def evaluate(
     subjects: Annotated[
         list[str],
-        Argument(metavar="MODEL", help="Model names, folders, training runs; with --pairs: RESULTS TRUTH."),
+        Argument(
+            metavar="MODEL",
+            help="Models or training runs; --pairs: RESULTS TRUTH; --against: A B [TRUTH]; --answers: KEY ANSWERS.",
+        ),
     ],
     report: Report,
     options: EvaluationOptions,
@@ -72,26 +75,33 @@ def evaluate(
     transfer; beside each, a copy of the reference, the nearest training picture, and what the VAE alone loses.
 
     With --pairs: videos, folders of frames or pictures, by PSNR, SSIM, LPIPS, FVD, FID-VID, FID, CSIM and APD-body.
+    With --against: two results of the same inputs, by these and by the people whom you ask.
 
     \b
     Examples:
     onetoall evaluate tiny --count 8 --sheet examples.png
     onetoall evaluate --pairs results/ truth/ --plot drift.png
+    onetoall evaluate --against exact/ fast/ truth/ --study study.html
     """
-    _check_belongs(pairs, "--pairs", wanted=pairs.pairs)
-    if pairs.pairs:
-        _check_belongs(options, "puppets", wanted=False, beside=("device",))
-        measure_pairs(subjects, pairs, options.device, report, markdown=markdown, sheet=sheet)
-    else:
+    chosen = [name for name in ("pairs", "against", "answers") if getattr(pairs, name)]
+    if len(chosen) > 1:
+        raise BadInput(f"--{chosen[0]} and --{chosen[1]} do not go together.", "Choose one.")
+    if not chosen:
+        _check_belongs(pairs, "--pairs and --against")
         measure(subjects, report, options, markdown=markdown, sheet=sheet, examples=examples)
+        return
+    _check_belongs(options, "puppets", beside=("device",))
+    if pairs.answers:
+        count_answers(subjects, pairs, report)
+    else:
+        work = compare_results if pairs.against else measure_pairs
+        work(subjects, pairs, options.device, report, markdown=markdown, sheet=sheet)
 
 
-def _check_belongs(
-    group: EvaluationOptions | PairOptions, what: str, *, wanted: bool, beside: Sequence[str] = ()
-) -> None:
+def _check_belongs(group: EvaluationOptions | PairOptions, what: str, *, beside: Sequence[str] = ()) -> None:
     """Refuse options of another kind of evaluation, instead of ignoring them."""
     for field in fields(group):
-        if not wanted and field.name not in beside and getattr(group, field.name) != field.default:
+        if field.name not in beside and getattr(group, field.name) != field.default:
             option = f"--{field.name.replace('_', '-')}"
             raise BadInput(f"{option} is an option for {what}.", "Leave it out here; see `onetoall evaluate --help`.")
 
