@@ -26,7 +26,7 @@ from onetoall_cli.runtime import (
     why_not_repeatable,
 )
 from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refit
-from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
+from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
 from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
 
 
@@ -180,10 +180,15 @@ class Engine:
         return self._pipeline
 
     def _set_up_network(self) -> None:
-        assert self._pipeline is not None
-        choose_attention(self._pipeline.transformer, self.settings.attention)
+        assert self._pipeline is not None and self._loaded is not None
+        choose_attention(self._pipeline.transformer, self.attention_of(self._loaded))
         if self.settings.compile:
             compile_blocks(self._pipeline.transformer)
+
+    def attention_of(self, plan: MemoryPlan) -> str:
+        """The attention kernel of a run that follows `plan`."""
+        dtype = getattr(torch, plan.dtype)
+        return kernel_for(self.settings.attention, self.device, dtype, compiled=self.settings.compile)
 
     @property
     def pipeline(self) -> OneToAllPipeline:

@@ -26,7 +26,7 @@ class ModelSettings:
         dtype: "auto", "bfloat16", "float16" or "float32".
         auto_fetch: Whether a missing model is fetched.
         lora: LoRAs, each a file or `hf:OWNER/REPO/FILE`, with `:WEIGHT` behind it if that is not 1.
-        attention: Attention kernel: "auto", "sdpa", "flash" or "sage".
+        attention: Attention kernel: "auto", "sdpa", "blocked", "flash" or "sage".
         compile: Whether the blocks are compiled.
         memory: How much memory to use: "auto", "low", "balanced" or "high" (see `runtime.choose_plan`).
         quantize: "none", "int8" or "nf4".
@@ -39,7 +39,7 @@ class ModelSettings:
     dtype: str = "auto"
     auto_fetch: bool = False
     lora: Sequence[str] = ()
-    attention: Literal["auto", "sdpa", "flash", "sage"] = "auto"
+    attention: Literal["auto", "sdpa", "blocked", "flash", "sage"] = "auto"
     compile: bool = False
     memory: Literal["auto", "low", "balanced", "high"] = "auto"
     quantize: Literal["none", "int8", "nf4"] | None = None

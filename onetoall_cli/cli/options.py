@@ -145,7 +145,9 @@ OPTIONS: dict[type, dict[str, Any]] = {
             list[str] | None,
             Option(metavar="FILE[:WEIGHT]", help="LoRA, a file or hf:OWNER/REPO/FILE; may be repeated."),
         ],
-        "attention": Option(help="Attention kernel; flash and sage need their packages, sage rounds to 8 bits."),
+        "attention": Option(
+            help="Attention kernel; blocked: CPUs; flash, sage: their packages; sage rounds to 8 bits."
+        ),
         "compile": Option("--compile", help="Compile the blocks: slow first step, faster others."),
         "memory": Option(
             help="How much memory to use; auto: the fastest way that fits; high: all on the device; "
