@@ -1,5 +1,6 @@
 """Settings made whole: what the user left open comes from the preset, then from `fast`, then from the model."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults
 from onetoall_cli.hub.repository_file import repository_file
 from onetoall_cli.sampling import SamplingSettings
-from onetoall_cli.sampling.guidance import Guidance
+from onetoall_cli.sampling.guidance import Guidance, Scale, Schedule
 from onetoall_cli.sampling.lora import Lora
 from onetoall_cli.sampling.lora_files import read_lora
 from onetoall_cli.sampling.presets import FAST, Approximation
@@ -21,6 +22,7 @@ from onetoall_cli.sampling.solvers import even_sigmas
 LIGHTNING: dict[str, Any] = {"steps": 4, "shift": 5.0, "ref_guidance": 1.0, "pose_guidance": 1.0}
 
 _WEIGHTED = re.compile(r"^(?P<place>.+):(?P<weight>-?\d*\.?\d+)$")
+_PART = re.compile(r"^(\d*\.?\d+)@(\d*\.?\d+)-(\d*\.?\d+)$")
 _INTERVAL = re.compile(r"^(\d*\.?\d+)-(\d*\.?\d+)$")
 
 
@@ -82,8 +84,8 @@ def resolve(settings: GenerationSettings, model: ModelSettings, defaults: Genera
     values: Any = whole  # its fields are no longer None
     sampling = SamplingSettings(
         num_inference_steps=values.steps,
-        image_guidance_scale=values.ref_guidance,
-        pose_guidance_scale=values.pose_guidance,
+        image_guidance_scale=parse_scale("--ref-guidance", values.ref_guidance),
+        pose_guidance_scale=parse_scale("--pose-guidance", values.pose_guidance),
         max_segment_frames=values.segment_frames,
         seed=values.seed,
         sigmas=even_sigmas(values.steps) if settings.preset == "lightning" else None,
@@ -112,6 +114,29 @@ def parse_interval(text: str) -> tuple[float, float]:
             f"--guidance-interval {text} is no part of the steps.", "Give two fractions between 0 and 1, as 0.1-0.8."
         )
     return start, stop
+
+
+def parse_scale(option: str, text: float | str) -> Scale:
+    """A guidance scale: a number, or `SCALE@A-B` parts joined by commas.
+
+    Raises:
+        BadInput: It is neither, or the parts are no ascending fractions of the steps.
+    """
+    parts = [_PART.match(part) for part in str(text).split(",")]
+    numbers = [tuple(map(float, part.groups())) if part else () for part in parts]
+    bounds = [bound for part in numbers for bound in part[1:]]
+    if all(numbers) and bounds == sorted(bounds) and bounds[-1] <= 1:
+        return Schedule(tuple((scale, start, stop) for scale, start, stop in numbers))
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not 0 <= scale < math.inf:
+        raise BadInput(
+            f"{option} {text} is no scale.",
+            "Give a number, 0 or more, or numbers for ascending parts of the steps: 2.5@0-0.5,1.5@0.5-1.",
+        )
+    return scale
 
 
 def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:

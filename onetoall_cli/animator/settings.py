@@ -111,8 +111,9 @@ class GenerationSettings:
     Attributes:
         seed: Of the noise: same seed, same result.
         steps: Denoising steps.
-        ref_guidance: Pull towards the reference; 1 or less: off.
-        pose_guidance: Pull towards the pose; 1 or less: off.
+        ref_guidance: Pull towards the reference; 1 or less: off. A string may say it for parts of the steps:
+            "2.5@0-0.5,1.5@0.5-1" (elsewhere: off).
+        pose_guidance: Pull towards the pose, likewise.
         prompt: Text prompt; the models expect none.
         negative_prompt: What to steer away from.
         segment_frames: Longest piece generated at once, 4k + 1.
@@ -128,8 +129,8 @@ class GenerationSettings:
 
     seed: int = 42
     steps: int | None = None
-    ref_guidance: float | None = None
-    pose_guidance: float | None = None
+    ref_guidance: float | str | None = None
+    pose_guidance: float | str | None = None
     prompt: str = ""
     negative_prompt: str | None = None
     segment_frames: int | None = None

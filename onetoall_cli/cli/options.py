@@ -159,8 +159,13 @@ OPTIONS: dict[type, dict[str, Any]] = {
     },
     GenerationSettings: {
         "steps": Option(min=1, metavar="N", help="Denoising steps."),
-        "ref_guidance": Option(min=0, metavar="SCALE", help="Pull towards the reference; <= 1: off."),
-        "pose_guidance": Option(min=0, metavar="SCALE", help="Pull towards the pose; <= 1: off."),
+        "ref_guidance": Annotated[
+            str | None,
+            Option(metavar="SCALE", help="Pull towards the reference; <= 1: off; or in parts: 2.5@0-0.5,1.5@0.5-1."),
+        ],
+        "pose_guidance": Annotated[
+            str | None, Option(metavar="SCALE", help="Pull towards the pose; <= 1: off; or in parts.")
+        ],
         "prompt": Option(metavar="TEXT", help="Text prompt; the models expect none."),
         "negative_prompt": Option(metavar="TEXT", help="What to steer away from; default: the model's."),
         "segment_frames": Option(min=9, metavar="FRAMES", help="Longest piece generated at once, 4k+1."),

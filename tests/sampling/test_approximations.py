@@ -11,7 +11,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.model.attention import AttentionKernel, BlockedAttention
 from onetoall_cli.sampling import OneToAllPipeline, kernels
 from onetoall_cli.sampling.caching import enable_cache
-from onetoall_cli.sampling.guidance import FULL, POSE_ONLY, UNCONDITIONAL, Guidance, guidance_weights
+from onetoall_cli.sampling.guidance import FULL, POSE_ONLY, UNCONDITIONAL, Guidance, Schedule
 from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
 from onetoall_cli.sampling.solvers import SAMPLERS, even_sigmas, make_scheduler, start
 
@@ -77,15 +77,28 @@ def test_the_context_stays_clean_and_out_of_the_solvers_history(pipeline, sample
 
 
 def test_guidance_runs_all_passes_inside_its_interval_and_one_outside():
-    guidance = Guidance(guidance_weights(2.5, 1.5), steps=10, interval=(0.2, 0.6), every=2)
+    guidance = Guidance.of_scales(2.5, 1.5, 10, interval=(0.2, 0.6), every=2)
     every_pass = (UNCONDITIONAL, POSE_ONLY, FULL)
     inside = [every_pass, (FULL,), every_pass, (FULL,)]
     assert [guidance.passes(step) for step in range(10)] == [(FULL,)] * 2 + inside + [(FULL,)] * 4
     assert guidance.network_runs() == 14
 
 
+def test_a_schedule_guides_parts_of_the_steps_and_computes_anew_where_the_scale_changes():
+    image = Schedule(((2.5, 0.0, 0.5), (1.5, 0.5, 0.75)))
+    guidance = Guidance.of_scales(image, 1.0, 8, every=3)
+    assert [weights.get(FULL) for weights in guidance.weights] == [2.5] * 4 + [1.5] * 2 + [1.0] * 2
+    both = (UNCONDITIONAL, FULL)
+    assert [len(guidance.passes(step)) for step in range(8)] == [2, 1, 1, 2, 2, 1, 1, 1]
+    assert guidance.passes(4) == both and guidance.all_passes() == set(both)
+    for step in range(8):
+        velocities = {FULL: torch.full((1,), 3.0), UNCONDITIONAL: torch.full((1,), 1.0)}
+        guided = guidance.combine(step, {each: velocities[each] for each in guidance.passes(step)})
+        assert guided.item() == pytest.approx(1 + guidance.weights[step][FULL] * 2)
+
+
 def test_reused_guidance_is_exact_where_its_direction_stays():
-    guidance = Guidance(guidance_weights(2.5, 1.5), steps=4, every=2)
+    guidance = Guidance.of_scales(2.5, 1.5, 4, every=2)
     base = torch.tensor([1.0, 2.0])
     for step in range(4):
         full = base * (step + 1)  # v(R, P) changes, what the conditions add to it does not
@@ -96,7 +109,7 @@ def test_reused_guidance_is_exact_where_its_direction_stays():
 
 
 def test_reuse_works_where_the_full_pass_has_no_weight():
-    guidance = Guidance(guidance_weights(0.0, 1.5), steps=2, every=2)
+    guidance = Guidance.of_scales(0.0, 1.5, 2, every=2)
     assert set(guidance.passes(0)) == {UNCONDITIONAL, POSE_ONLY, FULL}
     velocities = {UNCONDITIONAL: torch.ones(1), POSE_ONLY: torch.full((1,), 3.0), FULL: torch.full((1,), 5.0)}
     assert guidance.combine(0, velocities).item() == pytest.approx(-0.5 + 1.5 * 3)
