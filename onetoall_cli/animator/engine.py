@@ -13,7 +13,7 @@ from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator.kept_segments import KeptSegments
 from onetoall_cli.animator.plans import RunPlan, make_plan
 from onetoall_cli.animator.progress import DENOISING, WRITING, Listener
-from onetoall_cli.animator.resolving import Resolved, find_loras, resolve
+from onetoall_cli.animator.resolving import Resolved, distillation_of, find_loras, resolve
 from onetoall_cli.animator.settings import ModelSettings, Settings
 from onetoall_cli.errors import OutOfResources
 from onetoall_cli.hub import ModelLocation
@@ -50,7 +50,8 @@ class Engine:
         network_config(location)  # weights of another network are named at once
         compute_deterministically()
         self.device = pick_device(settings.device)
-        self.loras = find_loras(settings, listener)
+        self._distilled = distillation_of(location.name, settings)
+        self.loras = find_loras(settings, listener, self._distilled)
         why = why_not_repeatable(self.device, settings.attention)
         if why is not None:
             listener.note(why)
@@ -64,7 +65,8 @@ class Engine:
         Raises:
             BadInput: A setting that cannot be.
         """
-        return resolve(settings.generation, self.settings, self.location.defaults)
+        distilled = None if self._distilled is None else self._distilled.sampling
+        return resolve(settings.generation, self.settings, self.location.defaults, distilled)
 
     def ready(self, settings: Settings) -> Resolved:
         """The settings made whole, and the prompts' embeddings at hand: what is wrong shows before any detection."""

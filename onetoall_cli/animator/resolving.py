@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from onetoall_cli.animator.progress import FETCHING, Listener
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults
+from onetoall_cli.hub.catalogue import Entry, load_catalogue
+from onetoall_cli.hub.index import installed
 from onetoall_cli.hub.repository_file import repository_file
 from onetoall_cli.sampling import SamplingSettings
 from onetoall_cli.sampling.guidance import Guidance, Scale, Schedule
@@ -18,8 +21,13 @@ from onetoall_cli.sampling.lora_files import read_lora
 from onetoall_cli.sampling.presets import FAST, Approximation
 from onetoall_cli.sampling.solvers import even_sigmas
 
-# The inference setting of LightX2V's 4-step distillation of Wan2.1 (denoising_step_list, sample_shift, no guidance).
-LIGHTNING: dict[str, Any] = {"steps": 4, "shift": 5.0, "ref_guidance": 1.0, "pose_guidance": 1.0}
+# `--lora lightning`: the catalogue's step-distillation LoRA for the model.
+DISTILLED = "lightning"
+# The inference setting of LightX2V's 4-step distillation of Wan2.1 (denoising_step_list, sample_shift); a LoRA of the
+# catalogue may bring others. Distilled text guidance does not pull towards the reference, which settles early: half of
+# the steps keep a second pass for it.
+LIGHTNING: dict[str, Any] = {"steps": 4, "shift": 5.0, "pose_guidance": 1.0}
+REFERENCE_GUIDED = "0-0.5"
 
 _WEIGHTED = re.compile(r"^(?P<place>.+):(?P<weight>-?\d*\.?\d+)$")
 _PART = re.compile(r"^(\d*\.?\d+)@(\d*\.?\d+)-(\d*\.?\d+)$")
@@ -48,8 +56,19 @@ class Resolved:
         return self.sampling.guidance
 
 
-def resolve(settings: GenerationSettings, model: ModelSettings, defaults: GenerationDefaults) -> Resolved:
+def resolve(
+    settings: GenerationSettings,
+    model: ModelSettings,
+    defaults: GenerationDefaults,
+    distilled: Mapping[str, Any] | None = None,
+) -> Resolved:
     """Fill in what `settings` leaves open.
+
+    Args:
+        settings: As the user gave them.
+        model: Likewise.
+        defaults: The model's.
+        distilled: Steps and shift of the catalogue's step-distillation LoRA, where it is loaded.
 
     Raises:
         BadInput: A preset without its LoRA, or an interval or a strength that cannot be.
@@ -58,9 +77,10 @@ def resolve(settings: GenerationSettings, model: ModelSettings, defaults: Genera
         if not model.lora:
             raise BadInput(
                 "The preset lightning needs a step-distillation LoRA.",
-                "Give one made for the model's size with --lora (`hf:OWNER/REPO/FILE` or a file).",
+                "Load the model with --lora lightning, or with one of your own made for its size.",
             )
-        settings = _filled(settings, LIGHTNING)
+        reference = f"{defaults.image_guidance_scale:g}@{REFERENCE_GUIDED}"
+        settings = _filled(settings, {**LIGHTNING, "ref_guidance": reference, **(distilled or {})})
     fast = FAST[settings.fast]
     own_cache = settings.cache is not None  # the preset's strength is for the preset's cache
     whole = _filled(
@@ -139,8 +159,30 @@ def parse_scale(option: str, text: float | str) -> Scale:
     return scale
 
 
-def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
+def distillation_of(model: str, wanted: ModelSettings) -> Entry | None:
+    """The catalogue's step-distillation LoRA for a model if it is wanted.
+
+    Raises:
+        BadInput: It is wanted, and none is known.
+    """
+    if not any(text.split(":")[0] == DISTILLED for text in wanted.lora):
+        return None
+    entry = load_catalogue().distillation_of(model)
+    if entry is None:
+        raise BadInput(
+            f"No step-distillation LoRA is known for the model {model}.",
+            "Give one made for its size with --lora (`hf:OWNER/REPO/FILE` or a file).",
+        )
+    return entry
+
+
+def find_loras(wanted: ModelSettings, listener: Listener, distilled: Entry | None = None) -> list[Lora]:
     """The LoRA files, fetched where they are on the hub, and read once, so that a bad one shows before any work.
+
+    Args:
+        wanted: Names them.
+        listener: Told of downloads.
+        distilled: From `distillation_of`.
 
     Raises:
         BadInput: There is no such file, or it is no LoRA.
@@ -150,7 +192,9 @@ def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
     for text in wanted.lora:
         match = _WEIGHTED.match(text)
         place, weight = (match["place"], float(match["weight"])) if match else (text, 1.0)
-        if place.startswith("hf:"):
+        if place == DISTILLED and distilled is not None:
+            loras.append(Lora(_entry_file(distilled, listener), weight))
+        elif place.startswith("hf:"):
             loras.append(Lora(repository_file(place, progress=listener.counter(FETCHING)), weight))
         elif Path(place).is_file():
             loras.append(Lora(Path(place), weight))
@@ -159,3 +203,14 @@ def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
     for lora in loras:
         read_lora(lora.path)
     return loras
+
+
+def _entry_file(entry: Entry, listener: Listener) -> Path:
+    """The one file of a catalogue's entry, as `onetoall fetch` left it, or fetched now."""
+    (name,) = entry.files
+    known = installed().get(entry.name)
+    if known is not None and not known.missing():
+        return known.folder / name
+    listener.note(f"Fetching {entry.name}: {entry.title}. Licence: {entry.licence}.")
+    address = f"hf:{entry.repository}@{entry.revision}/{name}"
+    return repository_file(address, progress=listener.counter(FETCHING))

@@ -25,7 +25,8 @@ class ModelSettings:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: "auto", "bfloat16", "float16" or "float32".
         auto_fetch: Whether a missing model is fetched.
-        lora: LoRAs, each a file or `hf:OWNER/REPO/FILE`, with `:WEIGHT` behind it if that is not 1.
+        lora: LoRAs, each a file, `hf:OWNER/REPO/FILE`, or "lightning" (the catalogue's step-distillation LoRA for the
+            model), with `:WEIGHT` behind it if that is not 1.
         attention: Attention kernel: "auto", "sdpa", "blocked", "flash" or "sage".
         compile: Whether the blocks are compiled.
         memory: How much memory to use: "auto", "low", "balanced" or "high" (see `runtime.choose_plan`).
@@ -118,7 +119,7 @@ class GenerationSettings:
         negative_prompt: What to steer away from.
         segment_frames: Longest piece generated at once, 4k + 1.
         fast: What is given up for speed: "off", "guidance", "steps" or "both".
-        preset: "lightning": 4 steps without guidance, for a step-distillation LoRA.
+        preset: "lightning": 4 steps, the first half guided by the reference, for a step-distillation LoRA.
         sampler: "euler", "unipc" or "dpm++".
         shift: More steps near noise the larger it is.
         guidance_interval: Guide only from A to B of the steps, as "0.1-0.8".

@@ -143,7 +143,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ),
         "lora": Annotated[
             list[str] | None,
-            Option(metavar="FILE[:WEIGHT]", help="LoRA, a file or hf:OWNER/REPO/FILE; may be repeated."),
+            Option(metavar="FILE[:WEIGHT]", help="LoRA: a file, hf:OWNER/REPO/FILE or lightning; may be repeated."),
         ],
         "attention": Option(
             help="Attention kernel; blocked: CPUs; flash, sage: their packages; sage rounds to 8 bits."
@@ -170,7 +170,9 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "negative_prompt": Option(metavar="TEXT", help="What to steer away from; default: the model's."),
         "segment_frames": Option(min=9, metavar="FRAMES", help="Longest piece generated at once, 4k+1."),
         "fast": Option(help="Trade exactness for speed: guidance reused between steps, steps extrapolated, or both."),
-        "preset": Option(help="lightning: 4 steps without guidance, for a step-distillation --lora."),
+        "preset": Option(
+            help="lightning: 4 steps with a step-distillation LoRA, by default the known one for the model."
+        ),
         "sampler": Option(help="Solver; unipc and dpm++ need fewer --steps, but differ from euler's result."),
         "shift": Option(min=0.1, metavar="N", help="More steps near noise the larger; default: the model's."),
         "guidance_interval": Option(metavar="A-B", help="Guide only from A to B of the steps, as 0.1-0.8."),
