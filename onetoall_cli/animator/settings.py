@@ -21,7 +21,7 @@ class ModelSettings:
     """Which model, and how it is loaded.
 
     Attributes:
-        model: Name, folder or `hf:OWNER/REPO`; None: the best installed one that fits.
+        model: Name, folder, safetensors file or `hf:OWNER/REPO`; None: the best installed one that fits.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: "auto", "bfloat16", "float16" or "float32".
         auto_fetch: Whether a missing model is fetched.

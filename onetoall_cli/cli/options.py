@@ -135,7 +135,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "height": Option(min=16, metavar="PIXELS", help="Output height in pixels."),
     },
     ModelSettings: {
-        "model": Option(metavar="NAME|DIR", help="Model name or folder; default: the best installed that fits."),
+        "model": Option(metavar="NAME|PATH", help="Model name, folder or file; default: the best installed that fits."),
         "device": Device,
         "dtype": NumberFormat,
         "auto_fetch": Option(
