@@ -65,7 +65,7 @@ class Engine:
         Raises:
             BadInput: A setting that cannot be.
         """
-        distilled = None if self._distilled is None else self._distilled.sampling
+        distilled = self._distilled.sampling if self._distilled else None
         return resolve(settings.generation, self.settings, self.location.defaults, distilled)
 
     def ready(self, settings: Settings) -> Resolved:

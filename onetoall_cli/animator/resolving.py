@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from onetoall_cli.animator.progress import FETCHING, Listener
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults
-from onetoall_cli.hub.catalogue import Entry, load_catalogue
+from onetoall_cli.hub.catalogue import DistilledSampling, Entry, load_catalogue
 from onetoall_cli.hub.index import installed
 from onetoall_cli.hub.repository_file import repository_file
 from onetoall_cli.sampling import SamplingSettings
@@ -60,7 +59,7 @@ def resolve(
     settings: GenerationSettings,
     model: ModelSettings,
     defaults: GenerationDefaults,
-    distilled: Mapping[str, Any] | None = None,
+    distilled: DistilledSampling | None = None,
 ) -> Resolved:
     """Fill in what `settings` leaves open.
 
@@ -68,7 +67,7 @@ def resolve(
         settings: As the user gave them.
         model: Likewise.
         defaults: The model's.
-        distilled: Steps and shift of the catalogue's step-distillation LoRA, where it is loaded.
+        distilled: Of the catalogue's step-distillation LoRA, where it is loaded.
 
     Raises:
         BadInput: A preset without its LoRA, or an interval or a strength that cannot be.
@@ -80,7 +79,9 @@ def resolve(
                 "Load the model with --lora lightning, or with one of your own made for its size.",
             )
         reference = f"{defaults.image_guidance_scale:g}@{REFERENCE_GUIDED}"
-        settings = _filled(settings, {**LIGHTNING, "ref_guidance": reference, **(distilled or {})})
+        settings = _filled(
+            settings, {**LIGHTNING, "ref_guidance": reference, **(distilled.model_dump() if distilled else {})}
+        )
     fast = FAST[settings.fast]
     own_cache = settings.cache is not None  # the preset's strength is for the preset's cache
     whole = _filled(

@@ -208,7 +208,10 @@ def _with_file(base: Catalogue, path: Path) -> Catalogue:
     file = read_form(CatalogueFile, path, advice=ADVICE)
     described = {name: Entry(name=name, **dict(description)) for name, description in file.entries.items()}
     joined = Catalogue({**base.entries, **described}, {**base.groups, **file.groups})
-    for name, members in [*joined.groups.items(), *((entry.name, entry.needs + entry.fits) for entry in joined.entries.values())]:
+    for name, members in [
+        *joined.groups.items(),
+        *((entry.name, entry.needs + entry.fits) for entry in joined.entries.values()),
+    ]:
         for member in members:
             if member not in joined.entries:
                 raise BadInput(f"{path}: '{name}' names '{member}', which is not an entry.", "Correct the name.")

@@ -21,7 +21,7 @@ def arrange_for_cpu(vae: AutoencoderKLWan) -> None:
     """
     for module in vae.modules():
         if isinstance(module, torch.nn.Conv3d):
-            module.to(memory_format=torch.channels_last_3d)
+            module.weight.data = module.weight.contiguous(memory_format=torch.channels_last_3d)
 
 
 def latent_statistics(vae: AutoencoderKLWan) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ from onetoall_cli.animator.resolving import distillation_of, find_loras, parse_s
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults
+from onetoall_cli.hub.catalogue import DistilledSampling
 from onetoall_cli.sampling.guidance import Schedule
 
 LIGHTNING = GenerationSettings(preset="lightning")
@@ -38,13 +39,11 @@ def test_a_model_without_a_known_distillation_says_so():
 
 def test_lightning_guides_by_the_reference_in_the_first_half_unless_told_otherwise():
     defaults = GenerationDefaults(image_guidance_scale=2.0)
-    resolved = resolve(LIGHTNING, WITH_LORA, defaults, {"steps": 4, "shift": 8.0})
+    resolved = resolve(LIGHTNING, WITH_LORA, defaults, DistilledSampling(steps=4, shift=8.0))
     assert (resolved.sampling.num_inference_steps, resolved.shift) == (4, 8.0)
     assert [len(resolved.guidance.passes(step)) for step in range(4)] == [2, 2, 1, 1]
     assert resolved.generation.ref_guidance == "2@0-0.5"  # what the record says
-    own = resolve(
-        GenerationSettings(preset="lightning", ref_guidance=1.0, steps=8), WITH_LORA, defaults, {"shift": 8.0}
-    )
+    own = resolve(GenerationSettings(preset="lightning", ref_guidance=1.0, steps=8), WITH_LORA, defaults)
     assert own.guidance.network_runs() == 8
 
 
