@@ -13,7 +13,7 @@ from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator.kept_segments import KeptSegments
 from onetoall_cli.animator.plans import RunPlan, make_plan
 from onetoall_cli.animator.progress import DENOISING, WRITING, Listener
-from onetoall_cli.animator.resolving import Resolved, find_loras, resolve
+from onetoall_cli.animator.resolving import Resolved, distillation_of, find_loras, resolve
 from onetoall_cli.animator.settings import ModelSettings, Settings
 from onetoall_cli.errors import OutOfResources
 from onetoall_cli.hub import ModelLocation
@@ -26,7 +26,7 @@ from onetoall_cli.runtime import (
     why_not_repeatable,
 )
 from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refit
-from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
+from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
 from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
 
 
@@ -50,7 +50,8 @@ class Engine:
         network_config(location)  # weights of another network are named at once
         compute_deterministically()
         self.device = pick_device(settings.device)
-        self.loras = find_loras(settings, listener)
+        self._distilled = distillation_of(location.name, settings)
+        self.loras = find_loras(settings, listener, self._distilled)
         why = why_not_repeatable(self.device, settings.attention)
         if why is not None:
             listener.note(why)
@@ -64,7 +65,8 @@ class Engine:
         Raises:
             BadInput: A setting that cannot be.
         """
-        return resolve(settings.generation, self.settings, self.location.defaults)
+        distilled = self._distilled.sampling if self._distilled else None
+        return resolve(settings.generation, self.settings, self.location.defaults, distilled)
 
     def ready(self, settings: Settings) -> Resolved:
         """The settings made whole, and the prompts' embeddings at hand: what is wrong shows before any detection."""
@@ -180,10 +182,15 @@ class Engine:
         return self._pipeline
 
     def _set_up_network(self) -> None:
-        assert self._pipeline is not None
-        choose_attention(self._pipeline.transformer, self.settings.attention)
+        assert self._pipeline is not None and self._loaded is not None
+        choose_attention(self._pipeline.transformer, self.attention_of(self._loaded))
         if self.settings.compile:
             compile_blocks(self._pipeline.transformer)
+
+    def attention_of(self, plan: MemoryPlan) -> str:
+        """The attention kernel of a run that follows `plan`."""
+        dtype = getattr(torch, plan.dtype)
+        return kernel_for(self.settings.attention, self.device, dtype, compiled=self.settings.compile)
 
     @property
     def pipeline(self) -> OneToAllPipeline:

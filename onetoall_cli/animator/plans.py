@@ -94,14 +94,14 @@ def make_plan(
     longest = resolved.sampling.max_segment_frames
     segments = tuple(segment.length for segment in plan_segments(frames, longest, has_context=has_context))
     guidance = resolved.guidance
-    passes = len(guidance.weights)
+    passes = max(map(len, map(guidance.passes, range(guidance.steps))))
     workload = Workload(
         network=config_json(empty_network(location.transformer, network_config(location)).config),
         vae=config_json(read_model_file(VaeConfig, location.vae / CONFIG).arguments()),
         height=height,
         width=width,
         frames=max(segments),
-        references=1 if passes == 1 else 2,
+        references=len({each.reference for each in guidance.all_passes()}),
     )
     return RunPlan(
         model=location.name,

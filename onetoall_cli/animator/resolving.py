@@ -1,5 +1,6 @@
 """Settings made whole: what the user left open comes from the preset, then from `fast`, then from the model."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,18 +10,26 @@ from onetoall_cli.animator.progress import FETCHING, Listener
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults
+from onetoall_cli.hub.catalogue import DistilledSampling, Entry, load_catalogue
+from onetoall_cli.hub.index import installed
 from onetoall_cli.hub.repository_file import repository_file
 from onetoall_cli.sampling import SamplingSettings
-from onetoall_cli.sampling.guidance import Guidance
+from onetoall_cli.sampling.guidance import Guidance, Scale, Schedule
 from onetoall_cli.sampling.lora import Lora
 from onetoall_cli.sampling.lora_files import read_lora
 from onetoall_cli.sampling.presets import FAST, Approximation
 from onetoall_cli.sampling.solvers import even_sigmas
 
-# The inference setting of LightX2V's 4-step distillation of Wan2.1 (denoising_step_list, sample_shift, no guidance).
-LIGHTNING: dict[str, Any] = {"steps": 4, "shift": 5.0, "ref_guidance": 1.0, "pose_guidance": 1.0}
+# `--lora lightning`: the catalogue's step-distillation LoRA for the model.
+DISTILLED = "lightning"
+# The inference setting of LightX2V's 4-step distillation of Wan2.1 (denoising_step_list, sample_shift); a LoRA of the
+# catalogue may bring others. Distilled text guidance does not pull towards the reference, which settles early: half of
+# the steps keep a second pass for it.
+LIGHTNING: dict[str, Any] = {"steps": 4, "shift": 5.0, "pose_guidance": 1.0}
+REFERENCE_GUIDED = "0-0.5"
 
 _WEIGHTED = re.compile(r"^(?P<place>.+):(?P<weight>-?\d*\.?\d+)$")
+_PART = re.compile(r"^(\d*\.?\d+)@(\d*\.?\d+)-(\d*\.?\d+)$")
 _INTERVAL = re.compile(r"^(\d*\.?\d+)-(\d*\.?\d+)$")
 
 
@@ -46,8 +55,19 @@ class Resolved:
         return self.sampling.guidance
 
 
-def resolve(settings: GenerationSettings, model: ModelSettings, defaults: GenerationDefaults) -> Resolved:
+def resolve(
+    settings: GenerationSettings,
+    model: ModelSettings,
+    defaults: GenerationDefaults,
+    distilled: DistilledSampling | None = None,
+) -> Resolved:
     """Fill in what `settings` leaves open.
+
+    Args:
+        settings: As the user gave them.
+        model: Likewise.
+        defaults: The model's.
+        distilled: Of the catalogue's step-distillation LoRA, where it is loaded.
 
     Raises:
         BadInput: A preset without its LoRA, or an interval or a strength that cannot be.
@@ -56,9 +76,12 @@ def resolve(settings: GenerationSettings, model: ModelSettings, defaults: Genera
         if not model.lora:
             raise BadInput(
                 "The preset lightning needs a step-distillation LoRA.",
-                "Give one made for the model's size with --lora (`hf:OWNER/REPO/FILE` or a file).",
+                "Load the model with --lora lightning, or with one of your own made for its size.",
             )
-        settings = _filled(settings, LIGHTNING)
+        reference = f"{defaults.image_guidance_scale:g}@{REFERENCE_GUIDED}"
+        settings = _filled(
+            settings, {**LIGHTNING, "ref_guidance": reference, **(distilled.model_dump() if distilled else {})}
+        )
     fast = FAST[settings.fast]
     own_cache = settings.cache is not None  # the preset's strength is for the preset's cache
     whole = _filled(
@@ -82,8 +105,8 @@ def resolve(settings: GenerationSettings, model: ModelSettings, defaults: Genera
     values: Any = whole  # its fields are no longer None
     sampling = SamplingSettings(
         num_inference_steps=values.steps,
-        image_guidance_scale=values.ref_guidance,
-        pose_guidance_scale=values.pose_guidance,
+        image_guidance_scale=parse_scale("--ref-guidance", values.ref_guidance),
+        pose_guidance_scale=parse_scale("--pose-guidance", values.pose_guidance),
         max_segment_frames=values.segment_frames,
         seed=values.seed,
         sigmas=even_sigmas(values.steps) if settings.preset == "lightning" else None,
@@ -114,8 +137,53 @@ def parse_interval(text: str) -> tuple[float, float]:
     return start, stop
 
 
-def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
+def parse_scale(option: str, text: float | str) -> Scale:
+    """A guidance scale: a number, or `SCALE@A-B` parts joined by commas.
+
+    Raises:
+        BadInput: It is neither, or the parts are no ascending fractions of the steps.
+    """
+    parts = [_PART.match(part) for part in str(text).split(",")]
+    numbers = [tuple(map(float, part.groups())) if part else () for part in parts]
+    bounds = [bound for part in numbers for bound in part[1:]]
+    if all(numbers) and bounds == sorted(bounds) and bounds[-1] <= 1:
+        return Schedule(tuple((scale, start, stop) for scale, start, stop in numbers))
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not 0 <= scale < math.inf:
+        raise BadInput(
+            f"{option} {text} is no scale.",
+            "Give a number, 0 or more, or numbers for ascending parts of the steps: 2.5@0-0.5,1.5@0.5-1.",
+        )
+    return scale
+
+
+def distillation_of(model: str, wanted: ModelSettings) -> Entry | None:
+    """The catalogue's step-distillation LoRA for a model if it is wanted.
+
+    Raises:
+        BadInput: It is wanted, and none is known.
+    """
+    if not any(text.split(":")[0] == DISTILLED for text in wanted.lora):
+        return None
+    entry = load_catalogue().distillation_of(model)
+    if entry is None:
+        raise BadInput(
+            f"No step-distillation LoRA is known for the model {model}.",
+            "Give one made for its size with --lora (`hf:OWNER/REPO/FILE` or a file).",
+        )
+    return entry
+
+
+def find_loras(wanted: ModelSettings, listener: Listener, distilled: Entry | None = None) -> list[Lora]:
     """The LoRA files, fetched where they are on the hub, and read once, so that a bad one shows before any work.
+
+    Args:
+        wanted: Names them.
+        listener: Told of downloads.
+        distilled: From `distillation_of`.
 
     Raises:
         BadInput: There is no such file, or it is no LoRA.
@@ -125,7 +193,9 @@ def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
     for text in wanted.lora:
         match = _WEIGHTED.match(text)
         place, weight = (match["place"], float(match["weight"])) if match else (text, 1.0)
-        if place.startswith("hf:"):
+        if place == DISTILLED and distilled is not None:
+            loras.append(Lora(_entry_file(distilled, listener), weight))
+        elif place.startswith("hf:"):
             loras.append(Lora(repository_file(place, progress=listener.counter(FETCHING)), weight))
         elif Path(place).is_file():
             loras.append(Lora(Path(place), weight))
@@ -134,3 +204,14 @@ def find_loras(wanted: ModelSettings, listener: Listener) -> list[Lora]:
     for lora in loras:
         read_lora(lora.path)
     return loras
+
+
+def _entry_file(entry: Entry, listener: Listener) -> Path:
+    """The one file of a catalogue's entry, as `onetoall fetch` left it, or fetched now."""
+    (name,) = entry.files
+    known = installed().get(entry.name)
+    if known is not None and not known.missing():
+        return known.folder / name
+    listener.note(f"Fetching {entry.name}: {entry.title}. Licence: {entry.licence}.")
+    address = f"hf:{entry.repository}@{entry.revision}/{name}"
+    return repository_file(address, progress=listener.counter(FETCHING))

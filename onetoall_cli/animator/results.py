@@ -108,7 +108,13 @@ class Result:
         """How it is made, as every output carries it; see `records`."""
         memory, model = self.plan.memory, self.engine.settings
         # what of the memory plan changes the result; where weights wait does not
-        model = replace(model, model=self.plan.model, quantize=memory.quantisation, tiling=memory.tiling)
+        decided: dict[str, Any] = {
+            "model": self.plan.model,
+            "attention": self.engine.attention_of(memory),
+            "quantize": memory.quantisation,
+            "tiling": memory.tiling,
+        }
+        model = replace(model, **decided)
         arguments = [*self.arguments, *as_arguments(self.resolved.generation, model)]
         result = {**self.plan.fields(), "fps": self.conditioning.motion.fps}
         return make_record(arguments, model=self.engine.location, result=result)

@@ -21,12 +21,13 @@ class ModelSettings:
     """Which model, and how it is loaded.
 
     Attributes:
-        model: Name, folder or `hf:OWNER/REPO`; None: the best installed one that fits.
+        model: Name, folder, safetensors file or `hf:OWNER/REPO`; None: the best installed one that fits.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         dtype: "auto", "bfloat16", "float16" or "float32".
         auto_fetch: Whether a missing model is fetched.
-        lora: LoRAs, each a file or `hf:OWNER/REPO/FILE`, with `:WEIGHT` behind it if that is not 1.
-        attention: Attention kernel: "auto", "sdpa", "flash" or "sage".
+        lora: LoRAs, each a file, `hf:OWNER/REPO/FILE`, or "lightning" (the catalogue's step-distillation LoRA for the
+            model), with `:WEIGHT` behind it if that is not 1.
+        attention: Attention kernel: "auto", "sdpa", "blocked", "flash" or "sage".
         compile: Whether the blocks are compiled.
         memory: How much memory to use: "auto", "low", "balanced" or "high" (see `runtime.choose_plan`).
         quantize: "none", "int8" or "nf4".
@@ -39,7 +40,7 @@ class ModelSettings:
     dtype: str = "auto"
     auto_fetch: bool = False
     lora: Sequence[str] = ()
-    attention: Literal["auto", "sdpa", "flash", "sage"] = "auto"
+    attention: Literal["auto", "sdpa", "blocked", "flash", "sage"] = "auto"
     compile: bool = False
     memory: Literal["auto", "low", "balanced", "high"] = "auto"
     quantize: Literal["none", "int8", "nf4"] | None = None
@@ -111,13 +112,14 @@ class GenerationSettings:
     Attributes:
         seed: Of the noise: same seed, same result.
         steps: Denoising steps.
-        ref_guidance: Pull towards the reference; 1 or less: off.
-        pose_guidance: Pull towards the pose; 1 or less: off.
+        ref_guidance: Pull towards the reference; 1 or less: off. A string may say it for parts of the steps:
+            "2.5@0-0.5,1.5@0.5-1" (elsewhere: off).
+        pose_guidance: Pull towards the pose, likewise.
         prompt: Text prompt; the models expect none.
         negative_prompt: What to steer away from.
         segment_frames: Longest piece generated at once, 4k + 1.
         fast: What is given up for speed: "off", "guidance", "steps" or "both".
-        preset: "lightning": 4 steps without guidance, for a step-distillation LoRA.
+        preset: "lightning": 4 steps, the first half guided by the reference, for a step-distillation LoRA.
         sampler: "euler", "unipc" or "dpm++".
         shift: More steps near noise the larger it is.
         guidance_interval: Guide only from A to B of the steps, as "0.1-0.8".
@@ -128,8 +130,8 @@ class GenerationSettings:
 
     seed: int = 42
     steps: int | None = None
-    ref_guidance: float | None = None
-    pose_guidance: float | None = None
+    ref_guidance: float | str | None = None
+    pose_guidance: float | str | None = None
     prompt: str = ""
     negative_prompt: str | None = None
     segment_frames: int | None = None

@@ -99,10 +99,12 @@ def run(job: BenchJob) -> Measurement:
     from onetoall_cli.bench.steps import VAE_WORKS, vae_work, work
     from onetoall_cli.runtime import pick_device, pick_dtype
     from onetoall_cli.runtime.peak_memory import read_peak, start_peak
+    from onetoall_cli.sampling.kernels import choose_attention, kernel_for
 
     device = pick_device(job.device)
     dtype = pick_dtype(job.dtype, device)
     network = _network(job, device, dtype)
+    choose_attention(network, kernel_for("auto", device, dtype))
     inputs = random_inputs(network, job.width, job.height, job.frames, context_frames=job.context_frames)
     if job.work in VAE_WORKS:
         action = vae_work(job.work, _vae(job, device, dtype), inputs)

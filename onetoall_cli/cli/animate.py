@@ -15,7 +15,7 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
+from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all, with_preset
 from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, SideOptions, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
@@ -55,7 +55,7 @@ def animate(
     inputs = _inputs(reference, driving, from_)
     taken = [*inputs, alignment.ref_pose, *files_of(model)]
     outputs = planned_outputs(default_name(*inputs, ending=".mp4"), target, seeds, VIDEO_ENDINGS, sides, inputs=taken)
-    animator = load(settings=model, listener=report.listener)
+    animator = load(settings=with_preset(model, generation), listener=report.listener)
     settings = Settings(motion, alignment, size, generation)
     if target.dry_run:
         report_plan(report, animator.plan(*inputs, settings=settings))

@@ -15,7 +15,7 @@ from onetoall_cli.animator.settings import (
     Settings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
+from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all, with_preset
 from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import default_name
@@ -52,7 +52,7 @@ def extend(
 
     default, taken = default_name(clip, ending="-extended.mp4"), [clip, driving, reference, ref_pose, clip_pose]
     outputs = planned_outputs(default, target, seeds, VIDEO_ENDINGS, inputs=[*taken, *files_of(model)])
-    animator = load(settings=model, listener=report.listener)
+    animator = load(settings=with_preset(model, generation), listener=report.listener)
     alignment = AlignSettings(face=face, head=head, ref_pose=ref_pose)
     settings = Settings(motion, alignment, generation=generation)
     if target.dry_run:

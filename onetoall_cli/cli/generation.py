@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onetoall_cli.animator.settings import ModelSettings, VideoSettings
+from onetoall_cli.animator.settings import GenerationSettings, ModelSettings, VideoSettings
 from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
@@ -72,6 +72,13 @@ def files_of(model: ModelSettings) -> list[Path]:
     """What a command reads of its model, where that is the user's own: its folder, LoRA files."""
     named = [Path(model.model)] if model.model else []
     return [path for path in [*named, *(Path(lora) for lora in model.lora)] if path.exists()]
+
+
+def with_preset(model: ModelSettings, generation: GenerationSettings) -> ModelSettings:
+    """The model with what the run's preset needs: `lightning` takes the known LoRA where none is given."""
+    if generation.preset == "lightning" and not model.lora:
+        return replace(model, lora=("lightning",))
+    return model
 
 
 def sheet_path(outputs: list[SeedOutput]) -> Path:

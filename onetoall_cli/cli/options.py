@@ -137,7 +137,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "height": Option(min=16, metavar="PIXELS", help="Output height in pixels."),
     },
     ModelSettings: {
-        "model": Option(metavar="NAME|DIR", help="Model name or folder; default: the best installed that fits."),
+        "model": Option(metavar="NAME|PATH", help="Model name, folder or file; default: the best installed that fits."),
         "device": Device,
         "dtype": NumberFormat,
         "auto_fetch": Option(
@@ -145,9 +145,11 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ),
         "lora": Annotated[
             list[str] | None,
-            Option(metavar="FILE[:WEIGHT]", help="LoRA, a file or hf:OWNER/REPO/FILE; may be repeated."),
+            Option(metavar="FILE[:WEIGHT]", help="LoRA: a file, hf:OWNER/REPO/FILE or lightning; may be repeated."),
         ],
-        "attention": Option(help="Attention kernel; flash and sage need their packages, sage rounds to 8 bits."),
+        "attention": Option(
+            help="Attention kernel; blocked: CPUs; flash, sage: their packages; sage rounds to 8 bits."
+        ),
         "compile": Option("--compile", help="Compile the blocks: slow first step, faster others."),
         "memory": Option(
             help="How much memory to use; auto: the fastest way that fits; high: all on the device; "
@@ -159,13 +161,20 @@ OPTIONS: dict[type, dict[str, Any]] = {
     },
     GenerationSettings: {
         "steps": Option(min=1, metavar="N", help="Denoising steps."),
-        "ref_guidance": Option(min=0, metavar="SCALE", help="Pull towards the reference; <= 1: off."),
-        "pose_guidance": Option(min=0, metavar="SCALE", help="Pull towards the pose; <= 1: off."),
+        "ref_guidance": Annotated[
+            str | None,
+            Option(metavar="SCALE", help="Pull towards the reference; <= 1: off; or in parts: 2.5@0-0.5,1.5@0.5-1."),
+        ],
+        "pose_guidance": Annotated[
+            str | None, Option(metavar="SCALE", help="Pull towards the pose; <= 1: off; or in parts.")
+        ],
         "prompt": Option(metavar="TEXT", help="Text prompt; the models expect none."),
         "negative_prompt": Option(metavar="TEXT", help="What to steer away from; default: the model's."),
         "segment_frames": Option(min=9, metavar="FRAMES", help="Longest piece generated at once, 4k+1."),
         "fast": Option(help="Trade exactness for speed: guidance reused between steps, steps extrapolated, or both."),
-        "preset": Option(help="lightning: 4 steps without guidance, for a step-distillation --lora."),
+        "preset": Option(
+            help="lightning: 4 steps with a step-distillation LoRA, by default the known one for the model."
+        ),
         "sampler": Option(help="Solver; unipc and dpm++ need fewer --steps, but differ from euler's result."),
         "shift": Option(min=0.1, metavar="N", help="More steps near noise the larger; default: the model's."),
         "guidance_interval": Option(metavar="A-B", help="Guide only from A to B of the steps, as 0.1-0.8."),

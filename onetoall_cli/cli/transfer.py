@@ -14,7 +14,7 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all
+from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all, with_preset
 from onetoall_cli.cli.options import DetectorName, OutputOptions, Seeds, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import default_name
@@ -43,7 +43,7 @@ def transfer(
 
     default, taken = default_name(reference, pose, ending=".png"), [reference, pose, alignment.ref_pose]
     outputs = planned_outputs(default, target, seeds, PICTURE_ENDINGS, inputs=[*taken, *files_of(model)])
-    animator = load(settings=model, listener=report.listener)
+    animator = load(settings=with_preset(model, generation), listener=report.listener)
     settings = Settings(MotionSettings(detector=detector), alignment, size, generation)
     if target.dry_run:
         report_plan(report, animator.plan_transfer(reference, settings=settings))

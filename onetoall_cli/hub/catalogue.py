@@ -38,6 +38,18 @@ ANY_MODEL_FILES = (
 )
 
 
+class DistilledSampling(Form):
+    """The sampling that a step-distilled network was made for.
+
+    Attributes:
+        steps: Number of steps.
+        shift: Of the solver's times.
+    """
+
+    steps: int = Field(ge=1, le=1000)
+    shift: float = Field(gt=0, le=1000)
+
+
 class Description(Form):
     """What a `catalogue.yaml` says of one entry.
 
@@ -54,9 +66,11 @@ class Description(Form):
         parameters: Number of parameters of a network or encoder, for the memory estimate.
         architecture: Constructor arguments of a network whose repository holds only weights.
         defaults: Generation defaults of a network.
+        fits: Names of the models that a step-distillation LoRA is for.
+        sampling: What such a LoRA was made for.
     """
 
-    kind: Literal["model", "vae", "text-encoder", "detector", "metric"]
+    kind: Literal["model", "vae", "text-encoder", "detector", "metric", "lora"]
     title: str = Field(max_length=200)
     repository: str = Field(pattern=REPOSITORY, max_length=200)
     files: tuple[str, ...] = Field(min_length=1)
@@ -68,10 +82,12 @@ class Description(Form):
     parameters: int | None = Field(None, ge=0, le=10**15)
     architecture: dict[str, bool | int | float | str | tuple[int, ...]] | None = None
     defaults: GenerationDefaults | None = None
+    fits: tuple[str, ...] = ()
+    sampling: DistilledSampling | None = None
 
 
 class Entry(Description):
-    """Something that can be fetched: a model, a VAE, a text encoder, a detector or the network of a metric.
+    """Something that can be fetched: a model, a VAE, a text encoder, a detector, the network of a metric or a LoRA.
 
     Attributes:
         name: Its name in `onetoall fetch NAME`.
@@ -140,6 +156,11 @@ class Catalogue:
             raise BadInput(f"'{name}' is a {entry.kind}, not a model.", f"Models: {displayed_names(self.models, 20)}.")
         return entry, precision
 
+    def distillation_of(self, model: str) -> Entry | None:
+        """The step-distillation LoRA for a model, a quantised copy of which may be meant; None: none is known."""
+        base = (self._split_variant(model) or (model, None))[0]
+        return next((entry for entry in self.entries.values() if base in entry.fits), None)
+
     def _split_variant(self, name: str) -> tuple[str, str] | None:
         base, _, precision = name.rpartition("-")
         if name not in self.entries and precision in QUANTISED and base in self.entries:
@@ -186,7 +207,10 @@ def _with_file(base: Catalogue, path: Path) -> Catalogue:
     file = read_form(CatalogueFile, path, advice=ADVICE)
     described = {name: Entry(name=name, **dict(description)) for name, description in file.entries.items()}
     joined = Catalogue({**base.entries, **described}, {**base.groups, **file.groups})
-    for name, members in [*joined.groups.items(), *((entry.name, entry.needs) for entry in joined.entries.values())]:
+    for name, members in [
+        *joined.groups.items(),
+        *((entry.name, entry.needs + entry.fits) for entry in joined.entries.values()),
+    ]:
         for member in members:
             if member not in joined.entries:
                 raise BadInput(f"{path}: '{name}' names '{member}', which is not an entry.", "Correct the name.")

@@ -58,7 +58,7 @@ def locate_model(name_or_dir: str, *, catalogue: Catalogue | None = None) -> Mod
 
     Args:
         name_or_dir: A catalogue name (`1.3b`, or a quantised copy such as `14b-nf4`), `hf:OWNER/REPO`, a folder in
-            diffusers' layout, or a folder of released weights.
+            diffusers' layout, or a folder or a single safetensors file of released weights.
         catalogue: The catalogue; None reads the package's and the user's.
 
     Raises:
@@ -73,9 +73,11 @@ def locate_model(name_or_dir: str, *, catalogue: Catalogue | None = None) -> Mod
         return _locate_installed(name_or_dir, catalogue)
     if Path(name_or_dir).is_dir():
         return locate_folder(Path(name_or_dir), catalogue=catalogue)
+    if Path(name_or_dir).is_file():
+        return _with_shared_parts(name_or_dir, Path(name_or_dir), None, catalogue, None, published=True)
     raise BadInput(
         f"There is no model or folder '{name_or_dir}'.",
-        f"Known models: {', '.join([*catalogue.models, *shipped_models()])}; or give hf:OWNER/REPO or a folder.",
+        f"Known: {', '.join([*catalogue.models, *shipped_models()])}; or give hf:OWNER/REPO, a folder or a file.",
     )
 
 

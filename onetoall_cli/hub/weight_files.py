@@ -13,7 +13,7 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that make up one set of weights, sorted.
+    """The safetensors files that make up one set of weights, sorted; of a file itself.
 
     With an index (`*.safetensors.index.json`) these are the files that it names, else all `*.safetensors` at the
     folder's root. Released repositories have either form.
@@ -22,6 +22,8 @@ def weight_files(folder: Path) -> list[Path]:
         ModelMissing: There are no weights, only pickled ones, or a file of the index is missing.
     """
     folder = Path(folder)
+    if folder.is_file():
+        return [folder]
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if not indexes:
         return _unindexed_files(folder)

@@ -4,6 +4,7 @@ All call diffusers' attention dispatcher, so `set_attention_backend` chooses the
 RMS-normalised over all heads together and rotated in float32, a piece of the tokens at a time.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ from onetoall_cli.model.rotary import RotaryTables, Rotation, rotate
 # small compared with the weights.
 CPU_PIECE = 256
 DEVICE_PIECE = 4096
+
+# Query rows that are attended at once: their logits fit the second-level caches of a few cores.
+ATTENTION_ROWS = 512
 
 # The least number of repeated text rows that are merged: with fewer the added keys cost as much as they save.
 MERGE_FROM = 16
@@ -108,6 +112,38 @@ class AttentionKernel:
             backend=self._attention_backend if log_weights is None else AttentionBackendName.NATIVE,
         )
         return heads.flatten(2, 3).type_as(query)
+
+
+class BlockedAttention(AttentionKernel):
+    """Softmax attention as matrix products over blocks of query rows, one head at a time.
+
+    Logits and weights are rounded to the query's dtype, where torch's own kernel keeps them in float32. On CPUs whose
+    bfloat16 instructions only matrix products use well, it is two to three times as fast.
+    """
+
+    def __call__(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        log_weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """As `AttentionKernel`; with `log_weights`, where keys are few, torch's own attention runs."""
+        if log_weights is not None:
+            return super().__call__(query, key, value, log_weights)
+        attended = torch.empty_like(query, memory_format=torch.contiguous_format)
+        for sample, head in itertools.product(range(query.shape[0]), range(query.shape[2])):
+            keys, values = key[sample, :, head].contiguous().T, value[sample, :, head].contiguous()
+            self._attend_head(query[sample, :, head], keys, values, attended[sample, :, head])
+        return attended.flatten(2, 3)
+
+    @staticmethod
+    def _attend_head(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, attended: torch.Tensor) -> None:
+        """Queries (L, head dim), keys (head dim, K) and values (K, head dim) to `attended` (L, head dim)."""
+        scale, nothing = query.shape[1] ** -0.5, query.new_zeros(1)
+        for rows, result in zip(query.split(ATTENTION_ROWS), attended.split(ATTENTION_ROWS), strict=True):
+            logits = torch.addmm(nothing, rows, keys, beta=0, alpha=scale)
+            result.copy_(torch.softmax(logits, dim=-1) @ values)
 
 
 class _Attention(nn.Module, AttentionModuleMixin):

@@ -16,7 +16,7 @@ import torch
 
 from onetoall_cli.lattice import CONTEXT_FRAMES, SIZE_MULTIPLE, latent_frames, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
-from onetoall_cli.model.attention import DEVICE_PIECE
+from onetoall_cli.model.attention import ATTENTION_ROWS, DEVICE_PIECE
 from onetoall_cli.model.blocks import CPU_FEED_FORWARD_PIECE
 from onetoall_cli.model.pose import PoseEncoder
 from onetoall_cli.model.precision import is_kept_wide, quantisable_linears
@@ -282,7 +282,8 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
     in_refiner = poses + (sequence if config["num_pose_layers"] > 1 else 0)
     attention = BLOCK_SEQUENCES * sequence
     if device == "cpu" and dtype != torch.float32:
-        attention += CPU_NARROW_SEQUENCES * sequence
+        logits = ATTENTION_ROWS * workload.tokens * dtype.itemsize  # and as many weights
+        attention += CPU_NARROW_SEQUENCES * sequence + 2 * logits
     feed_forward = FEED_FORWARD_SEQUENCES * sequence + hidden
     if quantisation == "int8":
         making_values = _int8_product(workload.tokens, weights.width, weights.width, device)

@@ -10,9 +10,9 @@ or fewer, which is faster but not exact.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 
@@ -56,34 +56,89 @@ def guidance_weights(image_guidance_scale: float, pose_guidance_scale: float) ->
     return {each: weight for each, weight in weights.items() if weight != 0}
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """A guidance scale that differs from step to step.
+
+    Attributes:
+        parts: Scale, and the fractions of the steps (0: pure noise, 1: the end) between which it holds; ascending.
+            Elsewhere the scale is 1, which is no guidance.
+    """
+
+    parts: tuple[tuple[float, float, float], ...]
+
+    def at(self, step: int, steps: int) -> float:
+        """The scale at a step, counted from 0."""
+        for scale, start, stop in self.parts:
+            if nearest_step(start, steps) <= step < nearest_step(stop, steps):
+                return scale
+        return 1.0
+
+
+Scale: TypeAlias = float | Schedule
+"""A guidance scale: the same at every step, or a schedule."""
+
+
+def nearest_step(fraction: float, steps: int) -> int:
+    """The step at a fraction of the steps."""
+    return math.floor(fraction * steps + 0.5)
+
+
 @dataclass
 class Guidance:
     """The passes of each step of one segment, and how their velocities become one.
 
     Between two steps that run every pass, the direction guidance adds to v(R, P) changes little; such steps can run
-    v(R, P) alone and add the last direction. Outside the interval there is no guidance at all (Kynkäänniemi et al.
-    2024, "Applying Guidance in a Limited Interval").
+    v(R, P) alone and add the last direction.
 
     Attributes:
-        weights: From `guidance_weights`.
-        steps: Number of steps of the segment.
-        interval: Fractions of the steps, from 0 (pure noise) to 1 (the end), between which guidance applies.
-        every: In the interval, guidance is computed at every step of this number and reused in between; 1 is exact.
+        weights: For each step those of `guidance_weights`.
+        every: Guidance is computed at every step of this number and reused in between, as long as the weights stay; 1
+            is exact.
     """
 
-    weights: Mapping[Pass, float]
-    steps: int
-    interval: tuple[float, float] = (0.0, 1.0)
+    weights: Sequence[Mapping[Pass, float]]
     every: int = 1
     _direction: torch.Tensor | None = field(default=None, init=False, repr=False)
 
+    @classmethod
+    def of_scales(
+        cls, image: Scale, pose: Scale, steps: int, interval: tuple[float, float] = (0.0, 1.0), every: int = 1
+    ) -> "Guidance":
+        """Guidance by scales.
+
+        Args:
+            image, pose: The scales g_ref and g_pose.
+            steps: Number of steps of the segment.
+            interval: Fractions of the steps between which there is guidance at all (Kynkäänniemi et al. 2024,
+                "Applying Guidance in a Limited Interval").
+            every: As in `Guidance`.
+        """
+
+        def scale(given: Scale, step: int) -> float:
+            return given.at(step, steps) if isinstance(given, Schedule) else given
+
+        first, last = (nearest_step(fraction, steps) for fraction in interval)
+        return cls(
+            [
+                guidance_weights(scale(image, step), scale(pose, step)) if first <= step < last else {FULL: 1.0}
+                for step in range(steps)
+            ],
+            every,
+        )
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the segment."""
+        return len(self.weights)
+
     def passes(self, step: int) -> tuple[Pass, ...]:
         """The passes that run at a step, counted from 0."""
-        offset = step - self._first
-        if not self._first <= step < self._last or offset % self.every:
+        if self._reuses(step):
             return (FULL,)
+        weights = self.weights[step]
         # The direction is measured from v(R, P), so reuse needs that pass even where its own weight is 0.
-        return tuple(self.weights) if FULL in self.weights or self.every == 1 else (*self.weights, FULL)
+        return tuple(weights) if FULL in weights or self.every == 1 else (*weights, FULL)
 
     def all_passes(self) -> set[Pass]:
         """All passes that run at any step."""
@@ -95,22 +150,19 @@ class Guidance:
 
     def combine(self, step: int, velocities: Mapping[Pass, torch.Tensor]) -> torch.Tensor:
         """The guided velocity in float32, from those of `passes(step)`; call it for each step in order."""
-        if not self._first <= step < self._last:
-            return velocities[FULL].float()
-        if (step - self._first) % self.every:
-            assert self._direction is not None  # the interval's first step made it
+        if self._reuses(step):
+            assert self._direction is not None  # the first step with these weights made it
             return velocities[FULL].float() + self._direction
         guided = torch.zeros_like(next(iter(velocities.values())), dtype=torch.float32)
-        for each, weight in self.weights.items():
+        for each, weight in self.weights[step].items():
             guided += weight * velocities[each]
         if self.every > 1:
             self._direction = guided - velocities[FULL].float()
         return guided
 
-    @property
-    def _first(self) -> int:
-        return math.floor(self.interval[0] * self.steps + 0.5)
-
-    @property
-    def _last(self) -> int:
-        return math.floor(self.interval[1] * self.steps + 0.5)
+    def _reuses(self, step: int) -> bool:
+        """Whether the direction of an earlier step with the same weights is taken."""
+        first = step
+        while first > 0 and self.weights[first - 1] == self.weights[step]:
+            first -= 1
+        return (step - first) % self.every != 0

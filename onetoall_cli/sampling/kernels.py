@@ -1,35 +1,83 @@
 """Attention kernels and compilation: the same arithmetic, or nearly, on faster code where it is installed."""
 
 import shutil
+from dataclasses import dataclass
 
 import torch
+from diffusers.models.attention import AttentionModuleMixin
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.model.attention import AttentionKernel, BlockedAttention
 
-# Name -> diffusers' attention backend. "sdpa" is torch's own, which picks a kernel by itself.
-BACKENDS = {"sdpa": "native", "flash": "flash", "sage": "sage"}
-PACKAGES = {"flash": "flash-attn", "sage": "sageattention"}
+
+@dataclass(frozen=True)
+class Kernel:
+    """An attention kernel.
+
+    Attributes:
+        backend: diffusers' name of it; None: `model.attention.BlockedAttention`.
+        package: What must be installed; None: nothing.
+    """
+
+    backend: str | None
+    package: str | None = None
+
+
+# By the names of `--attention`. "sdpa" is torch's own, which picks a kernel by itself. With a package: CUDA only.
+KERNELS = {
+    "sdpa": Kernel("native"),
+    "blocked": Kernel(None),
+    "flash": Kernel("flash", "flash-attn"),
+    "sage": Kernel("sage", "sageattention"),
+}
+
+
+def kernel_for(attention: str, device: torch.device, dtype: torch.dtype, *, compiled: bool = False) -> str:
+    """The kernel of `KERNELS` that `attention` stands for, which "auto" leaves open.
+
+    A rule and no measurement, so that the same command computes the same in every run: "blocked" on CPUs with
+    bfloat16 instructions but without matrix units (AMX), which torch's own kernel needs to be fast.
+
+    Args:
+        attention: A name of `KERNELS`, or "auto".
+        device, dtype: Of the network.
+        compiled: Whether the blocks are compiled, which the loops of "blocked" would make slow.
+    """
+    if attention != "auto":
+        return attention
+    narrow = device.type == "cpu" and dtype == torch.bfloat16 and not compiled
+    return "blocked" if narrow and has_bfloat16_without_matrix_units() else "sdpa"
+
+
+def has_bfloat16_without_matrix_units() -> bool:
+    """Whether this CPU has AVX512-BF16 but no AMX."""
+    return torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
 
 
 def choose_attention(network: OneToAllTransformer3DModel, attention: str) -> None:
-    """Compute attention with a kernel of `BACKENDS`, or with "auto" as diffusers would.
+    """Compute attention with a kernel of `KERNELS`.
 
-    "flash" equals torch's own up to rounding; "sage" rounds queries and keys to 8 bits.
+    "flash" equals torch's own up to rounding; "blocked" rounds logits to the network's dtype, "sage" queries and keys
+    to 8 bits.
 
     Raises:
         BadInput: It needs a CUDA device or a package that is not installed.
     """
-    if attention == "auto":
-        return
-    if attention in PACKAGES and network.device.type != "cuda":
+    kernel = KERNELS[attention]
+    if kernel.package and network.device.type != "cuda":
         raise BadInput(f"--attention {attention} runs on CUDA only, not on {network.device}.", "Use auto or sdpa.")
+    for module in network.modules():
+        if isinstance(module, AttentionModuleMixin):
+            module.set_processor(AttentionKernel() if kernel.backend else BlockedAttention())
+    if kernel.backend is None:
+        return
     try:
-        network.set_attention_backend(BACKENDS[attention])
+        network.set_attention_backend(kernel.backend)
     except (ImportError, RuntimeError, ValueError) as error:
         raise BadInput(
             f"The attention kernel '{attention}' cannot be used: {str(error).splitlines()[0]}",
-            f"Install {PACKAGES.get(attention, 'a newer torch')}, or use --attention sdpa.",
+            f"Install {kernel.package or 'a newer torch'}, or use --attention sdpa.",
         ) from error
 
 

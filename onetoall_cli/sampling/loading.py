@@ -12,6 +12,7 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.runtime import MemoryPlan
 from onetoall_cli.runtime.offloading import offload_blocks
 from onetoall_cli.runtime.shortage import release_memory
+from onetoall_cli.runtime.vae import arrange_for_cpu
 from onetoall_cli.sampling.lora import Lora, Outcome, apply_loras
 from onetoall_cli.sampling.pipeline import OneToAllPipeline
 from onetoall_cli.weights import load_network, load_vae
@@ -107,6 +108,8 @@ def place(pipeline: OneToAllPipeline, device: torch.device, *, offload: str, til
     if tiling:
         pipeline.vae.enable_tiling()
     pipeline.vae.to(device)
+    if device.type == "cpu" and pipeline.vae.dtype == torch.bfloat16:
+        arrange_for_cpu(pipeline.vae)
     if offload == "blocks":
         offload_blocks(pipeline.transformer, device)
     else:

@@ -19,7 +19,7 @@ from onetoall_cli.lattice import CONTEXT_FRAMES, latent_shape
 from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
 from onetoall_cli.runtime.vae import decode_frames
-from onetoall_cli.sampling.guidance import Guidance, guidance_weights
+from onetoall_cli.sampling.guidance import Guidance, Scale
 from onetoall_cli.sampling.pipeline import EncodedSubject, OneToAllPipeline, Picture
 from onetoall_cli.sampling.segments import (
     MAX_SEGMENT_FRAMES,
@@ -39,12 +39,12 @@ class SamplingSettings:
         max_segment_frames: Longest segment.
         seed: Of the noise; the same on every device.
         sigmas: Noise levels of the steps before the shift; None: the solver's own.
-        guidance_interval, guidance_every: Where guidance is computed; see `Guidance`. The defaults are exact.
+        guidance_interval, guidance_every: Where guidance is computed; see `Guidance.of_scales`. The defaults are exact.
     """
 
     num_inference_steps: int = 30
-    image_guidance_scale: float = 2.5
-    pose_guidance_scale: float = 1.5
+    image_guidance_scale: Scale = 2.5
+    pose_guidance_scale: Scale = 1.5
     max_segment_frames: int = MAX_SEGMENT_FRAMES
     seed: int = 42
     sigmas: tuple[float, ...] | None = None
@@ -54,8 +54,8 @@ class SamplingSettings:
     @property
     def guidance(self) -> Guidance:
         """Which passes of the network run at which step of a segment; a new one each time."""
-        weights = guidance_weights(self.image_guidance_scale, self.pose_guidance_scale)
-        return Guidance(weights, self.num_inference_steps, self.guidance_interval, self.guidance_every)
+        scales = (self.image_guidance_scale, self.pose_guidance_scale)
+        return Guidance.of_scales(*scales, self.num_inference_steps, self.guidance_interval, self.guidance_every)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from onetoall_cli.model.attention import Text
 from onetoall_cli.model.pixels import to_uint8
 from onetoall_cli.model.rotary import RotaryTables
 from onetoall_cli.runtime.vae import decode_frames, encode
-from onetoall_cli.sampling.guidance import Guidance, Pass, guidance_weights
+from onetoall_cli.sampling.guidance import Guidance, Pass, Scale
 from onetoall_cli.sampling.solvers import Scheduler, start
 from onetoall_cli.weights.text_encoder import encoded_rows
 
@@ -104,8 +104,8 @@ class OneToAllPipeline(DiffusionPipeline):
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int = 30,
-        image_guidance_scale: float = 2.5,
-        pose_guidance_scale: float = 1.5,
+        image_guidance_scale: Scale = 2.5,
+        pose_guidance_scale: Scale = 1.5,
         context_frames: Sequence[Picture] | None = None,
         generator: torch.Generator | None = None,
         latents: torch.Tensor | None = None,
@@ -141,14 +141,14 @@ class OneToAllPipeline(DiffusionPipeline):
             callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ...})`; it may return
                 other latents.
             sigmas: Noise levels of the steps before the scheduler's shift; None takes its own.
-            guidance_interval, guidance_every: See `interval` and `every` of `Guidance`. The defaults are exact.
+            guidance_interval, guidance_every: See `Guidance.of_scales`. The defaults are exact.
 
         Raises:
             ValueError: A shape does not fit the others.
         """
         _check_inputs(image, height, width, pose_video, reference_pose, context_frames, output_type)
-        weights = guidance_weights(image_guidance_scale, pose_guidance_scale)
-        guidance = Guidance(weights, num_inference_steps, guidance_interval, guidance_every)
+        scales = (image_guidance_scale, pose_guidance_scale)
+        guidance = Guidance.of_scales(*scales, num_inference_steps, guidance_interval, guidance_every)
         needed = guidance.all_passes()
         negative = any(each.negative for each in needed)
         subject = self.encode_subject(

@@ -11,6 +11,7 @@ from typing import Any
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.hub import ModelLocation
 from onetoall_cli.hub.weight_files import weight_files
+from onetoall_cli.weights.formats import refusal
 from onetoall_cli.weights.tensors import TensorInfo, read_tensors
 
 # Wan2.1's head dimension at every size. The shapes do not give it, because the norms span all heads.
@@ -66,10 +67,7 @@ def architecture_of(tensors: Mapping[str, TensorInfo], source: Path) -> dict[str
             "num_pose_layers": _count(tensors, _POSE_BLOCKS),
         }
     except KeyError as error:
-        raise ModelMissing(
-            f"{source} does not hold the weights of a One-to-All network: the tensor {error} is not there.",
-            "Check which files are in it; `onetoall fetch --list` names the models that work.",
-        ) from error
+        raise refusal(source, tensors) from error
 
 
 def _count(tensors: Mapping[str, TensorInfo], block_names: re.Pattern[str]) -> int:

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.hub.weight_files import REPAIR_ADVICE, weight_files
+from onetoall_cli.weights.formats import check_head
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,7 @@ def read_tensors(files: Iterable[Path]) -> dict[str, TensorInfo]:
 
 def _read_header(file: Path) -> dict[str, TensorInfo]:
     try:
+        check_head(file)
         with safe_open(file, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
             return {name: TensorInfo(file, part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}

@@ -46,14 +46,14 @@ def test_memory_levels_and_offloading(animate) -> None:
 
 def test_samplers_caches_presets_and_kernels(animate) -> None:
     from onetoall_cli.sampling.caching import CACHES
-    from onetoall_cli.sampling.kernels import BACKENDS
+    from onetoall_cli.sampling.kernels import KERNELS
     from onetoall_cli.sampling.presets import FAST
     from onetoall_cli.sampling.solvers import SAMPLERS
 
     assert option(animate, "sampler") == set(SAMPLERS)
     assert option(animate, "cache") == set(CACHES)
     assert option(animate, "fast") == set(FAST)
-    assert option(animate, "attention") == {"auto", *BACKENDS}
+    assert option(animate, "attention") == {"auto", *KERNELS}
 
 
 def test_number_formats(animate) -> None:

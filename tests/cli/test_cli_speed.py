@@ -30,7 +30,8 @@ def test_the_plan_counts_the_runs_that_are_left(onetoall, model, reference, danc
     assert runs("--steps", 12, "--fast", "guidance") == 12 + 2 * 4
     assert runs("--steps", 12, "--fast", "guidance", "--guidance-every", 2) == 12 + 2 * 6  # explicit wins
     assert runs("--steps", 12, "--guidance-interval", "0.25-0.75") == 12 + 2 * 6
-    assert runs("--preset", "lightning", "--lora", lora) == 4
+    assert runs("--preset", "lightning", "--lora", lora) == 4 + 2  # the first half with the reference's guidance
+    assert runs("--preset", "lightning", "--lora", lora, "--ref-guidance", 1) == 4
     assert runs("--preset", "lightning", "--lora", lora, "--steps", 6, "--ref-guidance", 2) == 12
 
 
@@ -56,7 +57,9 @@ def test_a_fast_run_with_a_lora_is_recorded_so_that_it_can_be_made_again(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--preset", "lightning"), "needs a step-distillation LoRA"),
+        (("--preset", "lightning"), "No step-distillation LoRA is known for the model"),
+        (("--ref-guidance", "2@0.5-1,3@0-0.5"), "no scale"),
+        (("--pose-guidance", "much"), "no scale"),
         (("--guidance-interval", "0.8-0.2"), "no part of the steps"),
         (("--cache", "taylor", "--cache-strength", 0.5), "at least 1"),
     ],

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from onetoall_cli.runtime.vae import decode_frames, latent_statistics
+from onetoall_cli.runtime.vae import arrange_for_cpu, decode_frames, latent_statistics
 
 SIZES = {
     "wan": {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 2, 2, 2]},
@@ -85,3 +85,15 @@ def test_a_picture_smaller_than_a_tile_is_decoded_as_a_whole():
     whole = decoded_at_once(vae, latents(2))
     vae.enable_tiling()
     assert torch.equal(torch.cat(list(decode_frames(vae, latents(2))), dim=2), whole)
+
+
+def test_weights_arranged_for_cpus_decode_as_exactly():
+    def error(vae):
+        return (torch.cat(list(decode_frames(vae, latents(2))), dim=2) - exact).norm().item()
+
+    vae = new_vae()
+    exact = torch.cat(list(decode_frames(new_vae().float(), latents(2))), dim=2)
+    before = error(vae)
+    arrange_for_cpu(vae)
+    assert vae.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert 0 < error(vae) < 1.2 * before

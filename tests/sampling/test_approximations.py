@@ -8,10 +8,11 @@ from golden_recipe import tiny_transformer, tiny_vae
 from test_pipeline_golden import call
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.sampling import OneToAllPipeline
+from onetoall_cli.model.attention import AttentionKernel, BlockedAttention
+from onetoall_cli.sampling import OneToAllPipeline, kernels
 from onetoall_cli.sampling.caching import enable_cache
-from onetoall_cli.sampling.guidance import FULL, POSE_ONLY, UNCONDITIONAL, Guidance, guidance_weights
-from onetoall_cli.sampling.kernels import choose_attention, compile_blocks
+from onetoall_cli.sampling.guidance import FULL, POSE_ONLY, UNCONDITIONAL, Guidance, Schedule
+from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
 from onetoall_cli.sampling.solvers import SAMPLERS, even_sigmas, make_scheduler, start
 
 SPREAD = 0.3  # standard deviation of the Gaussian data below
@@ -76,15 +77,28 @@ def test_the_context_stays_clean_and_out_of_the_solvers_history(pipeline, sample
 
 
 def test_guidance_runs_all_passes_inside_its_interval_and_one_outside():
-    guidance = Guidance(guidance_weights(2.5, 1.5), steps=10, interval=(0.2, 0.6), every=2)
+    guidance = Guidance.of_scales(2.5, 1.5, 10, interval=(0.2, 0.6), every=2)
     every_pass = (UNCONDITIONAL, POSE_ONLY, FULL)
     inside = [every_pass, (FULL,), every_pass, (FULL,)]
     assert [guidance.passes(step) for step in range(10)] == [(FULL,)] * 2 + inside + [(FULL,)] * 4
     assert guidance.network_runs() == 14
 
 
+def test_a_schedule_guides_parts_of_the_steps_and_computes_anew_where_the_scale_changes():
+    image = Schedule(((2.5, 0.0, 0.5), (1.5, 0.5, 0.75)))
+    guidance = Guidance.of_scales(image, 1.0, 8, every=3)
+    assert [weights.get(FULL) for weights in guidance.weights] == [2.5] * 4 + [1.5] * 2 + [1.0] * 2
+    both = (UNCONDITIONAL, FULL)
+    assert [len(guidance.passes(step)) for step in range(8)] == [2, 1, 1, 2, 2, 1, 1, 1]
+    assert guidance.passes(4) == both and guidance.all_passes() == set(both)
+    for step in range(8):
+        velocities = {FULL: torch.full((1,), 3.0), UNCONDITIONAL: torch.full((1,), 1.0)}
+        guided = guidance.combine(step, {each: velocities[each] for each in guidance.passes(step)})
+        assert guided.item() == pytest.approx(1 + guidance.weights[step][FULL] * 2)
+
+
 def test_reused_guidance_is_exact_where_its_direction_stays():
-    guidance = Guidance(guidance_weights(2.5, 1.5), steps=4, every=2)
+    guidance = Guidance.of_scales(2.5, 1.5, 4, every=2)
     base = torch.tensor([1.0, 2.0])
     for step in range(4):
         full = base * (step + 1)  # v(R, P) changes, what the conditions add to it does not
@@ -95,7 +109,7 @@ def test_reused_guidance_is_exact_where_its_direction_stays():
 
 
 def test_reuse_works_where_the_full_pass_has_no_weight():
-    guidance = Guidance(guidance_weights(0.0, 1.5), steps=2, every=2)
+    guidance = Guidance.of_scales(0.0, 1.5, 2, every=2)
     assert set(guidance.passes(0)) == {UNCONDITIONAL, POSE_ONLY, FULL}
     velocities = {UNCONDITIONAL: torch.ones(1), POSE_ONLY: torch.full((1,), 3.0), FULL: torch.full((1,), 5.0)}
     assert guidance.combine(0, velocities).item() == pytest.approx(-0.5 + 1.5 * 3)
@@ -152,6 +166,39 @@ def test_the_attention_kernel_can_be_named(pipeline):
 
 def attention_kernels(network):
     return [module.processor for module in network.modules() if hasattr(module, "processor")]
+
+
+@pytest.mark.parametrize(("queries", "keys", "heads", "dim"), [(1100, 1100, 2, 64), (700, 96, 3, 128), (5, 3, 1, 32)])
+def test_blocked_attention_in_bfloat16_stays_near_float32(queries, keys, heads, dim):
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(2, length, heads, dim, generator=generator).bfloat16() for length in (queries, keys, keys)]
+    exact = AttentionKernel()(*(each.float() for each in drawn))
+    error = BlockedAttention()(*drawn).float() - exact
+    assert error.norm() < 0.006 * exact.norm()  # bfloat16 has 8 bits; torch's own kernel: 0.0025
+    assert error.abs().max() < 0.02 * exact.abs().max()
+    wide = BlockedAttention()(*(each.float() for each in drawn))
+    torch.testing.assert_close(wide, exact, atol=1e-5, rtol=1e-4)
+
+
+def test_the_blocked_kernel_changes_a_run_by_rounding_only(pipeline):
+    plain = call(pipeline, "continue", "latent")
+    choose_attention(pipeline.transformer, "blocked")
+    blocked = call(pipeline, "continue", "latent")
+    assert 0 < (blocked - plain).norm() < 1e-4 * plain.norm()
+    choose_attention(pipeline.transformer, "sdpa")
+    assert torch.equal(call(pipeline, "continue", "latent"), plain)
+
+
+def test_the_kernel_of_auto_depends_on_device_and_number_format_alone(monkeypatch):
+    """So that every run of a command takes the same."""
+    monkeypatch.setattr(kernels, "has_bfloat16_without_matrix_units", lambda: True)
+    cpu = torch.device("cpu")
+    assert kernel_for("auto", cpu, torch.bfloat16) == "blocked"
+    others = [(cpu, torch.float32, False), (cpu, torch.bfloat16, True), (torch.device("cuda"), torch.bfloat16, False)]
+    assert {kernel_for("auto", device, dtype, compiled=compiled) for device, dtype, compiled in others} == {"sdpa"}
+    monkeypatch.setattr(kernels, "has_bfloat16_without_matrix_units", lambda: False)
+    assert kernel_for("auto", cpu, torch.bfloat16) == "sdpa"
+    assert kernel_for("blocked", cpu, torch.float32) == "blocked"
 
 
 @pytest.mark.parametrize("attention", ["flash", "sage"])

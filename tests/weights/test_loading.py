@@ -102,6 +102,48 @@ def test_an_html_page_saved_as_safetensors_is_named(hub, fetch, shards):
         network_config(locate_model(str(shards)))
 
 
+def test_a_single_file_is_a_model_also_in_plain_fp8(hub, fetch, tmp_path, expected):
+    fetch("vae")
+    (folder,) = write_files(tmp_path / "weights", network_files(1, index=False)).glob("*.safetensors")
+    torch.testing.assert_close(run(load_network(locate_model(str(folder)), torch.float32)), expected, rtol=0, atol=1e-4)
+    narrow = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in load_file(folder).items()}
+    save_file(narrow, tmp_path / "fp8.safetensors")
+    network = load_network(locate_model(str(tmp_path / "fp8.safetensors")), torch.bfloat16)
+    name = "blocks.1.ffn.net.2.weight"
+    assert torch.equal(network.state_dict()[name], narrow[name].to(torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "problem"),
+    [
+        ("diffusion_model.blocks.0.ffn.0.lora_down.weight", "is a LoRA, and cannot be read"),
+        ("blocks.0.self_attn.q.scale_weight", "is an fp8 file with scales"),
+        ("model.diffusion_model.blocks.0.self_attn.q.weight", "with Wan's own tensor names"),
+        ("blocks.0.attn1.to_q.weight", "is Wan's text-to-video network"),
+        ("decoder.conv1.weight", "is a VAE"),
+        ("encoder.block.0.layer.0.SelfAttention.q.weight", "is a text encoder"),
+    ],
+)
+def test_a_file_that_is_something_else_is_called_what_it_is(hub, fetch, tmp_path, tensor, problem):
+    fetch("vae")
+    path = tmp_path / "model.safetensors"
+    save_file({tensor: torch.zeros(2, 2)}, path)
+    with pytest.raises(ModelMissing, match=f"model.safetensors .*{problem}"):
+        network_config(locate_model(str(path)))
+
+
+@pytest.mark.parametrize(
+    ("head", "problem"), [(b"GGUF\x03\0\0\0", "is a GGUF file"), (b"PK\x03\x04", "is pickled weights")]
+)
+def test_files_of_other_formats_are_called_what_they_are(hub, fetch, tmp_path, head, problem):
+    fetch("vae")
+    path = tmp_path / "model.gguf"
+    path.write_bytes(head + bytes(100))
+    with pytest.raises(ModelMissing, match=problem) as error:
+        network_config(locate_model(str(path)))
+    assert "onetoall fetch" in error.value.advice or "safetensors" in error.value.advice
+
+
 def test_weights_of_another_model_are_refused(hub, fetch, tmp_path):
     fetch("vae")
     folder = tmp_path / "other"
