@@ -64,7 +64,7 @@ class Engine:
         Raises:
             BadInput: A setting that cannot be.
         """
-        return resolve(settings.generation, self.settings, self.location.defaults)
+        return resolve(settings.generation, self.settings, self.location.defaults, draft=settings.size.draft)
 
     def ready(self, settings: Settings) -> Resolved:
         """The settings made whole, and the prompts' embeddings at hand: what is wrong shows before any detection."""
