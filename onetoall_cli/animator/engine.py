@@ -66,7 +66,8 @@ class Engine:
             BadInput: A setting that cannot be.
         """
         distilled = self._distilled.sampling if self._distilled else None
-        return resolve(settings.generation, self.settings, self.location.defaults, distilled)
+        draft = settings.size.draft
+        return resolve(settings.generation, self.settings, self.location.defaults, distilled, draft=draft)
 
     def ready(self, settings: Settings) -> Resolved:
         """The settings made whole, and the prompts' embeddings at hand: what is wrong shows before any detection."""

@@ -149,15 +149,16 @@ def _fit_memory(
 def output_size(wanted: SizeSettings, width: int, height: int, default_short_side: int) -> tuple[int, int]:
     """The (width, height) to generate at, for a reference of `width` x `height` pixels.
 
-    One side alone keeps the reference's aspect. Every side is floored to a multiple of 16.
+    One side alone keeps the reference's aspect. A draft is half as large. Every side is floored to a multiple of 16.
 
     Raises:
         BadInput: Both a side and the short side are given.
     """
     if wanted.width is None and wanted.height is None:
-        return working_size(width, height, wanted.short_side or default_short_side)
-    if wanted.short_side is not None:
-        raise BadInput("--short-side and --width/--height contradict each other.", "Give one or the other.")
-    across = wanted.width or width * (wanted.height or 0) / height
-    down = wanted.height or height * (wanted.width or 0) / width
-    return floored(across), floored(down)
+        across, down = working_size(width, height, wanted.short_side or default_short_side)
+    else:
+        if wanted.short_side is not None:
+            raise BadInput("--short-side and --width/--height contradict each other.", "Give one or the other.")
+        across = floored(wanted.width or width * (wanted.height or 0) / height)
+        down = floored(wanted.height or height * (wanted.width or 0) / width)
+    return (floored(across / 2), floored(down / 2)) if wanted.draft else (across, down)

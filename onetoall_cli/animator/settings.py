@@ -98,11 +98,13 @@ class SizeSettings:
     Attributes:
         short_side: Limit of the short side; None: the model's.
         width, height: Sides; one alone keeps the reference's aspect.
+        draft: A quick look: half that size, and a third of the steps.
     """
 
     short_side: int | None = None
     width: int | None = None
     height: int | None = None
+    draft: bool = False
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "short_side": Option(min=16, metavar="PIXELS", help="Limit of the short side; default: the model's."),
         "width": Option(min=16, metavar="PIXELS", help="Output width in pixels."),
         "height": Option(min=16, metavar="PIXELS", help="Output height in pixels."),
+        "draft": Option("--draft", help="A quick look at alignment and framing: half the size, a third of the steps."),
     },
     ModelSettings: {
         "model": Option(metavar="NAME|PATH", help="Model name, folder or file; default: the best installed that fits."),

@@ -40,6 +40,8 @@ class SamplingSettings:
         seed: Of the noise; the same on every device.
         sigmas: Noise levels of the steps before the shift; None: the solver's own.
         guidance_interval, guidance_every: Where guidance is computed; see `Guidance.of_scales`. The defaults are exact.
+        pooled_noise: Whether the noise is that of a picture twice as large, pooled: so a draft of half the size begins
+            as the whole does.
     """
 
     num_inference_steps: int = 30
@@ -50,6 +52,7 @@ class SamplingSettings:
     sigmas: tuple[float, ...] | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_every: int = 1
+    pooled_noise: bool = False
 
     @property
     def guidance(self) -> Guidance:
@@ -135,7 +138,7 @@ def animate(
             "reference_pose": reference_pose,
             "guidance": settings.guidance,
             "context_frames": state.carried,
-            "latents": _noise(conditioning, segment, noise_source),
+            "latents": _noise(conditioning, segment, noise_source, settings.pooled_noise),
             "sigmas": settings.sigmas,
             "callback_on_step_end": _step_end(on_step, index),
         }
@@ -191,9 +194,12 @@ def _pose_video(conditioning: Conditioning, segment: Segment) -> torch.Tensor:
     return to_tensor(np.concatenate([drawn, held])[None])
 
 
-def _noise(conditioning: Conditioning, segment: Segment, generator: torch.Generator) -> torch.Tensor:
-    height, width = conditioning.mask.shape
-    return torch.randn(1, 16, *latent_shape(segment.length, height, width), generator=generator)
+def _noise(conditioning: Conditioning, segment: Segment, generator: torch.Generator, pooled: bool) -> torch.Tensor:
+    """The segment's noise, (1, 16, n, H/8, W/8)."""
+    height, width = (side * (2 if pooled else 1) for side in conditioning.mask.shape)
+    noise = torch.randn(1, 16, *latent_shape(segment.length, height, width), generator=generator)
+    # the mean of four has half their deviation
+    return 2 * torch.nn.functional.avg_pool3d(noise, (1, 2, 2)) if pooled else noise
 
 
 def _step_end(on_step: Callable[[int, int], None] | None, segment: int) -> Callable[..., dict]:

@@ -11,6 +11,9 @@ from PIL import Image
 
 import onetoall_cli as onetoall
 from onetoall_cli.animator.progress import DENOISING, WRITING
+from onetoall_cli.animator.resolving import resolve
+from onetoall_cli.animator.settings import GenerationSettings, ModelSettings
+from onetoall_cli.hub import GenerationDefaults
 from onetoall_cli.media import open_video, read_metadata, read_picture
 
 
@@ -190,3 +193,25 @@ def test_unknown_settings_are_refused_alike_by_name(model):
     for call in (onetoall.load, onetoall.Settings().changed):
         with pytest.raises(onetoall.BadInput, match="no setting 'sead'"):
             call(sead=7)
+
+
+def test_a_draft_is_half_as_large_with_fewer_steps_and_says_so_in_its_record(animator, reference, dance_poses, common):
+    sides = {"width": 64, "height": 96}
+    plans = [
+        animator.plan(reference, dance_poses, settings=onetoall.Settings().changed(draft=draft, **sides))
+        for draft in (False, True)
+    ]
+    assert (plans[0].width, plans[0].height) == (2 * plans[1].width, 2 * plans[1].height)
+    result = animator.animate(reference, dance_poses, draft=True, **sides, **common)
+    assert (result.plan.width, result.plan.height) == (plans[1].width, plans[1].height)
+    assert "--draft" in result.arguments
+
+
+@pytest.mark.parametrize(("model_steps", "draft"), [(30, 10), (6, 4), (2, 2)])
+def test_a_draft_takes_a_third_of_the_models_steps_but_what_the_user_says(model_steps, draft):
+    defaults = GenerationDefaults(num_inference_steps=model_steps)
+    steps = [
+        resolve(GenerationSettings(steps=asked), ModelSettings(), defaults, draft=True).sampling.num_inference_steps
+        for asked in (None, 12)
+    ]
+    assert steps == [draft, 12]

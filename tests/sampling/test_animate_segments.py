@@ -15,6 +15,8 @@ from onetoall_cli.pose import PoseSequence
 from onetoall_cli.runtime import pick_dtype
 from onetoall_cli.runtime.vae import decode_frames
 from onetoall_cli.sampling import SamplingSettings, animate, load_pipeline
+from onetoall_cli.sampling.motion import _noise
+from onetoall_cli.sampling.segments import Segment
 from onetoall_cli.weights import prompt_embeddings
 
 HEIGHT, WIDTH = 32, 32
@@ -204,3 +206,26 @@ def test_one_colour_is_right_where_nobody_is_to_be_seen(own_pipeline, embeds):
     last.bias.data.fill_(9.0)
     frames = [*first, *drawn]
     assert len(frames) == 7 and (frames[-1] == 255).all()
+
+
+def test_a_draft_begins_with_the_pooled_noise_of_the_whole_in_every_segment():
+    small, segment = conditioning(9), Segment(0, 9, 0)
+    large = replace(
+        small,
+        **{
+            name: np.kron(getattr(small, name), ones)
+            for name, ones in (
+                ("reference", np.ones((2, 2, 1), np.uint8)),
+                ("reference_pose", np.ones((2, 2, 1), np.uint8)),
+                ("mask", np.ones((2, 2), bool)),
+            )
+        },
+        motion=replace(small.motion, width=2 * WIDTH, height=2 * HEIGHT),
+    )
+    sources = [torch.Generator("cpu").manual_seed(3) for _ in range(2)]
+    for _ in range(2):
+        draft = _noise(small, segment, sources[0], pooled=True)
+        whole = _noise(large, segment, sources[1], pooled=False)
+        quarters = whole.reshape(1, 16, 3, HEIGHT // 8, 2, WIDTH // 8, 2)
+        assert torch.allclose(draft, quarters.sum(dim=(4, 6)) / 2, atol=1e-6)
+        assert draft.std() == pytest.approx(1, abs=0.1)
