@@ -72,6 +72,8 @@ class Engine:
     def ready(self, settings: Settings) -> Resolved:
         """The settings made whole, and the prompts' embeddings at hand: what is wrong shows before any detection."""
         resolved = self.resolved(settings)
+        if resolved.remark:
+            self.listener.note(resolved.remark)
         self._prompt_embeds(resolved)
         return resolved
 

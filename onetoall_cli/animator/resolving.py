@@ -17,7 +17,7 @@ from onetoall_cli.sampling import SamplingSettings
 from onetoall_cli.sampling.guidance import Guidance, Scale, Schedule
 from onetoall_cli.sampling.lora import Lora
 from onetoall_cli.sampling.lora_files import read_lora
-from onetoall_cli.sampling.presets import FAST, Approximation
+from onetoall_cli.sampling.presets import FEW_STEPS, Approximation, fast_way
 from onetoall_cli.sampling.solvers import even_sigmas
 
 # `--lora lightning`: the catalogue's step-distillation LoRA for the model.
@@ -50,6 +50,14 @@ class Resolved:
     sampling: SamplingSettings
     approximation: Approximation
     shift: float
+
+    @property
+    def remark(self) -> str | None:
+        """What the user should know of these settings; None: nothing."""
+        steps = self.generation.steps
+        if self.generation.fast == "off" or steps is None or steps >= FEW_STEPS:
+            return None
+        return f"With {steps} steps there is little to gain: --fast only leaves guidance out at the last ones."
 
     @property
     def guidance(self) -> Guidance:
@@ -87,7 +95,7 @@ def resolve(
         settings = _filled(
             settings, {**LIGHTNING, "ref_guidance": reference, **(distilled.model_dump() if distilled else {})}
         )
-    fast = FAST[settings.fast]
+    fast = fast_way(settings.fast, settings.steps or defaults.num_inference_steps)
     own_cache = settings.cache is not None  # the preset's strength is for the preset's cache
     whole = _filled(
         settings,

@@ -16,7 +16,7 @@ class Kernel:
     """An attention kernel.
 
     Attributes:
-        backend: diffusers' name of it; None: `model.attention.BlockedAttention`.
+        backend: The name of it in diffusers; None: `model.attention.BlockedAttention`.
         package: What must be installed; None: nothing.
     """
 

@@ -47,6 +47,21 @@ def test_lightning_guides_by_the_reference_in_the_first_half_unless_told_otherwi
     assert own.guidance.network_runs() == 8
 
 
+@pytest.mark.parametrize("choice", ["guidance", "steps", "both"])
+def test_with_few_steps_fast_only_leaves_guidance_out_at_the_last_and_says_so(choice):
+    few = resolve(GenerationSettings(fast=choice, steps=6), ModelSettings(), GenerationDefaults())
+    assert [len(few.guidance.passes(step)) for step in range(6)] == [3, 3, 3, 3, 1, 1]
+    assert few.approximation.cache == "none" and "With 6 steps there is little to gain" in few.remark
+    many = resolve(GenerationSettings(fast=choice, steps=12), ModelSettings(), GenerationDefaults())
+    assert (
+        many.remark is None
+        and many.generation.fast == choice
+        and many.guidance.network_runs() < 36
+        or choice == "steps"
+    )
+    assert resolve(GenerationSettings(steps=6), ModelSettings(), GenerationDefaults()).remark is None
+
+
 def test_scales_are_numbers_or_parts_of_the_steps():
     assert parse_scale("--ref-guidance", "2.5") == parse_scale("--ref-guidance", 2.5) == 2.5
     parts = parse_scale("--ref-guidance", "2.5@0-0.5,1.5@.5-1")
