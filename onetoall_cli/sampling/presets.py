@@ -39,8 +39,8 @@ FAST = {
     "both": Approximation(guidance_every=2, cache="taylor", cache_strength=3),
 }
 
-# With fewer steps than these each does too much to be reused or extrapolated: at `tiny`'s own six, "both" is 21.6 dB from
-# the exact frames of a real clip, "guidance" 20.5 dB, "steps" 24.4 dB.
+# With fewer steps than these each does too much to be reused or extrapolated: at `tiny`'s own six, "both" is 21.6 dB
+# from the exact frames of a real clip, "guidance" 20.5 dB, "steps" 24.4 dB.
 FEW_STEPS = 12
 # What every choice of `--fast` then stands for: the last steps, which change little, go without guidance. 33.5 dB.
 FAST_FEW = Approximation(guidance_interval=(0.0, 0.7))
