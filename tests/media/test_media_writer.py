@@ -141,7 +141,7 @@ print(hashlib.sha256(pathlib.Path(sys.argv[1]).read_bytes()).hexdigest())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc fills fresh memory on demand")
-@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".webp", ".apng"])
 def test_the_bytes_do_not_depend_on_what_the_memory_held_before(tmp_path, suffix):
     """An encoder that reads what nobody wrote finds 0xFE in one process and 0x7F in the other."""
     digests = set()
