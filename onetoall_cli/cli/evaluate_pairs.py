@@ -94,6 +94,8 @@ def compare_results(
             "Without a truth there is nothing to measure.", "Add TRUTH, or --study study.html to ask people."
         )
     _refuse(options, "csv", "plot", *(("metrics", "protocol") if len(paths) == 2 else ()))
+    if markdown and len(paths) == 2:
+        raise BadInput("--markdown writes what is measured, and there is no truth.", "Add TRUTH, or leave it out.")
     if sheet:
         raise BadInput("--sheet shows the worst frames of one result.", "A study brings its own sheet.")
     _check_outputs(paths, options, markdown, sheet)

@@ -20,8 +20,8 @@ class Difference:
     """B minus A of one metric.
 
     Attributes:
-        a, b: The two values.
-        value: B minus A, over the clips that both have; NaN where they cannot be compared.
+        a, b: The two values; of means, over the clips that have one in both.
+        value: B minus A; NaN where they cannot be compared.
         low, high: The 95 % interval of the mean difference; NaN for Frechet distances and for fewer than two clips.
         note: N of a Frechet distance, or why it cannot be compared.
     """
@@ -59,10 +59,13 @@ def compare(a: PairEvaluation, b: PairEvaluation) -> list[Difference]:
 
 
 def _of_means(a: PairEvaluation, b: PairEvaluation, metric: str) -> Difference:
-    differences = b.per_clip(metric) - a.per_clip(metric)
-    found = differences[~np.isnan(differences)]
-    value = float(found.mean()) if len(found) else float("nan")
-    return Difference(metric, a.mean(metric), b.mean(metric), value, *confidence(differences))
+    of_a, of_b = a.per_clip(metric), b.per_clip(metric)
+    both = ~np.isnan(of_a + of_b)
+    if not both.any():
+        nan = float("nan")
+        return Difference(metric, nan, nan, nan, nan, nan)
+    means = float(of_a[both].mean()), float(of_b[both].mean())
+    return Difference(metric, *means, means[1] - means[0], *confidence((of_b - of_a)[both]))
 
 
 def _of_distances(a: PairEvaluation, b: PairEvaluation, metric: str) -> Difference:

@@ -5,6 +5,8 @@ import io
 import math
 from typing import Any
 
+import numpy as np
+
 from onetoall_cli.evaluation.pair_evaluation import PairEvaluation
 from onetoall_cli.evaluation.pair_metrics import METRICS
 
@@ -36,8 +38,20 @@ def describe(evaluation: PairEvaluation) -> str:
         f"{counted}, {size}; {scaled or 'no'} result{'' if scaled == 1 else 's'} scaled to the truth (bicubic).",
         f"Protocol {evaluation.protocol.name}: {evaluation.protocol.says}",
         *evaluation.notes,
+        *_unmeasured(evaluation),
     ]
     return "\n".join(lines)
+
+
+def _unmeasured(evaluation: PairEvaluation) -> list[str]:
+    """A line for each metric that found nothing to measure in some frames: where nobody is seen, no mean tells it."""
+    lines = []
+    for name in evaluation.means:
+        values = np.concatenate([clip.values[name] for clip in evaluation.clips])
+        missing = int(np.isnan(values).sum())
+        if missing:
+            lines.append(f"{METRICS[name].heading}: nothing to measure in {missing} of {len(values)} frames.")
+    return lines
 
 
 def as_markdown(evaluation: PairEvaluation, command: str) -> str:

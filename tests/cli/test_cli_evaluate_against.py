@@ -44,6 +44,22 @@ def test_paired_differences_tell_apart_what_means_do_not(onetoall, results) -> N
     assert "not told apart" in same.out
 
 
+def of_csim(*values: float) -> PairEvaluation:
+    clips = [
+        ClipScores(str(number), 1, 25, 64, 64, False, {"csim": np.array([value])}, {})
+        for number, value in enumerate(values)
+    ]
+    return PairEvaluation(PROTOCOLS["default"], "videos", clips, [])
+
+
+def test_clips_without_a_value_on_one_side_count_on_neither() -> None:
+    (found,) = compare(of_csim(0.5, 0.7, 0.1), of_csim(0.6, 0.9, float("nan")))
+    assert (found.a, found.b, found.value) == pytest.approx((0.6, 0.75, 0.15))
+    assert found.verdict == "B better"
+    (nothing,) = compare(of_csim(float("nan")), of_csim(0.5))
+    assert np.isnan(nothing.value)
+
+
 def evaluation(windows: int) -> PairEvaluation:
     vectors = np.random.default_rng(0).normal(size=(windows, 4)).astype(np.float32)
     clip = ClipScores("clip", 16 * windows, 25, 64, 64, False, {}, {"fvd": (vectors, vectors + 1)})
@@ -97,10 +113,10 @@ def test_sides_are_drawn_for_each_pair(results) -> None:
 
     pair = find_pairs(results / "A" / "clip0" / "000000.png", results / "B" / "clip0" / "000000.png")
     files = StudyFiles.beside(results / "s.html")
-    write_study(files, pair * 30, "?", ("A", "B"))
+    write_study(files, pair * 20, "?", ("A", "B"))
     key = json.loads(files.key.read_text())
     left = [sides["left"] for sides in key["pairs"].values()]
-    assert 0 < left.count("a") < 30
+    assert 0 < left.count("a") < 20
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,7 @@ def test_sides_are_drawn_for_each_pair(results) -> None:
         (("--against", "A", "B"), "nothing to measure"),
         (("--against", "A"), "takes A B"),
         (("--against", "A", "B", "--study", "s.html", "--metrics", "psnr"), "--metrics has nothing to do here"),
+        (("--against", "A", "B", "--study", "s.html", "--markdown", "t.md"), "there is no truth"),
         (("--pairs", "A", "T", "--study", "s.html"), "--study has nothing to do here"),
         (("--pairs", "--against", "A", "B"), "do not go together"),
         (("--answers", "A"), "takes the key"),

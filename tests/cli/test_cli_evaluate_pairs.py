@@ -126,3 +126,5 @@ def test_what_cannot_be_measured_is_null_and_not_nan_in_json(onetoall, clips, ne
     read = json.loads(result.out, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     assert read["metrics"]["apd-body"]["mean"] is None
     assert "People found by test." in read["notes"]
+    shown = onetoall(*clips, "--metrics", "psnr,apd-body").out
+    assert "APD-body: nothing to measure in 25 of 25 frames." in shown
