@@ -15,19 +15,54 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation.frechet import LEVEL, RESAMPLES
 from onetoall_cli.evaluation.pair_tables import shortened
 from onetoall_cli.evaluation.pairs import Pair
 from onetoall_cli.files import together, whole_file
+from onetoall_cli.files.forms import Form, json_text, read_form
 from onetoall_cli.media import Video, VideoWriter, contact_sheet, open_video, write_picture
 
-KEY, ANSWERS = "onetoall-study-key", "onetoall-study-answers"
-CHOICES = ("left", "equal", "right")
+ADVICE = "Give the key first, then the files that raters saved."
 _SHEET_HEIGHT = 320  # pixels of a picture
 
 Picture = NDArray[np.uint8]
+
+
+class Sides(Form):
+    """A clip of a study, and what its left side shows."""
+
+    clip: str
+    left: Literal["a", "b"]
+
+
+class Key(Form):
+    """The key of a study: what A and B are, and where they were shown, by the numbers of the pairs."""
+
+    format: Literal["onetoall-study-key"]
+    study: str
+    question: str
+    a: str
+    b: str
+    pairs: dict[str, Sides] = Field(min_length=1)
+
+
+class Answer(Form):
+    """What a rater said of a pair."""
+
+    pair: str
+    choice: Literal["left", "equal", "right"]
+
+
+class Answers(Form):
+    """What the page saves."""
+
+    format: Literal["onetoall-study-answers"]
+    study: str
+    rater: str
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True)
@@ -59,21 +94,21 @@ def write_study(files: StudyFiles, pairs: Sequence[Pair], question: str, names: 
     identity, key, shown, rows = secrets.token_hex(8), {}, [], []
     kinds = set()
     for number, pair in enumerate(pairs, 1):
-        first = secrets.choice(("a", "b"))
+        first: Literal["a", "b"] = "a" if secrets.randbelow(2) else "b"
         opened = [open_video(path) for path in (pair.result, pair.truth)]
         kinds |= {"pictures" if video.frames_estimate == 1 else "videos" for video in opened}
         left, right = opened if first == "a" else reversed(opened)
-        key[str(number)] = {"clip": pair.name, "left": first}
+        key[str(number)] = Sides(clip=pair.name, left=first)
         rows.append([(f"{number} left", _middle(left)), ("right", _middle(right))])
         shown.append({"id": str(number), "left": _embedded(left), "right": _embedded(right)})
     if len(kinds) > 1:
         raise BadInput("Some results are videos and some are pictures.", "Make a study of each kind.")
     content = {"id": identity, "kind": kinds.pop(), "question": question, "pairs": shown}
-    keeping = {"format": KEY, "study": identity, "question": question, "a": names[0], "b": names[1], "pairs": key}
+    keeping = Key(format="onetoall-study-key", study=identity, question=question, a=names[0], b=names[1], pairs=key)
     with together():
         _write(files.page, _page(content))
         write_picture(files.sheet, contact_sheet(rows, _SHEET_HEIGHT))
-        _write(files.key, json.dumps(keeping, indent=1) + "\n")
+        _write(files.key, json_text(keeping))
 
 
 def _page(content: dict[str, Any]) -> str:
@@ -140,26 +175,22 @@ def tally(key_file: Path, answer_files: Sequence[Path]) -> Tally:
     Raises:
         BadInput: A file is no key or no answers, or belongs to another study, or answers a pair twice.
     """
-    key = _read(key_file, KEY)
-    counts = {number: Counter[str]() for number in key["pairs"]}
+    key = read_form(Key, key_file, advice=ADVICE)
+    counts = {number: Counter[str]() for number in key.pairs}
     for file in answer_files:
-        found = _read(file, ANSWERS)
-        if found["study"] != key["study"]:
+        found = read_form(Answers, file, advice=ADVICE)
+        if found.study != key.study:
             raise BadInput(f"{file} answers another study than {key_file} is the key of.", "Give the key that fits.")
-        chosen = {answer["pair"]: answer["choice"] for answer in found["answers"]}
-        if (
-            len(chosen) < len(found["answers"])
-            or not set(chosen) <= set(counts)
-            or not set(chosen.values()) <= {*CHOICES}
-        ):
+        chosen = {answer.pair: answer.choice for answer in found.answers}
+        if len(chosen) < len(found.answers) or not set(chosen) <= set(counts):
             raise BadInput(f"{file} holds answers that the page cannot have given.", "Leave it out.")
         for number, choice in chosen.items():
-            counts[number][_meant(choice, key["pairs"][number]["left"])] += 1
+            counts[number][_meant(choice, key.pairs[number].left)] += 1
     table = np.array([[each[side] for side in ("a", "equal", "b")] for each in counts.values()], float)
     if not table.sum():
         raise BadInput("There are no answers.", "Give the files that raters saved.")
-    clips = {key["pairs"][number]["clip"]: dict(each) for number, each in counts.items()}
-    return Tally(key["question"], key["a"], key["b"], len(answer_files), _shares(table), clips)
+    clips = {key.pairs[number].clip: dict(each) for number, each in counts.items()}
+    return Tally(key.question, key.a, key.b, len(answer_files), _shares(table), clips)
 
 
 def _meant(choice: str, left: Literal["a", "b"]) -> str:
@@ -176,18 +207,6 @@ def _shares(table: NDArray[np.float64]) -> dict[str, tuple[float, float, float]]
     low, high = np.quantile(drawn / drawn.sum(axis=1, keepdims=True), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     share = table.sum(axis=0) / table.sum()
     return {side: (float(share[i]), float(low[i]), float(high[i])) for i, side in enumerate(("a", "equal", "b"))}
-
-
-def _read(path: Path, wanted: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} cannot be read ({error}).", "Give the key, then the files that raters saved."
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != wanted:
-        raise BadInput(f"{path} is no {wanted} file.", "Give the key first, then the files that raters saved.")
-    return content
 
 
 def tally_as_text(counted: Tally) -> str:

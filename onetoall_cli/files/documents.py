@@ -6,6 +6,7 @@
 import json
 import re
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,13 @@ MAX_YAML = 2**20  # bytes; read at about 5 MB a second
 MAX_DEPTH = 32  # lists and mappings inside each other; our own files have up to 6
 
 _YAML_SUFFIXES = (".yaml", ".yml")
+# Lists and mappings in a JSON file, which take about 100 bytes each in memory, however few in the file; poses of an
+# hour have 6 million as nested lists of points.
+MAX_CONTAINERS = 10**7
+
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # YAML 1.2's core schema: unlike 1.1's it has no `off` for false, no dates and no 1:30 for 90.
@@ -68,8 +74,7 @@ def parse_json(data: bytes | str, *, source: str, advice: str, max_bytes: int = 
         BadInput: As `read_document`.
     """
     text = _text(data, source, advice, max_bytes)
-    brackets = _STRING.sub(b"", text.encode()).translate(None, _NO_BRACKETS)
-    _check_depth(brackets, source, advice)
+    _check_nesting(data if isinstance(data, bytes) else text.encode(), source, advice)
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _mapping(pairs, source, advice))
         if r"\ud" in text.lower():  # escapes can spell lone surrogates, which are no text
@@ -166,12 +171,12 @@ def _text(data: bytes | str, source: str, advice: str, max_bytes: int) -> str:
     return text
 
 
-def _check_depth(brackets: bytes, source: str, advice: str) -> None:
-    depth = 0
-    for bracket in brackets:
-        depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise BadInput(f"{source} is nested deeper than {MAX_DEPTH} levels.", advice)
+def _check_nesting(data: bytes, source: str, advice: str) -> None:
+    if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
+        raise BadInput(f"{source} holds more than {MAX_CONTAINERS // 10**6} million lists.", advice)
+    brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise BadInput(f"{source} is nested deeper than {MAX_DEPTH} levels.", advice)
 
 
 def _mapping(pairs: list[tuple[str, Any]], source: str, advice: str) -> dict[str, Any]:

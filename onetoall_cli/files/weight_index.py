@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from onetoall_cli.display_text import displayed
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.forms import ForeignForm, read_form
 
@@ -27,5 +28,5 @@ def indexed_files(index: Path, *, advice: str) -> set[str]:
     names = set(read_form(WeightIndex, index, advice=advice).weight_map.values())
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors") or "\0" in name:
-            raise BadInput(f"{index} names '{name}', which is no safetensors file beside it.", advice)
+            raise BadInput(f"{index} names '{displayed(name)}', which is no safetensors file beside it.", advice)
     return names

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from onetoall_cli.display_text import displayed_names
+from onetoall_cli.display_text import displayed, displayed_names
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.forms import Form, read_form
 from onetoall_cli.hub.defaults import GenerationDefaults
@@ -213,5 +213,8 @@ def _with_file(base: Catalogue, path: Path) -> Catalogue:
     ]:
         for member in members:
             if member not in joined.entries:
-                raise BadInput(f"{path}: '{name}' names '{member}', which is not an entry.", "Correct the name.")
+                raise BadInput(
+                    f"{path}: '{displayed(name)}' names '{displayed(member)}', which is not an entry.",
+                    "Correct the name.",
+                )
     return joined

@@ -93,20 +93,21 @@ def _header(path: Path) -> Iterator[Image.Image]:
                 opened = Image.open(as_file(path))
             with opened as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise _too_large(path, f": {image.width} x {image.height}")
+                    raise too_large(path, f": {image.width} x {image.height}")
                 yield image
         except UnidentifiedImageError as error:
             advice = "Pass a picture such as a .png or .jpg; to use a frame of a video, save it as one."
             raise BadInput(f"{path} is not a picture.", advice) from error
         except Image.DecompressionBombError as error:
-            raise _too_large(path) from error
+            raise too_large(path) from error
         except _PARSER_ERRORS as error:
             raise BadInput(f"{path} is damaged ({error}).", "Open it in an editor and save it again.") from error
 
 
-def _too_large(path: Path, size: str = "") -> BadInput:
-    limit = MAX_PIXELS // 1_000_000
-    return BadInput(f"{path} has too many pixels{size}.", f"Scale it down to {limit} megapixels at most.")
+def too_large(path: Path, size: str = "", limit: int = MAX_PIXELS) -> BadInput:
+    """The error of a picture with too many pixels; `size` is said behind that."""
+    advice = f"Scale it down to {limit // 1_000_000} megapixels at most."
+    return BadInput(f"{path} has too many pixels{size}.", advice)
 
 
 def _enable_heif(path: Path) -> None:

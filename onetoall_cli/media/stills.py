@@ -17,10 +17,12 @@ from onetoall_cli.files.contents import check_whole
 from onetoall_cli.files.names import PICTURE_SUFFIXES, natural_order
 from onetoall_cli.media.animated import TOO_SHORT
 from onetoall_cli.media.file_errors import reading
-from onetoall_cli.media.pictures import open_picture, picture_size, read_picture, to_rgb
+from onetoall_cli.media.pictures import open_picture, picture_size, read_picture, to_rgb, too_large
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video
 
+# Of one frame: every frame is decoded to know how long it is shown. 5K video has 15 million.
+MAX_ANIMATED_PIXELS = 1 << 24
 _INSTEAD = Fraction(1, 10)  # seconds that a frame which claims too few is shown
 _MOST_TICKS = 90_000  # a second: MPEG's own clock, fine enough for any variable rate
 _LONGEST_DENOMINATOR = 0xFFFF  # of times in an APNG
@@ -29,6 +31,8 @@ _LONGEST_DENOMINATOR = 0xFFFF  # of times in an APNG
 def open_animation(path: Path, start: float, duration: float | None) -> Video:
     """Open a part of an animated picture; a still is one frame long. See `open_video`."""
     with open_picture(path) as image:
+        if image.width * image.height > MAX_ANIMATED_PIXELS and getattr(image, "n_frames", 1) > 1:
+            raise too_large(path, f" for an animation: {image.width} x {image.height}", MAX_ANIMATED_PIXELS)
         size = ImageOps.exif_transpose(image).size
         durations = [_duration(image, index) for index in range(getattr(image, "n_frames", 1))]
         is_animated = len(durations) > 1 or bool(image.info.get("duration"))

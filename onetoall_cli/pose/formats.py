@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.files import whole_file, whole_folder
+from onetoall_cli.files.documents import parse_json
 from onetoall_cli.files.outputs import LONGEST_DEFAULT, shortened
 from onetoall_cli.files.streams import as_file, input_ending
 from onetoall_cli.pose import keypoints as kp
@@ -289,13 +290,9 @@ def _read_json(path: Path) -> Any:
         file = as_file(path)
         if (size := file.stat().st_size) > MAX_FILE_BYTES:
             fault(str(path), f"it has {size / 1e9:.1f} GB, and pose files of up to 1 GB are read", "Split it.")
-        return json.loads(file.read_bytes())
+        return parse_json(file.read_bytes(), source=str(path), advice=FORMATS_ADVICE, max_bytes=MAX_FILE_BYTES)
     except OSError as error:
         fault(str(path), f"cannot be read: {error.strerror}", "Check the name and the permissions.")
-    except json.JSONDecodeError as error:
-        fault(str(path), f"is not JSON ({error.msg}, line {error.lineno}, column {error.colno})", FORMATS_ADVICE)
-    except (ValueError, RecursionError):  # not text, absurdly long numbers, absurdly deep nesting
-        fault(str(path), "is not JSON", FORMATS_ADVICE)
 
 
 def _checked_fps(source: str, value: Any) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from onetoall_cli.display_text import displayed
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.hub.weight_files import REPAIR_ADVICE, weight_files
 from onetoall_cli.weights.formats import check_head
@@ -35,7 +36,7 @@ def read_tensors(files: Iterable[Path]) -> dict[str, TensorInfo]:
         for name, info in _read_header(file).items():
             if name in tensors:
                 raise ModelMissing(
-                    f"{file} and {tensors[name].file.name} both hold the tensor '{name}'.",
+                    f"{file} and {tensors[name].file.name} both hold the tensor '{displayed(name)}'.",
                     "Files of two different models are mixed in this folder: remove the ones that do not belong.",
                 )
             tensors[name] = info
@@ -87,4 +88,4 @@ class StoredTensors:
     def check_all_taken(self) -> None:
         """Raise ModelMissing if a tensor remains."""
         for name, info in sorted(self._where.items()):
-            raise ModelMissing(f"{info.file} holds the unexpected tensor {name}.", REPAIR_ADVICE)
+            raise ModelMissing(f"{info.file} holds the unexpected tensor {displayed(name)}.", REPAIR_ADVICE)

@@ -51,6 +51,14 @@ def test_json_that_cannot_be_read_is_one_sentence(data: bytes, problem: str) -> 
     assert caught.value.problem.startswith("x.json") and len(caught.value.problem) < 120
 
 
+def test_a_small_file_of_lists_that_would_fill_memory_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("onetoall_cli.files.documents.MAX_CONTAINERS", 10**6)
+    with pytest.raises(BadInput, match="more than 1 million lists"):
+        parse_json(b"[" + b"[]," * 10**6 + b"0]", source="x", advice="y")
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [

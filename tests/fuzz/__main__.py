@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' own modules, which make seeds
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' own modules, wh
 from fuzz.doors import DOORS
 from fuzz.running import LARGE, SLOW, attempt, damage, seed_of, warm_up
 
+MOST_MEMORY = 8 * 10**9  # bytes of address space of a worker, which keeps the machine alive
 FUSE = 60.0  # seconds after which a process that hangs is ended
 
 
@@ -113,6 +115,10 @@ def _count(sums: Counter[str], name: str, each: dict) -> None:
 def _work(name: str, indexes: range, options: argparse.Namespace, folder: Path) -> int:
     seed = seed_of(name, folder)
     warm_up(name, seed, folder / "target")
+    with suppress(ImportError, ValueError):  # not Linux
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     for index in indexes:
         target = _damaged(name, index, options.seed, seed, folder)
         faulthandler.dump_traceback_later(FUSE, exit=True)

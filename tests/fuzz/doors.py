@@ -351,6 +351,42 @@ def _open_pairs(folder: Path) -> None:
     open_pairs(read_pairs(folder / "pairs.csv"), next(iter(PROTOCOLS.values())))
 
 
+def _make_study(folder: Path) -> None:
+    pairs = {str(number): {"clip": f"clip {number}", "left": "ab"[number % 2]} for number in range(3)}
+    key = {"format": "onetoall-study-key", "study": "0a", "question": "Which?", "a": "A", "b": "B", "pairs": pairs}
+    answers = [
+        {"pair": number, "choice": choice} for number, choice in zip("012", ("left", "equal", "right"), strict=True)
+    ]
+    said = {"format": "onetoall-study-answers", "study": "0a", "rater": "one", "answers": answers}
+    (folder / "key.json").write_text(json.dumps(key))
+    (folder / "answers.json").write_text(json.dumps(said))
+
+
+def _open_study(folder: Path) -> None:
+    from onetoall_cli.evaluation.study import tally, tally_as_text
+
+    tally_as_text(tally(folder / "key.json", [folder / "answers.json"]))
+
+
+def _make_answers_of_the_hub(folder: Path) -> None:
+    large = {"type": "file", "path": "a/b.safetensors", "size": 9, "oid": "0" * 40, "lfs": {"oid": "1" * 64, "size": 9}}
+    small = {"type": "file", "path": "config.json", "size": 3, "oid": "2" * 40}
+    (folder / "revision.json").write_text(json.dumps({"sha": "c" * 40, "id": "a/b"}))
+    (folder / "tree.json").write_text(json.dumps([{"type": "directory", "path": "a", "oid": "3" * 40}, large, small]))
+
+
+def _open_answers_of_the_hub(folder: Path) -> None:
+    from unittest.mock import patch
+
+    from onetoall_cli.hub import remote
+
+    def described(url: str) -> tuple[bytes, None]:
+        return (folder / ("revision.json" if "/revision/" in url else "tree.json")).read_bytes(), None
+
+    with patch.object(remote.web, "described", described):
+        remote.list_repository("a/b", "main").matching(["*.json", "*/*"])
+
+
 def _files(folder: Path) -> list[Path]:
     """The one damaged file, which the runner leaves alone in a folder of independent files."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
@@ -424,6 +460,8 @@ DOORS: dict[str, Door] = {
         quick=60,
     ),
     "list of pairs": Door(_make_pairs, _open_pairs, ("evaluation.pairs:read_pairs",), quick=100, damaged=("*.csv",)),
+    "study": Door(_make_study, _open_study, ("evaluation.study:tally",), quick=100),
+    "hub's answers": Door(_make_answers_of_the_hub, _open_answers_of_the_hub, ("hub.remote:_ask",), quick=150),
     "unfinished run": Door(
         _make_unfinished,
         _open_unfinished,

@@ -6,6 +6,7 @@ import random
 import zipfile
 import zlib
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def changed_value(value: Any, rng: random.Random) -> Any:
             for _ in range(rng.choice((2, 40, 2000))):
                 parent[key] = [parent[key]] if rng.random() < 0.5 else parent[key]
         else:
-            parent[key] = rng.choice(ODD_VALUES)
+            parent[key] = deepcopy(rng.choice(ODD_VALUES))
     return holder[""]
 
 

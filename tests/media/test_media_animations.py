@@ -218,3 +218,13 @@ def test_a_delay_that_no_fraction_of_16_bits_is_becomes_the_nearest_one():
     apng.add(bytes(38), Fraction(45_000_001, 90_000))
     numerator, denominator = struct.unpack(">HH", file.getvalue()[before + 28 : before + 32])
     assert numerator / denominator == pytest.approx(45_000_001 / 90_000, abs=1e-4)
+
+
+def test_an_animation_of_huge_frames_is_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr("onetoall_cli.media.stills.MAX_ANIMATED_PIXELS", 64)
+    frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "still.gif")
+    with pytest.raises(BadInput, match="too many pixels for an animation: 10 x 10"):
+        open_video(tmp_path / "a.gif")
+    assert open_video(tmp_path / "still.gif").width == 10
