@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --study --task --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --study --task --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -349,6 +349,10 @@ complete -c onetoall -n '_shtab_onetoall_using bench' -l json -d 'One JSON line 
 complete -c onetoall -n '_shtab_onetoall_using bench' -l progress -xka "auto json none" -d 'Progress on stderr: bars on a terminal; json: one line of JSON a step, for programs; none.'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a train -d 'Train a VAE, a stage of the network or a sequence of them, or continue it.'
 complete -c onetoall -n '_shtab_onetoall_using train' -s h -l help -d 'Show the manual.'
+complete -c onetoall -n '_shtab_onetoall_using train' -l data -xka "(__fish_complete_path (commandline -ct))" -d 'Your videos, in place of the config'"'"'s.'
+complete -c onetoall -n '_shtab_onetoall_using train' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'The run'"'"'s folder.'
+complete -c onetoall -n '_shtab_onetoall_using train' -l strict -d 'Stop if a video cannot be used, or only in part.'
+complete -c onetoall -n '_shtab_onetoall_using train' -l dry-run -d 'Print what it needs (memory, disk, time), what would fit, and stop.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l export -xka "(__fish_complete_path (commandline -ct))" -d 'When it is trained, also write it as a model for --model.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l overwrite -d 'Replace an existing model there.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l evaluate -x -d 'Measure a model instead, as `onetoall evaluate MODEL` does.'
@@ -356,7 +360,6 @@ complete -c onetoall -n '_shtab_onetoall_using train' -l quiet -s q -d 'No notes
 complete -c onetoall -n '_shtab_onetoall_using train' -l verbose -s v -d 'Details and library logs.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l json -d 'One JSON line on stdout as result; progress on stderr.'
 complete -c onetoall -n '_shtab_onetoall_using train' -l progress -xka "auto json none" -d 'Progress on stderr: bars on a terminal; json: one line of JSON a step, for programs; none.'
-complete -c onetoall -n '_shtab_onetoall_using train; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'YAML: a VAE (`phases`), a stage (`stage`), a sequence (`runs`) or an ablation (`arms`).'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a evaluate -d 'Measure models on held-out puppets, or results against their truth.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l markdown -xka "(__fish_complete_path (commandline -ct))" -d 'Also write the tables here, between the marks of a model card.'

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.weight_index import indexed_files
+from onetoall_cli.model.names import plain_name
 
 NAMES_SHOWN = 5
 
@@ -158,10 +159,11 @@ def _stored_tensors(source: Mapping[str, torch.Tensor] | str | Path) -> Iterator
         stored: dict[str, StoredTensor] = {}
         for path in _shards(Path(source)):
             shard = files.enter_context(_opened(path))
-            for name in shard.keys():  # noqa: SIM118 - not a dict
+            for written in shard.keys():  # noqa: SIM118 - not a dict
+                name = plain_name(written)
                 if name in stored:
                     raise CheckpointUnreadable(f"{path} holds {name}, which another file of the folder holds too.")
-                stored[name] = StoredTensor(shard.get_slice(name).get_shape(), partial(shard.get_tensor, name))
+                stored[name] = StoredTensor(shard.get_slice(written).get_shape(), partial(shard.get_tensor, written))
         yield stored
 
 

@@ -42,12 +42,13 @@ def _tensors(values: Any) -> list[torch.Tensor]:
     return [value for value in tree_iter(values) if isinstance(value, torch.Tensor)]
 
 
-def traced_peak(work: Callable[[], object]) -> int:
+def traced_peak(work: Callable[[], object], *, gradients: bool = False) -> int:
     """Peak bytes of the tensors that `work` allocates; inputs and weights are not counted.
 
     Args:
         work: A function that computes on the meta device.
+        gradients: Whether it keeps what a backward pass needs.
     """
-    with torch.no_grad(), _LiveBytes() as live:
+    with torch.set_grad_enabled(gradients), _LiveBytes() as live:
         work()
     return live.peak

@@ -38,7 +38,7 @@ class Checkpoint:
         step: Steps done.
         updates: Updates of the average.
         weights: The trained parameters, as they are trained.
-        average: Their averages.
+        average: Their averages, if the run keeps any.
         optimiser: What the optimisers keep of each of them, from `optimiser_tensors`.
     """
 
@@ -47,6 +47,11 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     average: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
+
+    @property
+    def result(self) -> dict[str, Tensor]:
+        """What the training has reached: the averaged parameters, or the trained ones."""
+        return {**self.weights, **self.average}
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
@@ -200,7 +205,7 @@ def _other_optimiser() -> BadInput:
 
 
 class Average:
-    """An exponential moving average of a module's trainable parameters, in float32.
+    """An exponential moving average of a module's trainable parameters, in float32; with decay 0 it keeps none.
 
     The decay of update k is at most (1 + k) / (10 + k), so that the average soon forgets the initial weights.
     """
@@ -211,7 +216,7 @@ class Average:
         self.values = {
             name: parameter.detach().float().clone()
             for name, parameter in module.named_parameters()
-            if parameter.requires_grad
+            if parameter.requires_grad and decay > 0
         }
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 So the network learns to take the identity from the reference and not from the driving face. Only the face and, less
 often, the head change; the body and the reference pose never do.
-Source: the paper's "face region enhancement"; the numbers are those of the research code's training.
+Source: the paper's "face region enhancement"; the numbers are those of the released training code.
 """
 
 from dataclasses import dataclass, replace
@@ -61,7 +61,7 @@ def enhance(
         other = pool.draw(motion, rng)
         change_face, change_head = rng.random() < FACE_PROBABILITY, rng.random() < HEAD_PROBABILITY
         if change_face:
-            factors = face_factors(keypoints[0, 0], other, rng)
+            factors = face_factors(keypoints[0, 0], other, rng, len(keypoints))
             keypoints = with_face(keypoints, other, factors)
             face = "light"
         if change_head:
@@ -73,7 +73,7 @@ def enhance(
 
 
 class PosePool:
-    """Poses of many people, (n, 133, 3) with their canvases, to borrow faces from."""
+    """Poses of many people, one frame of each, to borrow faces from."""
 
     def __init__(self, poses: list[PoseSequence]) -> None:
         """Make a pool.
@@ -97,23 +97,34 @@ class PosePool:
         return chosen * np.array([ratio, ratio, 1.0])
 
 
-def face_factors(own: Keypoints, other: Keypoints, rng: np.random.Generator) -> tuple[float, float]:
-    """Factors of the face's width and height towards those of `other`; both keypoints (133, 3) at the same scale."""
-    strength = rng.uniform(*FACE_STRENGTH)
-    factors = []
-    for line in (EYE_CORNERS, BRIDGE_TO_CHIN):
+def face_factors(own: Keypoints, other: Keypoints, rng: np.random.Generator, frames: int) -> NDArray[np.float64]:
+    """Factors of the face's width and height towards those of `other`, (frames, 2), drawn anew for each frame.
+
+    A ratio that is too near to 1 to have an effect is mostly pushed away from it, and then taken in part.
+
+    Args:
+        own, other: Keypoints (133, 3) at the same scale.
+        rng: Source of randomness.
+        frames: Number of frames.
+    """
+    factors = np.ones((frames, 2))
+    strength = rng.uniform(*FACE_STRENGTH, frames)
+    for column, line in enumerate((EYE_CORNERS, BRIDGE_TO_CHIN)):
         length, wanted = (_length(person[kp.FACE], line) for person in (own, other))
         ratio = wanted / length if min(length, wanted) > _SHORTEST else 1.0
-        factors.append(_pushed(1 + strength * (ratio - 1), rng))
-    return factors[0], factors[1]
+        is_pushed = (NEAR_ONE[0] < ratio < NEAR_ONE[1]) & (rng.random(frames) < PUSH_PROBABILITY)
+        pushed = np.where(is_pushed, ratio * PUSH if ratio >= 1 else ratio / PUSH, ratio)
+        factors[:, column] = 1 + strength * (pushed - 1)
+    return factors
 
 
-def with_face(keypoints: Keypoints, other: Keypoints, factors: tuple[float, float]) -> Keypoints:
-    """Landmarks of keypoints (frames, 1, 133, 3) scaled about the nose tip, with the jaw line of `other` (133, 3)."""
+def with_face(keypoints: Keypoints, other: Keypoints, factors: NDArray[np.float64]) -> Keypoints:
+    """Landmarks of keypoints (frames, 1, 133, 3) scaled about the nose tip by factors (frames, 2), with the jaw line of
+    `other` (133, 3)."""
     changed = np.array(keypoints)
     face = changed[:, :, kp.FACE]
     nose = face[:, :, NOSE_TIP : NOSE_TIP + 1, :2]
-    face[..., :2] = nose + (face[..., :2] - nose) * np.array(factors)
+    face[..., :2] = nose + (face[..., :2] - nose) * factors[:, None, None]
     borrowed = other[kp.FACE]
     if (borrowed[JAW, 2] >= _MIN_SCORE).all() and borrowed[NOSE_TIP, 2] >= _MIN_SCORE:
         jaw = borrowed[JAW, :2] - borrowed[NOSE_TIP, :2]
@@ -149,13 +160,6 @@ def _head_factor(own: Keypoints, other: Keypoints, strength: float) -> float:
     if min(length, wanted) <= _SHORTEST:
         return 1.0
     return float(np.clip(1 + strength * (wanted / length - 1), *HEAD_LIMITS))
-
-
-def _pushed(factor: float, rng: np.random.Generator) -> float:
-    """The factor, mostly pushed away from 1 where it is too near to 1 to have an effect."""
-    if NEAR_ONE[0] < factor < NEAR_ONE[1] and rng.random() < PUSH_PROBABILITY:
-        return factor * PUSH if factor >= 1 else factor / PUSH
-    return factor
 
 
 def _length(face: Keypoints, line: tuple[int, int]) -> float:

@@ -4,6 +4,7 @@ A micro-batch depends on (seed, number) alone, whichever process makes it, so th
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,15 +14,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onetoall_cli.pose import PoseSequence
-from onetoall_cli.pose.drawing import draw_motion
+from onetoall_cli.pose.drawing import Face, draw_motion
 from onetoall_cli.training.enhancement import enhance
 from onetoall_cli.training.losses import region_weights
-from onetoall_cli.training.masks import face_box, reference_mask
+from onetoall_cli.training.masks import all_but, centre_box, face_centred_box, small_hole
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, draw_frames, plan_batch
 from onetoall_cli.training.sources import ClipSource, TrainingClip
 from onetoall_cli.training.stages import TrainingStage
 
-ZOOM = (1.0, 1.5)  # range of the enlargement of a zoomed clip
+CLIP_ZOOM, PICTURE_ZOOM = 1.2, 1.3  # the most that one side of a pair is enlarged
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Example:
         reference: The reference picture, uint8 (H, W, 3), black where unknown.
         mask: The unknown pixels, bool (H, W), True where unknown.
         pose: The drawn driving pose, uint8 (T, H, W, 3); None where no pose is given.
-        reference_pose: The drawn reference pose without the face, uint8 (H, W, 3), black where unknown; None likewise.
+        reference_pose: The drawn reference pose, uint8 (H, W, 3), black where unknown; None likewise.
         weights: Weights of the loss, float32 (n, h, w).
     """
 
@@ -83,13 +84,13 @@ class Batches(Dataset):
         settings = self.settings
         rng = np.random.default_rng([settings.seed, number])
         frames = draw_frames(settings, rng)
-        clips, aspect = self.source.draw(rng, settings.samples(frames))
+        clips, aspect = self.source.draw(rng, settings.samples(frames), frames)
         plan = plan_batch(settings, rng, frames, aspect)
         stage = settings.conditions_of_stage
         return collate(plan, [self._example(clip, plan, stage, rng) for clip in clips])
 
     def _example(self, number: int, plan: BatchPlan, stage: TrainingStage, rng: np.random.Generator) -> Example:
-        first_frame, zoom = bool(rng.random() < stage.first_frame), bool(rng.random() < stage.zoom)
+        first_frame, side = bool(rng.random() < stage.first_frame), draw_zoomed_side(stage, rng)
         # The cache must not change the random draws, or a continued run would differ from an uninterrupted one.
         clip = self.source.clip(
             number,
@@ -98,10 +99,10 @@ class Batches(Dataset):
             frames=plan.frames,
             rng=rng,
             first_frame=first_frame,
-            cached=not zoom,
+            cached=side != "clip",
         )
-        if zoom:
-            clip = zoomed(clip, rng)
+        if side:
+            clip = zoomed(clip, side, rng.uniform(1, CLIP_ZOOM if plan.frames > 1 else PICTURE_ZOOM))
         return make_example(clip, plan, stage, self.settings, self.source, rng)
 
 
@@ -114,49 +115,93 @@ def make_example(
     rng: np.random.Generator,
 ) -> Example:
     """Make a sample of a clip: draw its mask and its changed face at random, and draw the poses as pictures."""
-    own = clip.reference_pose.keypoints[0, 0]
-    face_centred = bool(rng.random() < stage.mask)
-    mask = reference_mask(own, plan.width, plan.height, rng, face_centred=face_centred, room=settings.face_room)
+    mask = draw_mask(clip, plan, stage, settings, rng)
     known = ~mask[..., None]
-    enhanced = enhance(clip.motion, source.pool, rng, probability=stage.change_pose, hide=stage.hide_face)
+    hidden = stage.hide_face if clip.has_driving_face else 1.0
+    enhanced = enhance(clip.motion, source.pool, rng, probability=stage.change_pose, hide=hidden)
+    own_face: Face = "full" if rng.random() < stage.reference_face else "off"
     pose = reference_pose = None
-    if plan.dropped in ("nothing", "reference"):
+    if plan.has_pose:
         short = settings.pose_canvas_short_side
         pose = draw_motion(enhanced.motion, face=enhanced.face, head=enhanced.head, canvas_short_side=short)
-        own_pose = draw_motion(clip.reference_pose, face="off", canvas_short_side=short)[0]
+        own_pose = draw_motion(clip.reference_pose, face=own_face, canvas_short_side=short)[0]
         reference_pose = own_pose * (known & stage.reference_pose)
     weights = region_weights(
-        clip.motion.keypoints[:, 0], plan.height, plan.width, stage.region_weight, stage.body_weight
+        clip.motion.keypoints[:, 0],
+        plan.height,
+        plan.width,
+        stage.region_weight,
+        stage.body_weight,
+        hands=stage.weigh_hands,
+        ignored=clip.ignored,
     )
-    return Example(clip, clip.reference * known, mask, pose, reference_pose, weights)
+    return Example(clip, noisy(clip.reference, plan.reference_noise, rng) * known, mask, pose, reference_pose, weights)
 
 
-def zoomed(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
-    """Enlarge a part of all pictures of a clip, the same in each, that includes the reference's face."""
-    assert clip.frames is not None
+def draw_mask(
+    clip: TrainingClip, plan: BatchPlan, stage: TrainingStage, settings: TrainingSettings, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Draw the unknown pixels of a reference, bool (H, W), True where unknown: all but a box, a small hole, or none.
+
+    A picture without a usable face keeps its middle instead of a box around the face, a clip at most gets a hole.
+    """
+    width, height = plan.width, plan.height
+    nothing = np.zeros((height, width), bool)
+    if not plan.has_reference:
+        return nothing
+    is_picture = plan.frames == 1
+    always = is_picture and stage.mask_pictures_always
+    if clip.same_picture if always else rng.random() < stage.mask_where_given:
+        own = clip.reference_pose.keypoints[0, 0]
+        room, below = settings.face_room, settings.face_room_below
+        box = face_centred_box(own, width, height, rng, room=room, room_below=below)
+        if box is None and is_picture:
+            box = centre_box(width, height)
+        if box is not None:
+            return all_but(box, width, height)
+    elif always:
+        return nothing
+    return ~all_but(small_hole(width, height, rng), width, height) if rng.random() < stage.hole else nothing
+
+
+def noisy(picture: NDArray[np.uint8], sigma: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture with Gaussian noise of deviation `sigma`, of values in [-1, 1]."""
+    if not sigma:
+        return picture
+    noise = rng.standard_normal(picture.shape, np.float32) * np.float32(sigma * 127.5)
+    return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+
+
+def draw_zoomed_side(stage: TrainingStage, rng: np.random.Generator) -> Literal["reference", "clip"] | None:
+    """Which side of a pair is enlarged, so that the scales of reference and motion differ; mostly none."""
+    if rng.random() >= stage.zoom:
+        return None
+    return "reference" if rng.random() < 0.5 else "clip"
+
+
+def zoomed(clip: TrainingClip, side: Literal["reference", "clip"], factor: float) -> TrainingClip:
+    """Enlarge the middle of the reference, or of all frames of a clip, with their keypoints."""
     height, width = clip.reference.shape[:2]
-    factor = rng.uniform(*ZOOM)
-    wide, high = width / factor, height / factor
-    face = face_box(clip.reference_pose.keypoints[0, 0])
-    x, y = ((face.left + face.right) / 2, (face.top + face.bottom) / 2) if face else (width / 2, height / 2)
-    left = float(np.clip(x - wide * rng.uniform(0.25, 0.75), 0, width - wide))
-    top = float(np.clip(y - high * rng.uniform(0.25, 0.75), 0, height - high))
-    shift = (-left * factor, -top * factor)
     # OpenCV puts the origin at a pixel's centre, keypoints at its corner: the same map, half a pixel apart.
+    shift = ((1 - factor) * width / 2, (1 - factor) * height / 2)
     centre = (factor - 1) / 2
     matrix = np.array([[factor, 0, shift[0] + centre], [0, factor, shift[1] + centre]])
 
-    def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        size, edge = (width, height), cv2.BORDER_REPLICATE
-        return np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edge), np.uint8)
+    def enlarged(picture: NDArray, method: int = cv2.INTER_LINEAR) -> NDArray[np.uint8]:
+        edge = cv2.BORDER_REPLICATE
+        warped = cv2.warpAffine(picture.astype(np.uint8), matrix, (width, height), flags=method, borderMode=edge)
+        return np.asarray(warped, np.uint8)
 
+    if side == "reference":
+        pose = moved(clip.reference_pose, factor, shift)
+        return replace(clip, reference=enlarged(clip.reference), reference_pose=pose)
+    assert clip.frames is not None
     return replace(
         clip,
         frames=np.stack([enlarged(frame) for frame in clip.frames]),
-        reference=enlarged(clip.reference),
         motion=moved(clip.motion, factor, shift),
-        reference_pose=moved(clip.reference_pose, factor, shift),
         key=None,
+        ignored=None if clip.ignored is None else enlarged(clip.ignored, cv2.INTER_NEAREST) > 0,
     )
 
 

@@ -18,13 +18,16 @@ from onetoall_cli.hub import GenerationDefaults
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.sampling import OneToAllPipeline, save_model
-from onetoall_cli.training.checkpoints import latest_checkpoint, load_checkpoint
-from onetoall_cli.training.initial import build_network
+from onetoall_cli.sampling.lora import Lora, apply_loras
+from onetoall_cli.training.checkpoints import Checkpoint, latest_checkpoint, load_checkpoint
+from onetoall_cli.training.initial import Start, build_network, find_start, released_defaults
+from onetoall_cli.training.lora import LORA_FILE, save_lora
 from onetoall_cli.training.recipe import TrainingSettings
 from onetoall_cli.training.settings import dump_settings, load_settings
 from onetoall_cli.training.sheets import GUIDANCE, SHIFT
 from onetoall_cli.training.trainer import empty_prompt
 from onetoall_cli.weights import PromptStore, load_vae
+from onetoall_cli.weights.text_encoder import prompt_rows
 
 _CHECKPOINT = re.compile(r"step-\d+$")
 
@@ -32,8 +35,9 @@ _CHECKPOINT = re.compile(r"step-\d+$")
 def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> TrainingSettings:
     """Write a run of the network as a model folder, whole or not at all; one that onetoall wrote before is replaced.
 
-    The prompt is always empty in training, so the empty and the negative prompt get the same embedding. The run's
-    settings are kept in the folder as `training.yaml`.
+    What it needs at inference is that of the model it started from. One that began with random weights has seen the
+    empty prompt alone, so its negative prompt gets the same embedding. The run's settings are kept in the folder as
+    `training.yaml`. A LoRA is merged.
 
     Args:
         run: The run's folder.
@@ -47,22 +51,52 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
         BadInput: The folder is not a run of the network, or has no checkpoint yet.
         ModelMissing: The run's VAE is missing.
     """
-    settings = replace(load_settings(TrainingSettings, run / "settings.yaml"), output=run)  # it may have moved
-    network = trained_network(settings, checkpoint)
-    empty = empty_prompt(settings, network.config["text_dim"])[0]
-    defaults = generation_defaults(settings, len(empty))
+    settings = load_settings(TrainingSettings, run / "settings.yaml").changed(output=run)  # it may have moved
+    start = find_start(settings.init_from)
+    network = trained_network(settings, start, checkpoint)
+    empty = empty_prompt(settings, start, network.config["text_dim"])[0]
+    defaults = generation_defaults(settings, start, len(empty))
     pipeline = OneToAllPipeline(
-        vae=load_vae(settings.vae, torch.bfloat16),
+        vae=load_vae(settings.vae or start.whole().vae, torch.bfloat16),
         transformer=in_bfloat16(network),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=defaults.shift),
     )
     with whole_folder(folder) as temporary:
         save_model(pipeline, defaults, temporary)
-        prompts = {"": empty, defaults.negative_prompt: empty.clone()}
-        PromptStore(temporary / "prompt_embeds.safetensors").put_all(prompts)
+        PromptStore(temporary / "prompt_embeds.safetensors").put_all(
+            _prompts(settings, start, empty, defaults.negative_prompt)
+        )
         (temporary / "prompt_embeds.lock").unlink(missing_ok=True)  # only needed while several processes write
         (temporary / "training.yaml").write_text(dump_settings(settings), encoding="utf-8")
     return settings
+
+
+def _prompts(
+    settings: TrainingSettings, start: Start, empty: torch.Tensor, negative_prompt: str
+) -> dict[str, torch.Tensor]:
+    """The embeddings of the two prompts that every generation needs."""
+    if not start.knows_text:
+        return {"": empty, negative_prompt: empty.clone()}
+    if settings.prompt_embeds is None:
+        return prompt_rows(start.whole(), ["", negative_prompt])
+    store = PromptStore(settings.prompt_embeds)
+    found = {prompt: rows for prompt in ("", negative_prompt) if (rows := store.get(prompt)) is not None}
+    if len(found) < 2:
+        problem = f"{settings.prompt_embeds} does not hold the negative prompt, which the exported model needs."
+        raise BadInput(problem, "Store it with `onetoall prompt-embeds`.")
+    return found
+
+
+def check_exportable(settings: TrainingSettings) -> None:
+    """Fail before a run is trained if it could not be exported afterwards.
+
+    Raises:
+        BadInput, ModelMissing: As `export_run`, for the prompts.
+    """
+    start = find_start(settings.init_from)
+    if start.knows_text:
+        defaults = generation_defaults(settings, start, 1)
+        _prompts(settings, start, torch.zeros(1, 1), defaults.negative_prompt)
 
 
 def load_model_or_run(
@@ -93,26 +127,26 @@ def load_model_or_run(
     return animator
 
 
-def generation_defaults(settings: TrainingSettings, text_rows: int) -> GenerationDefaults:
-    """How the model of a run samples: like its sample sheets, except for what its config's `generation` sets."""
-    as_sheets = {
-        "short_side": settings.resolutions[0].short_side,
-        "num_inference_steps": settings.sample_steps,
-        "image_guidance_scale": GUIDANCE,
-        "pose_guidance_scale": GUIDANCE,
-        "shift": SHIFT,
-        "max_segment_frames": settings.frames,
-        "pose_canvas_short_side": settings.pose_canvas_short_side,
-        "max_text_tokens": text_rows,
-        "face": "auto" if settings.conditions_of_stage.change_pose > 0 else "full",
-        "reference_pose": settings.conditions_of_stage.reference_pose,
-    }
-    return check(
-        GenerationDefaults,
-        {**as_sheets, **settings.generation},
-        source="generation",
-        advice="Correct `generation` in the config.",
-    )
+def generation_defaults(settings: TrainingSettings, start: Start, text_rows: int) -> GenerationDefaults:
+    """How the model of a run samples: like the model it started from, or if it began with random weights like its
+    sample sheets; except for what the run's conditions and its config's `generation` say."""
+    stage = settings.conditions_of_stage
+    learnt = {"face": "auto" if stage.change_pose > 0 else "full", "reference_pose": stage.reference_pose}
+    if not start.knows_text:
+        base = {
+            "short_side": settings.sizes[0].least_side,
+            "num_inference_steps": settings.sample_steps,
+            "image_guidance_scale": GUIDANCE,
+            "pose_guidance_scale": GUIDANCE,
+            "shift": SHIFT,
+            "max_segment_frames": settings.frames,
+            "pose_canvas_short_side": settings.pose_canvas_short_side,
+            "max_text_tokens": text_rows,
+        }
+    else:
+        base = released_defaults(start).model_dump(mode="json")
+    values = {**base, **learnt, **settings.generation}
+    return check(GenerationDefaults, values, source="generation", advice="Correct `generation` in the config.")
 
 
 def in_bfloat16(network: OneToAllTransformer3DModel) -> OneToAllTransformer3DModel:
@@ -122,14 +156,40 @@ def in_bfloat16(network: OneToAllTransformer3DModel) -> OneToAllTransformer3DMod
     return network
 
 
-def trained_network(settings: TrainingSettings, checkpoint: Path | None = None) -> OneToAllTransformer3DModel:
-    """The averaged network of a run: from `checkpoint` if given, else finished, else from the newest checkpoint."""
+def trained_network(
+    settings: TrainingSettings, start: Start, checkpoint: Path | None = None
+) -> OneToAllTransformer3DModel:
+    """The network of a run: from `checkpoint` if given, else finished, else from the newest checkpoint.
+
+    Raises:
+        BadInput: The run has no checkpoint yet.
+    """
     if checkpoint is None and (settings.output / "network" / "config.json").is_file():
-        return build_network(None, settings.output, settings.seed).eval()
+        return build_network(None, Start("finished", settings.output / "network"), settings.seed).eval()
+    if settings.train == "lora":
+        return _with_lora(settings, start, checkpoint)
+    reached = _checkpoint_of(settings, checkpoint).result
+    network = build_network(settings.model, start, settings.seed)
+    # Checkpoints hold only trained parameters; the others are as the run started.
+    network.load_state_dict(reached, strict=False)
+    return network.eval()
+
+
+def _with_lora(settings: TrainingSettings, start: Start, checkpoint: Path | None) -> OneToAllTransformer3DModel:
+    network = build_network(settings.model, start, settings.seed)
+    finished = settings.output / LORA_FILE
+    if checkpoint is None and finished.is_file():
+        apply_loras(network, [Lora(finished)])
+        return network.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / LORA_FILE
+        save_lora(_checkpoint_of(settings, checkpoint).result, settings.lora, file)
+        apply_loras(network, [Lora(file)])
+    return network.eval()
+
+
+def _checkpoint_of(settings: TrainingSettings, checkpoint: Path | None) -> Checkpoint:
     found = checkpoint or latest_checkpoint(settings.output)
     if found is None:
         raise BadInput(f"The run {settings.output} has no checkpoint yet.", "Wait for its first one.")
-    network = build_network(settings.model, settings.init_from, settings.seed)
-    # Checkpoints hold only trained parameters; the others are as the run started.
-    network.load_state_dict(load_checkpoint(found).average, strict=False)
-    return network.eval()
+    return load_checkpoint(found)

@@ -3,7 +3,7 @@
 x_t = (1 - t) x_0 + t noise, target = noise - x_0 (paper section "Loss & Training"), t in (0, 1].
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from onetoall_cli.lattice import CONTEXT_LATENTS, SPATIAL_STRIDE, TEMPORAL_STRID
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.training.masks import face_box
 
-TRAIN_STEPS = 1000  # times are multiples of 1 / 1000, drawn uniformly
+TRAIN_STEPS = 1000  # times are multiples of 1 / 1000
 _MIN_SCORE = 0.3
 _PADDING = 0.15  # of a region's larger side
 # The lines, as pairs of keypoints, that cover a person when drawn thick enough for clothes.
@@ -58,19 +58,30 @@ class Noised(NamedTuple):
     context: int
 
 
-def noised(clean: Tensor, generator: torch.Generator, *, token_replace: bool, shift: float = 1.0) -> Noised:
+def noised(
+    clean: Tensor,
+    generator: torch.Generator,
+    *,
+    token_replace: bool,
+    timesteps: Literal["logit-normal", "uniform"] = "logit-normal",
+    shift: float = 1.0,
+) -> Noised:
     """Mix latents with noise at random times.
 
     Args:
         clean: Latents (B, C, n, h, w).
         generator: A generator on the CPU, so that every device draws the same noise.
         token_replace: Whether the first two latent frames stay clean. The clip must have more than two.
-        shift: Shift of the times; 1 leaves them uniform, more means more noise.
+        timesteps: Distribution of the times; logit-normal(0, 1) as released: the middle times more often.
+        shift: Shift of the times; 1 is none, more means more noise.
     """
     if token_replace and clean.shape[2] <= CONTEXT_LATENTS:
         raise ValueError(f"token replace needs more than {CONTEXT_LATENTS} latent frames, not {clean.shape[2]}")
     noise = torch.randn(clean.shape, generator=generator).to(clean)
-    index = torch.randint(1, TRAIN_STEPS + 1, (clean.shape[0],), generator=generator)
+    if timesteps == "uniform":
+        index = torch.randint(1, TRAIN_STEPS + 1, (clean.shape[0],), generator=generator)
+    else:
+        index = torch.randn(clean.shape[0], generator=generator).sigmoid().mul(TRAIN_STEPS).ceil()
     time = index.double() / TRAIN_STEPS
     time = (shift * time / (1 + (shift - 1) * time)).float().to(clean.device)
     t = time.view(-1, 1, 1, 1, 1)
@@ -81,16 +92,30 @@ def noised(clean: Tensor, generator: torch.Generator, *, token_replace: bool, sh
     return Noised(latents, time * TRAIN_STEPS, noise - clean, context)
 
 
-def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor) -> Tensor:
-    """Mean squared error of the velocity (B, C, n, h, w), weighted by (B, 1, n, h, w), without context frames."""
-    first = batch.context
-    error = (velocity.float() - batch.target.float()).square()[:, :, first:]
-    weights = weights[:, :, first:].to(error)
-    return (error * weights).sum() / (weights.sum() * error.shape[1])
+def flow_loss(velocity: Tensor, batch: Noised, weights: Tensor, mean: Literal["plain", "weighted"] = "plain") -> Tensor:
+    """Squared error of the velocity (B, C, n, h, w), weighted by (B, 1, n, h, w), none in context frames.
+
+    Args:
+        velocity, batch, weights: What the network said, what it should have, and how much each latent pixel counts.
+        mean: What the sum is divided by: "plain", all latent values, as released; "weighted", the sum of the weights
+            that count.
+    """
+    error = (velocity.float() - batch.target.float()).square()
+    is_generated = torch.arange(error.shape[2], device=error.device) >= batch.context
+    weights = weights.to(error) * is_generated[:, None, None]
+    total = (error * weights).sum()
+    return total / (error.numel() if mean == "plain" else weights.sum().clamp_min(1e-6) * error.shape[1])
 
 
 def region_weights(
-    keypoints: NDArray, height: int, width: int, weight: float, body: float = 1.0
+    keypoints: NDArray,
+    height: int,
+    width: int,
+    weight: float,
+    body: float = 1.0,
+    *,
+    hands: bool = True,
+    ignored: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Weights of one clip's latent pixels in the loss.
 
@@ -99,6 +124,8 @@ def region_weights(
         height, width: Size of the clip in pixels.
         weight: Weight in the boxes of faces and hands.
         body: Weight of the pixels of `near_body`.
+        hands: Whether hands weigh as much as faces.
+        ignored: Pixels without weight in every frame, bool (height, width), such as subtitles.
 
     Returns:
         Weights, float32 (n, height / 8, width / 8), 1 elsewhere. A latent frame takes the largest of its frames'.
@@ -108,7 +135,7 @@ def region_weights(
     for frame, points in zip(weights, keypoints, strict=True):
         if body != 1:
             frame[near_body(points, height, width)] = body
-        for region in (kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND):
+        for region in (kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND)[: 3 if hands else 1]:
             seen = points[region][points[region, 2] >= _MIN_SCORE, :2]
             if len(seen) < 3:
                 continue
@@ -119,7 +146,10 @@ def region_weights(
             box = frame[top:bottom, left:right]
             np.maximum(box, weight, out=box)
     later = weights[1:].reshape(-1, TEMPORAL_STRIDE, *weights.shape[1:]).max(axis=1)
-    return np.concatenate([weights[:1], later])
+    weights = np.concatenate([weights[:1], later])
+    if ignored is not None:
+        weights[:, _touched(ignored)] = 0
+    return weights
 
 
 def near_body(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
@@ -143,5 +173,10 @@ def near_body(points: NDArray, height: int, width: int) -> NDArray[np.bool_]:
         beside, above = _BESIDE_FACE * (face.right - face.left), _ABOVE_FACE * face.height
         corner = int(face.left - beside), int(face.top - above)
         cv2.rectangle(picture, corner, (int(face.right + beside), int(face.bottom)), (1,), cv2.FILLED)
-    stride = SPATIAL_STRIDE
-    return picture.reshape(height // stride, stride, width // stride, stride).max(axis=(1, 3)) > 0
+    return _touched(picture > 0)
+
+
+def _touched(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Latent pixels that hold any of the pixels (height, width), bool (height / 8, width / 8)."""
+    (height, width), stride = pixels.shape, SPATIAL_STRIDE
+    return np.asarray(pixels.reshape(height // stride, stride, width // stride, stride).any(axis=(1, 3)))

@@ -1,8 +1,8 @@
 """Outpainting masks: the part of the reference that the network sees in training.
 
 A masked reference looks like one after pose-guided translation at inference: a box of picture on black.
-Source: the paper's face-centred random mask; the research code builds it of a box around the face whose lower edge and
-place are random.
+Source: the paper's face-centred random mask; the released code builds it of a box around the face, hair included, whose
+lower edge and place are random.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,9 @@ from onetoall_cli.pose import keypoints as kp
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
 
-MARGIN = 0.1  # face heights above the face, and the least below it
+ROOM_ABOVE, ROOM_BELOW = 0.71, 0.31  # face heights from the landmarks to the edges of the face region, hair included
 LOWEST = 0.9  # the lowest edge of the box, of the frame's height
 CENTRE_PART = 0.7  # of each side, for pictures without a usable face
-SMALL_HOLE = 0.2  # probability of a small hole where the face-centred mask is not applied
 HOLE_SIDES = (0.05, 0.2)  # of the frame's sides
 MIN_SCORE = 0.3  # landmarks below it are not visible
 MIN_LANDMARKS = 20  # fewer visible ones do not locate the face
@@ -54,27 +53,35 @@ def face_centred_box(
     height: int,
     rng: np.random.Generator,
     *,
-    room: tuple[float, float] = (MARGIN, MARGIN),
-) -> Box:
-    """The box of the reference that stays known.
+    room: tuple[float, float] = (ROOM_ABOVE, ROOM_ABOVE),
+    room_below: float = ROOM_BELOW,
+) -> Box | None:
+    """The box of the reference that stays known; None without a usable face.
 
     Args:
         keypoints: Keypoints (133, 3) of the reference in its pixels.
         width, height: Size of the reference in pixels.
         rng: Source of randomness.
-        room: Range of the space left above the face, in face heights. More space shows hair and hats.
+        room: Range of the space left above the face, in face heights, for hair and hats.
+        room_below: The least space left below it, in face heights.
     """
     face = face_box(keypoints)
     if face is None or face.top >= height * LOWEST or face.right <= 0 or face.left >= width:
-        return _centre_box(width, height)
+        return None
     top = max(0.0, face.top - rng.uniform(*room) * face.height)
-    nearest = face.bottom + MARGIN * face.height
+    nearest = face.bottom + room_below * face.height
     bottom = min(rng.uniform(nearest, max(nearest, LOWEST * height)), float(height))
     # The known part keeps the frame's aspect, unless the face itself is wider.
     wide = min(max((bottom - top) * width / height, face.right - face.left), float(width))
     first, last = max(0.0, face.right - wide), min(max(0.0, face.left), width - wide)
     left = rng.uniform(min(first, last), max(first, last))
     return _whole(left, top, left + wide, bottom, width, height)
+
+
+def centre_box(width: int, height: int) -> Box:
+    """The middle 70 % of both sides: what stays known of a picture without a usable face."""
+    part = (1 - CENTRE_PART) / 2
+    return _whole(width * part, height * part, width * (1 - part), height * (1 - part), width, height)
 
 
 def small_hole(width: int, height: int, rng: np.random.Generator) -> Box:
@@ -84,35 +91,12 @@ def small_hole(width: int, height: int, rng: np.random.Generator) -> Box:
     return _whole(left, top, left + wide, top + high, width, height)
 
 
-def reference_mask(
-    keypoints: NDArray,
-    width: int,
-    height: int,
-    rng: np.random.Generator,
-    *,
-    face_centred: bool,
-    room: tuple[float, float] = (MARGIN, MARGIN),
-) -> NDArray[np.bool_]:
-    """The unknown pixels of the reference, bool (height, width), True where unknown.
-
-    Args:
-        keypoints, width, height, rng, room: As `face_centred_box`.
-        face_centred: Whether all but a box around the face is unknown; otherwise at most a small hole is.
-    """
-    mask = np.zeros((height, width), bool)
-    if face_centred:
-        left, top, right, bottom = face_centred_box(keypoints, width, height, rng, room=room)
-        mask[:] = True
-        mask[top:bottom, left:right] = False
-    elif rng.random() < SMALL_HOLE:
-        left, top, right, bottom = small_hole(width, height, rng)
-        mask[top:bottom, left:right] = True
+def all_but(box: Box, width: int, height: int) -> NDArray[np.bool_]:
+    """A mask, bool (height, width), True where unknown: everywhere outside the box."""
+    mask = np.ones((height, width), bool)
+    left, top, right, bottom = box
+    mask[top:bottom, left:right] = False
     return mask
-
-
-def _centre_box(width: int, height: int) -> Box:
-    part = (1 - CENTRE_PART) / 2
-    return _whole(width * part, height * part, width * (1 - part), height * (1 - part), width, height)
 
 
 def _whole(left: float, top: float, right: float, bottom: float, width: int, height: int) -> Box:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.training.checkpoints import Average
 from onetoall_cli.training.examples import Example, make_example
-from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, bucket_size, nearest_aspect
-from onetoall_cli.training.sources import ClipSource, PuppetSource
+from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, nearest_aspect
+from onetoall_cli.training.sources import PUPPET_FPS, ClipSource, PuppetSource
 
 SHIFT = 7.0  # shift of the sampling times: released inference setting
 GUIDANCE = 1.5  # both scales: the paper's inference setting
@@ -58,15 +57,17 @@ def averaged_weights(network: OneToAllTransformer3DModel, average: Average) -> I
 def sample_example(source: ClipSource, settings: TrainingSettings, number: int) -> Example:
     """The sample of row `number`, the same at every call; every second row has a face-centred mask."""
     puppets = isinstance(source, PuppetSource)
-    shown: ClipSource = PuppetSource(split="validation", fps=settings.fps) if puppets else source
+    shown: ClipSource = PuppetSource(split="validation", fps=settings.fps or PUPPET_FPS) if puppets else source
     rng = np.random.default_rng([number, 7])
-    (clip_number,), aspect = shown.draw(rng, 1)
-    short = settings.resolutions[0].short_side
-    width, height = bucket_size(short, nearest_aspect(aspect or min(settings.aspects), settings.aspects))
     # Videos have windows of one length only.
     frames = min(settings.sample_frames, settings.frames) if puppets else settings.frames
+    if settings.data.source == "pictures":
+        frames = 1
+    (clip_number,), aspect = shown.draw(rng, 1, frames)
+    width, height = settings.sizes[0].size(nearest_aspect(aspect or min(settings.aspects), settings.aspects))
     plan = BatchPlan(frames, width, height, "nothing", token_replace=False)
-    stage = replace(settings.conditions_of_stage, mask=float(number % 2))
+    mask, given = float(number % 2), {"drop_both": 0.0, "drop_reference": 0.0, "mask_pictures_always": False}
+    stage = settings.conditions_of_stage.changed(mask=mask, **given)
     clip = shown.clip(clip_number, width=width, height=height, frames=frames, rng=rng, first_frame=False, cached=False)
     return make_example(clip, plan, stage, settings, shown, rng)
 

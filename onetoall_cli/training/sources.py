@@ -17,6 +17,7 @@ from onetoall_cli.training.latents import LatentCache
 
 Pictures = NDArray[np.uint8]
 
+PUPPET_FPS = 16.0
 _ENDLESS = 2**31
 # Some references come from these many frames before and after a puppet's training window.
 _ROUND = 8
@@ -28,7 +29,7 @@ _FAR_FRAMES = 48
 
 @dataclass(frozen=True, eq=False)
 class TrainingClip:
-    """A training window with a reference from the same clip.
+    """A training window with a reference from the same clip, or a pair of pictures of one person.
 
     Attributes:
         frames: Pictures, uint8 (T, H, W, 3); None where `latents` are given.
@@ -37,6 +38,9 @@ class TrainingClip:
         reference: Another frame of the same camera and size, uint8 (H, W, 3).
         reference_pose: The reference's keypoints, one frame.
         key: Key of the window in the latent cache; None if the window will not come again.
+        same_picture: Whether the reference is one of the frames.
+        ignored: Pixels that the loss leaves out, bool (H, W); None leaves out none.
+        has_driving_face: Whether the driving face may be drawn; not where a detector cannot be trusted, in cartoons.
     """
 
     frames: Pictures | None
@@ -45,6 +49,9 @@ class TrainingClip:
     reference: Pictures
     reference_pose: PoseSequence
     key: str | None
+    same_picture: bool
+    ignored: NDArray[np.bool_] | None = None
+    has_driving_face: bool = True
 
 
 class ClipSource(Protocol):
@@ -52,8 +59,9 @@ class ClipSource(Protocol):
 
     pool: PosePool
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[list[int], float | None]:
-        """Draw the numbers of `count` clips for one batch, and the aspect (width / height) they share; None is any."""
+    def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
+        """Draw the numbers of `count` clips for one batch of `frames` frames each, and the aspect (width / height) that
+        they share; None is any."""
 
     def clip(
         self,
@@ -86,11 +94,12 @@ class PuppetSource:
         self,
         *,
         clips: int = 0,
-        fps: float = 16.0,
+        fps: float = PUPPET_FPS,
         motions: Sequence[PoseSequence] = (),
         motion_share: float = 0.3,
         cache: LatentCache | None = None,
         split: Split = "train",
+        pool: PosePool | None = None,
     ) -> None:
         """Make a source.
 
@@ -101,12 +110,13 @@ class PuppetSource:
             motion_share: Share of the clips with a real motion.
             cache: Cache of encoded windows.
             split: Split of the puppets.
+            pool: Poses to borrow faces from; by default other puppets'.
         """
         self.clips, self.fps, self.motions, self.motion_share = clips, fps, motions, motion_share
         self.cache, self.split = cache, split
-        self.pool = puppet_pool(split)
+        self.pool = pool or puppet_pool(split)
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[list[int], float | None]:
+    def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
         return [int(number) for number in rng.integers(self.clips or _ENDLESS, size=count)], None
 
     def clip(
@@ -134,9 +144,9 @@ class PuppetSource:
         stored = self.cache.get(key) if self.cache and key else None
         if stored is not None:
             motion = PoseSequence(stored.keypoints[:, None], width, height, self.fps)
-            return TrainingClip(None, stored.latents, motion, reference.frames[0], reference.poses, key)
+            return TrainingClip(None, stored.latents, motion, reference.frames[0], reference.poses, key, first_frame)
         film = replace(scene, motion=scene.motion[window]).film(supersample=2)
-        return TrainingClip(film.frames, None, film.poses, reference.frames[0], reference.poses, key)
+        return TrainingClip(film.frames, None, film.poses, reference.frames[0], reference.poses, key, first_frame)
 
     def _another_moment(self, number: int, rng: np.random.Generator) -> Motion:
         """One frame of the puppet's other dance."""
@@ -158,6 +168,15 @@ def puppet_pool(split: Split, count: int = 24) -> PosePool:
         scene = sample_scene(split, seed + 900_000, width=width, height=height, frames=1)
         poses.append(observe(scene.joints(), scene.camera, width, height, fps=scene.motion.fps))
     return PosePool(poses)
+
+
+def load_pool(folder: Path) -> PosePool:
+    """The middle frame of the first person of every pose file of a folder.
+
+    Raises:
+        BadInput: As `load_motions`.
+    """
+    return PosePool([motion.frame(len(motion) // 2) for motion in load_motions(folder)])
 
 
 def load_motions(folder: Path) -> list[PoseSequence]:

@@ -19,7 +19,9 @@ from torch.utils.data import DataLoader
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file, whole_folder
+from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.pixels import to_tensor
+from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.runtime.stills import encode_sparingly
 from onetoall_cli.training.checkpoints import (
     Average,
@@ -33,21 +35,26 @@ from onetoall_cli.training.checkpoints import (
     save_checkpoint,
 )
 from onetoall_cli.training.examples import Batch, Batches
-from onetoall_cli.training.initial import build_network
+from onetoall_cli.training.initial import Start, build_network, find_start, released_defaults
 from onetoall_cli.training.latents import LatentCache, Stored, encode_reference, no_reference
+from onetoall_cli.training.lora import LORA_FILE, add_lora, save_lora
 from onetoall_cli.training.losses import flow_loss, noised
+from onetoall_cli.training.opening import Progress, open_source
 from onetoall_cli.training.optimisers import build_optimisers
-from onetoall_cli.training.recipe import BatchPlan, TrainingSettings
+from onetoall_cli.training.recipe import RELEASED_TEXT_ROWS, BatchPlan, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sheets import write_sample_sheet
-from onetoall_cli.training.sources import ClipSource, PuppetSource, load_motions
 from onetoall_cli.training.stages import freeze_but, trained_names
 from onetoall_cli.weights import PromptStore, load_vae
+from onetoall_cli.weights.text_encoder import prompt_rows
 
-Progress = Callable[[int, int | None], None]
 
-
-def train(settings: TrainingSettings, progress: Progress | None = None, data_progress: Progress | None = None) -> Path:
+def train(
+    settings: TrainingSettings,
+    progress: Progress | None = None,
+    data_progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Path:
     """Train a stage to its last step, continuing from the newest checkpoint in `settings.output`.
 
     The run's folder gets `checkpoints/`, `loss.csv` (one row for each step), `samples/*.png`, `settings.yaml`, and at
@@ -57,9 +64,10 @@ def train(settings: TrainingSettings, progress: Progress | None = None, data_pro
         settings: The run's settings.
         progress: Called with (steps done, all steps) after each step.
         data_progress: Called with (videos done, all videos) while the poses of a folder are detected.
+        note: Called with lines on what was found in the data.
 
     Returns:
-        The folder of the finished network.
+        The folder of the finished network, or the LoRA's file.
 
     Raises:
         BadInput: The settings, the data or a checkpoint do not fit together.
@@ -67,37 +75,13 @@ def train(settings: TrainingSettings, progress: Progress | None = None, data_pro
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    trainer = Trainer(settings, data_progress)
+    trainer = Trainer(settings, data_progress, note)
     if trainer.accelerator.is_main_process:
         settings.output.mkdir(parents=True, exist_ok=True)
         with whole_file(settings.output / "settings.yaml") as temporary:
             temporary.write_text(dump_settings(settings), encoding="utf-8")
     trainer.run(progress)
     return trainer.finish()
-
-
-def open_source(settings: TrainingSettings, progress: Progress | None = None) -> ClipSource:
-    """Open the source of a run's clips. Poses of new videos are detected first, which `progress` counts."""
-    data = settings.data
-    cache = LatentCache(settings.cache, settings.vae)
-    if data.source == "puppets":
-        motions = load_motions(data.motions) if data.motions else []
-        return PuppetSource(
-            clips=data.clips, fps=settings.fps, motions=motions, motion_share=data.motion_share, cache=cache
-        )
-    from onetoall_cli.training.videos import VideoSource
-
-    assert data.folder is not None
-    return VideoSource(
-        data.folder,
-        lengths=(settings.frames,),
-        fps=settings.fps,
-        aspects=settings.aspects,
-        cache=settings.cache,
-        latents=cache,
-        detector=data.detector,
-        progress=progress,
-    )
 
 
 class EncodedBatch(NamedTuple):
@@ -122,7 +106,12 @@ class EncodedBatch(NamedTuple):
 class Trainer:
     """One process of a run: network, optimisers, averaged weights, data and the current step."""
 
-    def __init__(self, settings: TrainingSettings, data_progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        data_progress: Progress | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
         self.settings = settings
         self.accelerator = Accelerator(
             # accelerate uses several CPU processes only with this flag.
@@ -133,17 +122,17 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         device = self.accelerator.device
-        self.vae = load_vae(settings.vae, torch.bfloat16 if settings.bf16 else torch.float32)
+        start = find_start(settings.init_from)
+        vae = settings.vae or start.whole().vae
+        self.vae = load_vae(vae, torch.bfloat16 if settings.bf16 else torch.float32)
         self.vae.to(device).requires_grad_(False)
+        self.cache = LatentCache(settings.cache, vae)
         with self.accelerator.main_process_first():  # one process detects the poses, the others read them
-            self.source = open_source(settings, data_progress)
-        self.cache = LatentCache(settings.cache, settings.vae)
-        network = build_network(settings.model, settings.init_from, settings.seed)
+            told = note if self.accelerator.is_main_process else None
+            self.source = open_source(settings, self.cache, data_progress, told)
+        network = trainable_network(settings, start)
         _check_sizes(network.config, self.vae.config)
-        self.text = empty_prompt(settings, network.config["text_dim"]).to(device)
-        stage = settings.conditions_of_stage
-        every = [name for name, _ in network.named_parameters()]
-        freeze_but(network, trained_names(network, stage) if settings.trained == "stage" else every)
+        self.text = empty_prompt(settings, start, network.config["text_dim"]).to(device)
         if settings.gradient_checkpointing:
             network.enable_gradient_checkpointing()
         encoder = network.pose_encoder
@@ -177,16 +166,20 @@ class Trainer:
                 self._keep_records()
 
     def finish(self) -> Path:
-        """Save the averaged network as `network/`."""
-        folder = self.settings.output / "network"
+        """Save the result, as `network/` or as a LoRA."""
+        settings = self.settings
+        is_lora = settings.train == "lora"
+        path = settings.output / (LORA_FILE if is_lora else "network")
         self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
+        if self.accelerator.is_main_process and is_lora:
+            save_lora(self._checkpoint().result, settings.lora, path)
+        elif self.accelerator.is_main_process:
             trained = {name: value.clone() for name, value in self.plain_network.state_dict().items()}
             self.plain_network.load_state_dict(self.average.merged(self.plain_network))
-            with whole_folder(folder) as temporary:
+            with whole_folder(path) as temporary:
                 self.plain_network.save_pretrained(temporary)
             self.plain_network.load_state_dict(trained)
-        return folder
+        return path
 
     # -- one step -----------------------------------------------------------------------------------------------
 
@@ -217,7 +210,14 @@ class Trainer:
         """The loss of micro-step `number`, whose noise and times depend on (seed, number)."""
         plan, clean, pose = inputs.plan, inputs.clean, inputs.pose
         generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
-        flow = noised(clean, generator, token_replace=plan.token_replace, shift=self.settings.timestep_shift)
+        settings = self.settings
+        flow = noised(
+            clean,
+            generator,
+            token_replace=plan.token_replace,
+            timesteps=settings.timesteps,
+            shift=settings.timestep_shift,
+        )
         velocity = self.network(
             flow.latents,
             flow.timestep,
@@ -229,7 +229,7 @@ class Trainer:
             num_context_frames=flow.context,
             return_dict=False,
         )[0]
-        return flow_loss(velocity, flow, inputs.weights)
+        return flow_loss(velocity, flow, inputs.weights, settings.loss_mean)
 
     def encoded(self, batch: Batch) -> EncodedBatch:
         """Encode a micro-batch, on the device."""
@@ -318,16 +318,55 @@ def _noise_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number, 1]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def empty_prompt(settings: TrainingSettings, channels: int) -> Tensor:
-    """The embedding of the empty prompt, (1, rows, channels): the text is always empty in training."""
-    if settings.prompt_embeds is None:
-        return torch.zeros(1, 1, channels)
-    rows = PromptStore(settings.prompt_embeds).get("")
-    if rows is None:
-        raise BadInput(f"{settings.prompt_embeds} does not hold the empty prompt.", "Store it with `onetoall fetch`.")
-    if rows.shape[1] != channels:
-        raise BadInput(f"The empty prompt has {rows.shape[1]} channels, the network {channels}.", "Set text_dim.")
-    return rows.float()[None]
+def trainable_network(settings: TrainingSettings, start: Start) -> OneToAllTransformer3DModel:
+    """The initial network of a run, with gradients for what it trains: that in float32, the rest as it computes."""
+    frozen = torch.bfloat16 if settings.bf16 else torch.float32
+    is_lora = settings.train == "lora"
+    network = build_network(
+        settings.model,
+        start,
+        settings.seed,
+        dtype=frozen if is_lora else torch.float32,
+        quantisation=settings.quantize,
+    )
+    if is_lora:
+        network.requires_grad_(False)
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            names = add_lora(network, settings.lora)
+    elif settings.train == "stage":
+        names = trained_names(network, settings.conditions_of_stage)
+    else:
+        names = [name for name, _ in network.named_parameters()]
+    freeze_but(network, names)
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32, copy=True)  # a copy: weights may be a file's, mapped
+        elif parameter.is_floating_point() and not is_kept_wide(name):
+            parameter.data = parameter.data.to(frozen)
+    return network
+
+
+def empty_prompt(settings: TrainingSettings, start: Start, channels: int) -> Tensor:
+    """The embedding of the empty prompt, (1, rows, channels), zeros after its end: training has no other text.
+
+    Raises:
+        BadInput: The prompt store lacks it, or holds that of another text encoder.
+        ModelMissing: It is not stored with the model, and the text encoder is not installed.
+    """
+    if settings.prompt_embeds is not None:
+        found = PromptStore(settings.prompt_embeds).get("")
+        if found is None:
+            raise BadInput(
+                f"{settings.prompt_embeds} does not hold the empty prompt.", "Store it with `onetoall prompt-embeds`."
+            )
+    else:
+        found = prompt_rows(start.whole(), [""])[""] if start.knows_text else torch.zeros(0, channels)
+    if found.shape[1] != channels:
+        raise BadInput(f"The empty prompt has {found.shape[1]} channels, the network {channels}.", "Set text_dim.")
+    rows = settings.text_rows or min(RELEASED_TEXT_ROWS, released_defaults(start).max_text_tokens)
+    found = found[:rows].float()
+    return torch.nn.functional.pad(found, (0, 0, 0, rows - len(found)))[None]
 
 
 def _check_sizes(network: dict, vae: dict) -> None:

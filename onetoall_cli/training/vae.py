@@ -55,7 +55,7 @@ def build_vae(settings: VaeSettings) -> AutoencoderKLWan:
     vae.requires_grad_(True)
     if settings.latent_frame == "last":
         encode_last_frames(vae)
-    if settings.trained == "decoder":
+    if settings.train == "decoder":
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
     return vae
@@ -64,7 +64,7 @@ def build_vae(settings: VaeSettings) -> AutoencoderKLWan:
 def _fresh_vae(settings: VaeSettings) -> AutoencoderKLWan:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        vae = AutoencoderKLWan(z_dim=16, **settings.model)
+        vae = AutoencoderKLWan(z_dim=16, **settings.model.arguments())
         _start_as_stills(vae)
     _start_quiet(vae)
     return vae
@@ -286,7 +286,7 @@ def latent_statistics(vae: AutoencoderKLWan, seed: int, count: int) -> tuple[lis
 
 def finish_vae(vae: AutoencoderKLWan, settings: VaeSettings) -> Path:
     """Save `vae/` in bf16 (diffusers layout), with newly measured latent statistics if the encoder was trained."""
-    if settings.trained == "all":
+    if settings.train == "all":
         mean, std = latent_statistics(vae, settings.seed, settings.statistics)
         vae.register_to_config(latents_mean=mean, latents_std=std)
     folder = settings.output / "vae"

@@ -1,15 +1,17 @@
 """Data of VAE training: its settings, and batches of puppets, masked puppets, masks and black pictures."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.utils.data import Dataset
+from typing_extensions import Self
 
+from onetoall_cli.lattice import is_clip_length
 from onetoall_cli.model.pixels import to_tensor
 from onetoall_cli.puppets import MOVE_FRAMES, Split, sample_scene
+from onetoall_cli.training.settings import Count, CountOrNone, NotNegative, Place, Positive, Settings
 
 _MOVING_OF = 6  # random crops to choose from for `moving`
 _MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # shares of the samples; the others are plain pictures
@@ -17,86 +19,121 @@ _MASK_PART, _BLACK_PART, _MASKED_PART = 0.1, 0.02, 0.12  # shares of the samples
 _SIZES = ((128, 192), (128, 160), (128, 128), (192, 128), (144, 208))
 
 
-@dataclass(frozen=True)
-class Phase:
-    """Consecutive steps with one kind of batch.
+class Phase(Settings):
+    """Consecutive steps with one kind of batch."""
 
-    Attributes:
-        steps: Number of steps.
-        batch: Samples in a step.
-        crop: Side of square crops in pixels; 0 takes whole pictures.
-        frames: 1 for stills, else 4k + 1.
-        moving: Whether to take the crop with the most movement of several, and no masks or black pictures. It teaches
-            the frames between two latent frames.
-    """
-
-    steps: int
-    batch: int
-    crop: int = 64
-    frames: int = 1
+    steps: Count
+    """Number of steps."""
+    batch: Annotated[int, Field(ge=1, le=4096)]
+    """Samples in a step."""
+    crop: Annotated[int, Field(ge=0, le=4096, multiple_of=8)] = 64
+    """Side of square crops in pixels; 0 takes whole pictures."""
+    frames: Annotated[int, Field(ge=1, le=1001)] = 1
+    """1 for stills, else 4k + 1."""
     moving: bool = False
+    """Whether to take the crop with the most movement of several, and no masks or black pictures. It teaches the frames
+    between two latent frames."""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not is_clip_length(self.frames):
+            raise ValueError("should have 4k + 1 frames")
         if self.moving and (self.frames == 1 or not self.crop):
-            raise ValueError("moving needs crops of clips: set frames and crop")
+            raise ValueError("should have moving only for crops of clips: set frames and crop")
+        return self
 
 
-@dataclass(frozen=True)
-class VaeSettings:
-    """The settings of a VAE training.
+class VaeNetworkSettings(Settings):
+    """Sizes of a VAE with random weights; what is left out is Wan2.1's."""
 
-    Attributes:
-        output: Folder of the run.
-        phases: The phases in order.
-        short_side: Short side of whole pictures in pixels, roughly; movement grows with it. A multiple of 64.
-        model: Constructor arguments of `AutoencoderKLWan` besides `z_dim`, which is 16.
-        init_from: Folder of a VAE to continue from instead of random weights; `model` is then ignored.
-        trained: "decoder" keeps the encoder and the latents' statistics, so that networks trained on them still fit.
-        latent_frame: "free": the training decides what a latent frame holds of its four frames. "last": a latent frame
-            equals the latent of a still of the last of them, and the decoder interpolates between latent frames.
-        lr, final_lr: First and last learning rate of a cosine.
-        warmup: Steps at the start of every phase over which the learning rate rises from zero.
-        kl_weight, gradient_weight: Weights of the loss terms besides L1.
-        ema: Decay of the averaged weights, which are saved at the end.
-        clip: Largest norm of the gradient.
-        seed: Seed of data, noise and random weights.
-        threads: CPU threads of torch.
-        bf16: Whether to compute in bfloat16 (weights are kept in float32).
-        checkpoint_every: Steps between checkpoints.
-        keep_checkpoints: Number of newest checkpoints to keep; 0 keeps all.
-        sample_every: Steps between sample pictures; 0 makes none.
-        statistics: Number of puppets on which the latents' mean and deviation are measured.
-    """
+    base_dim: Annotated[int, Field(ge=1, le=4096)] = 24
+    """Channels of the first stage."""
+    num_res_blocks: Annotated[int, Field(ge=1, le=32)] = 1
+    """Residual blocks of a stage."""
+    dim_mult: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=8)] | None = None
+    """Channels of the stages, in multiples of the first."""
+    temperal_downsample: tuple[bool, ...] | None = None
+    """Which of the stages halve time."""
+    patch_size: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Side of the pixel blocks that enter as channels."""
+    in_channels: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Channels that enter: 3, or 3 times the square of `patch_size`."""
+    out_channels: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Channels that leave: the same."""
+    is_residual: bool | None = None
+    """Whether the stages have shortcuts, as in Wan2.2's VAE."""
 
-    output: Path
-    phases: tuple[Phase, ...]
-    short_side: int = 128
-    model: dict = field(default_factory=lambda: {"base_dim": 24, "num_res_blocks": 1})
-    init_from: Path | None = None
-    trained: Literal["all", "decoder"] = "all"
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        stages = len(self.dim_mult) if self.dim_mult else 4
+        if self.temperal_downsample is not None and len(self.temperal_downsample) != stages - 1:
+            raise ValueError("should have one value of temperal_downsample less than of dim_mult")
+        if self.temperal_downsample is None and stages != 4:
+            raise ValueError("should have temperal_downsample too, one value less than dim_mult")
+        channels = 3 * (self.patch_size or 1) ** 2
+        if (self.in_channels or 3) != channels or (self.out_channels or 3) != channels:
+            raise ValueError("should have in_channels and out_channels of 3 times the square of patch_size")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments of `AutoencoderKLWan` besides `z_dim`."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class VaeSettings(Settings):
+    """The settings of a VAE training."""
+
+    output: Place
+    """Folder of the run."""
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    """The phases in order."""
+    short_side: Annotated[int, Field(ge=64, le=4096, multiple_of=64)] = 128
+    """Short side of whole pictures in pixels, roughly; movement grows with it."""
+    model: VaeNetworkSettings = VaeNetworkSettings()
+    """Sizes; the VAE has 16 latent channels."""
+    init_from: Place | None = None
+    """Folder of a VAE to continue from instead of random weights; `model` is then ignored."""
+    train: Literal["all", "decoder"] = "all"
+    """"decoder" keeps the encoder and the latents' statistics, so that networks trained on them still fit."""
     latent_frame: Literal["free", "last"] = "free"
-    lr: float = 5e-4
-    final_lr: float = 4e-5
-    warmup: int = 100
-    kl_weight: float = 2e-4
-    gradient_weight: float = 1.0
-    ema: float = 0.998
-    clip: float = 1.0
-    seed: int = 0
-    threads: int = 2
+    """"free": the training decides what a latent frame holds of its four frames. "last": a latent frame equals the
+    latent of a still of the last of them, and the decoder interpolates between latent frames."""
+    lr: NotNegative = 5e-4
+    """First learning rate of a cosine."""
+    final_lr: NotNegative = 4e-5
+    """Last learning rate."""
+    warmup: Count = 100
+    """Steps at the start of every phase over which the learning rate rises from zero."""
+    kl_weight: NotNegative = 2e-4
+    """Weight of the KL term, of L1's 1."""
+    gradient_weight: NotNegative = 1.0
+    """Weight of the L1 of gradients."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Decay of the averaged weights, which are saved at the end; 0 saves the trained ones."""
+    clip: Positive = 1.0
+    """Largest norm of the gradient."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of data, noise and random weights."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    """CPU threads of torch."""
     bf16: bool = True
-    checkpoint_every: int = 250
-    keep_checkpoints: int = 0
-    sample_every: int = 250
-    statistics: int = 96
+    """Whether to compute in bfloat16 (weights are kept in float32)."""
+    checkpoint_every: Count = 250
+    """Steps between checkpoints."""
+    keep_checkpoints: CountOrNone = 0
+    """Number of newest checkpoints to keep; 0 keeps all."""
+    sample_every: CountOrNone = 250
+    """Steps between sample pictures; 0 makes none."""
+    statistics: Annotated[int, Field(ge=1, le=10**6)] = 96
+    """Number of puppets on which the latents' mean and deviation are measured."""
 
-    def __post_init__(self) -> None:
-        if self.short_side < 64 or self.short_side % 64:
-            raise ValueError("short_side is a positive multiple of 64")  # so that every side is a multiple of 8
-        if self.trained == "decoder" and self.init_from is None:
-            raise ValueError("a decoder needs its encoder: name the VAE in init_from")
-        if self.latent_frame == "last" and self.trained != "decoder":
-            raise ValueError("latent_frame: last needs an encoder that is not trained: set trained to decoder")
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.train == "decoder" and self.init_from is None:
+            raise ValueError("should have the decoder's encoder: name the VAE in init_from")
+        if self.latent_frame == "last" and self.train != "decoder":
+            raise ValueError("should have latent_frame: last only with an encoder that is not trained: train: decoder")
+        return self
 
     @property
     def steps(self) -> int:

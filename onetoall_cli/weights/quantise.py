@@ -81,7 +81,7 @@ def quantise_network(
         where = read_tensors(weight_files(source))
         for done, (own, stored) in enumerate(stored_names.items()):
             with safe_open(where[stored].file, framework="pt") as file:  # closed each time, to unmap what was read
-                pieces = _converted(own, file.get_tensor(stored), linears, precision)
+                pieces = _converted(own, file.get_tensor(where[stored].name), linears, precision)
             for name, tensor in pieces.items():
                 writer.add(name, tensor)
             if progress:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from onetoall_cli.display_text import displayed
 from onetoall_cli.errors import ModelMissing
 from onetoall_cli.hub.weight_files import REPAIR_ADVICE, weight_files
+from onetoall_cli.model.names import plain_name
 from onetoall_cli.weights.formats import check_head
 
 if TYPE_CHECKING:
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor in a safetensors header: the file, the dtype in safetensors' spelling ("BF16") and the shape."""
+    """A tensor in a safetensors header: file, name in it, dtype in safetensors' spelling ("BF16") and shape."""
 
     file: Path
+    name: str
     dtype: str
     shape: tuple[int, ...]
 
 
 def read_tensors(files: Iterable[Path]) -> dict[str, TensorInfo]:
-    """Read names, dtypes and shapes of all tensors in `files` from their headers.
+    """Read names (without the `model.` of training checkpoints), dtypes and shapes of all tensors in `files`.
 
     Raises:
         ModelMissing: A file is truncated or not safetensors, or two files hold the same tensor; the message names it.
@@ -48,7 +50,10 @@ def _read_header(file: Path) -> dict[str, TensorInfo]:
         check_head(file)
         with safe_open(file, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-            return {name: TensorInfo(file, part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+            return {
+                plain_name(name): TensorInfo(file, name, part.get_dtype(), tuple(part.get_shape()))
+                for name, part in slices.items()
+            }
     except FileNotFoundError as error:
         raise ModelMissing(f"{file} is missing.", REPAIR_ADVICE) from error
     except (SafetensorError, OSError) as error:
@@ -79,7 +84,7 @@ class StoredTensors:
             raise ModelMissing(f"{info.file}: {name} has shape {info.shape}, not {tuple(shape)}.", REPAIR_ADVICE)
         if info.file not in self._open:
             self._open[info.file] = safe_open(info.file, framework="pt")
-        return self._open[info.file].get_tensor(name)
+        return self._open[info.file].get_tensor(info.name)
 
     def take_under(self, prefix: str) -> "dict[str, torch.Tensor]":
         """Take all tensors whose names start with `prefix`."""

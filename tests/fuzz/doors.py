@@ -387,6 +387,71 @@ def _open_answers_of_the_hub(folder: Path) -> None:
         remote.list_repository("a/b", "main").matching(["*.json", "*/*"])
 
 
+def _make_recipes(folder: Path) -> None:
+    from onetoall_cli.training.runs import RECIPES
+
+    for recipe in RECIPES.glob("*.yaml"):
+        (folder / recipe.name).write_text(recipe.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def _open_recipes(folder: Path) -> None:
+    from onetoall_cli.training.runs import open_config
+
+    for file in _files(folder):
+        open_config(file)
+
+
+def _make_run(folder: Path) -> None:
+    import torch
+
+    from onetoall_cli.training.checkpoints import Checkpoint, LossLog, save_checkpoint
+
+    tensors = {"a.weight": torch.zeros(3, 2)}
+    save_checkpoint(folder, Checkpoint(7, 2, tensors, tensors, {"a.weight/step": torch.tensor(1.0)}))
+    LossLog(folder / "loss.csv", ("loss",), 0).add(0, loss=1.0)
+
+
+def _open_run(folder: Path) -> None:
+    from onetoall_cli.training.checkpoints import LossLog, latest_checkpoint, load_checkpoint
+
+    newest = latest_checkpoint(folder)
+    if newest is not None:
+        load_checkpoint(newest)
+    LossLog(folder / "loss.csv", ("loss",), 1)
+
+
+def _make_training_data(folder: Path) -> None:
+    (folder / "pairs.csv").write_text("from,to,caption\na.png,b.png,a man\n", encoding="utf-8")
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"")
+    (folder / "clip.cuts.json").write_text('{"cuts": [0.5, 1.25]}', encoding="utf-8")
+
+
+def _open_training_data(folder: Path) -> None:
+    from onetoall_cli.training.picture_pairs import read_pairs
+    from onetoall_cli.training.videos import read_cuts
+
+    read_pairs(folder / "pairs.csv")
+    read_cuts(folder / "clip.cuts.json")
+
+
+WAN = {"num_attention_heads": 1, "attention_head_dim": 12, "text_dim": 4, "freq_dim": 4, "ffn_dim": 4, "num_layers": 2}
+
+
+def _make_wan(folder: Path) -> None:
+    from diffusers import WanTransformer3DModel
+
+    WanTransformer3DModel(**WAN).save_pretrained(folder)
+
+
+def _open_wan(folder: Path) -> None:
+    from onetoall_cli.training.initial import build_network, find_start
+    from onetoall_cli.training.recipe import NetworkSettings
+
+    model = NetworkSettings(**WAN, num_reference_layers=1, num_pose_layers=1)
+    build_network(model, find_start(str(folder)), 0)
+
+
 def _files(folder: Path) -> list[Path]:
     """The one damaged file, which the runner leaves alone in a folder of independent files."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
@@ -449,6 +514,28 @@ DOORS: dict[str, Door] = {
         _open_lora,
         ("sampling.lora_files:_stated_alphas", "sampling.lora_files:_opened"),
         quick=200,
+    ),
+    "recipes": Door(_make_recipes, _open_recipes, ("training.settings:read_yaml",), quick=150),
+    "training checkpoints": Door(
+        _make_run,
+        _open_run,
+        (
+            "training.checkpoints:_read_state",
+            "training.checkpoints:_read_part",
+            "training.checkpoints:LossLog._rows",
+        ),
+        quick=100,
+        damaged=("*.json", "*.csv", "*.safetensors"),
+    ),
+    "training data": Door(
+        _make_training_data,
+        _open_training_data,
+        ("training.picture_pairs:_pairs_in_list", "training.videos:read_cuts"),
+        quick=60,
+        damaged=("*.csv", "*.json"),
+    ),
+    "Wan weights": Door(
+        _make_wan, _open_wan, ("training.initial:_class_of", "training.initial:_read_weights"), quick=30
     ),
     "arrays": Door(_make_arrays, _open_poses, ("pose.arrays:read_array",), quick=200),
     "poses": Door(_make_poses, _open_poses, ("pose.formats:_read_json",), quick=150),

@@ -44,13 +44,6 @@ EXEMPT = {
     "weights.text_encoder:_load_encoder": "fetched with a hash; whatever its reader raises is caught",
     "weights.quantise:quantise_network": "its own shards; the original is read by `StoredTensors`",
     "training.latents:LatentCache.get": "its own cache",
-    "training.checkpoints:_read_state": "TODO",
-    "training.checkpoints:_read_part": "TODO",
-    "training.checkpoints:LossLog._rows": "TODO",
-    "training.initial:_finished": "TODO",
-    "training.initial:_class_of": "TODO",
-    "training.initial:_read_weights": "TODO",
-    "training.settings:read_yaml": "TODO",
 }
 
 

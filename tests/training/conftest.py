@@ -13,7 +13,7 @@ MICRO_NETWORK = {
     "num_reference_layers": 1,
     "num_pose_layers": 2,
 }
-MICRO_VAE = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1, 1]}
+MICRO_VAE = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": (1, 1, 1, 1)}
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +25,11 @@ def micro_network() -> dict:
 def micro_vae(tmp_path_factory):
     """The folder of an untrained VAE in diffusers' layout."""
     from onetoall_cli.training.vae import build_vae
-    from onetoall_cli.training.vae_data import Phase, VaeSettings
+    from onetoall_cli.training.vae_data import Phase, VaeNetworkSettings, VaeSettings
 
     folder = tmp_path_factory.mktemp("vae") / "vae"
-    settings = VaeSettings(output=folder.parent, phases=(Phase(1, 1),), model=MICRO_VAE)
+    model = VaeNetworkSettings(**MICRO_VAE)
+    settings = VaeSettings(output=folder.parent, phases=(Phase(steps=1, batch=1),), model=model)
     build_vae(settings).save_pretrained(folder)
     return folder
 
@@ -36,15 +37,15 @@ def micro_vae(tmp_path_factory):
 @pytest.fixture(scope="session")
 def micro_settings(micro_vae, micro_network):
     """Makes the settings of a run on one CPU core that takes a second; the arguments are the test's own settings."""
-    from onetoall_cli.training.recipe import Resolution, TrainingSettings
+    from onetoall_cli.training.recipe import NetworkSettings, Resolution, TrainingSettings
 
     return partial(
         TrainingSettings,
         vae=micro_vae,
-        model=micro_network,
+        model=NetworkSettings(**micro_network),
         frames=13,
         batch=1,
-        resolutions=(Resolution(32),),
+        resolutions=(Resolution(short_side=32),),
         aspects=(2 / 3,),
         pose_canvas_short_side=64,
         bf16=False,

@@ -1,7 +1,5 @@
 """From a run to a model directory: the averaged weights, the settings, the empty prompt."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -10,7 +8,7 @@ from onetoall_cli.hub import locate_model
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.training.checkpoints import load_checkpoint
-from onetoall_cli.training.export import export_run, generation_defaults, load_model_or_run
+from onetoall_cli.training.export import export_run, load_model_or_run
 from onetoall_cli.training.recipe import DataSettings, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.trainer import train
@@ -27,6 +25,7 @@ def run(tmp_path_factory, micro_settings) -> TrainingSettings:
         stage=2,
         steps=2,
         lr=1e-2,
+        ema=0.9,
         warmup=1,
         checkpoint_every=1,
         video_share=0.0,
@@ -50,7 +49,7 @@ def test_an_exported_run_is_a_model_for_every_command(run, tmp_path) -> None:
     assert all(torch.equal(value, rounded(name, finished[name])) for name, value in network.state_dict().items())
     assert (location.defaults.short_side, location.defaults.pose_canvas_short_side) == (32, 64)
     prompts = prompt_embeddings(location, ["", location.defaults.negative_prompt])
-    assert [tuple(rows.shape) for rows in prompts] == [(1, 1, 8)] * 2 and not any(rows.any() for rows in prompts)
+    assert [tuple(rows.shape) for rows in prompts] == [(1, 226, 8)] * 2 and not any(rows.any() for rows in prompts)
 
 
 def test_a_checkpoint_gives_its_averaged_weights(run, tmp_path) -> None:
@@ -79,14 +78,14 @@ def test_a_run_that_moved_is_found_where_it_is(run, tmp_path) -> None:
 
 
 def test_a_run_before_its_first_checkpoint_is_refused(run, tmp_path) -> None:
-    (tmp_path / "settings.yaml").write_text(dump_settings(replace(run, output=tmp_path)))
+    (tmp_path / "settings.yaml").write_text(dump_settings(run.changed(output=tmp_path)))
     with pytest.raises(BadInput, match="no checkpoint"):
         export_run(tmp_path, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
 def test_a_config_can_say_how_its_model_samples(run, tmp_path) -> None:
-    wanted = replace(run, generation={"num_inference_steps": 4, "shift": 3.0})
+    wanted = run.changed(generation={"num_inference_steps": 4, "shift": 3.0})
     (run.output / "settings.yaml").write_text(dump_settings(wanted))
     try:
         export_run(run.output, tmp_path / "model")
@@ -94,5 +93,5 @@ def test_a_config_can_say_how_its_model_samples(run, tmp_path) -> None:
         (run.output / "settings.yaml").write_text(dump_settings(run))
     defaults = locate_model(str(tmp_path / "model")).defaults
     assert (defaults.num_inference_steps, defaults.shift, defaults.max_segment_frames) == (4, 3.0, 13)
-    with pytest.raises(BadInput, match="no_such"):
-        generation_defaults(replace(run, generation={"no_such": 1}), 1)
+    with pytest.raises(ValueError, match="no_such"):
+        run.changed(generation={"no_such": 1})

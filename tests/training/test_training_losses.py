@@ -25,12 +25,12 @@ def test_latents_lie_on_the_straight_path_that_the_target_points_along() -> None
     assert batch.context == 0
 
 
-def test_times_are_uniform_over_a_thousand_and_shifted_on_request() -> None:
+def test_times_are_uniform_over_a_thousand_on_request_and_shifted_too() -> None:
     clean = torch.zeros(4000, 1, 1, 1, 1)
-    times = noised(clean, generator(), token_replace=False).timestep
+    times = noised(clean, generator(), token_replace=False, timesteps="uniform").timestep
     assert times.min() >= 1 and times.max() <= 1000
     assert torch.histc(times, 4, 0, 1000).sub(1000).abs().max() < 110
-    shifted = noised(clean, generator(), token_replace=False, shift=3.0).timestep / 1000
+    shifted = noised(clean, generator(), token_replace=False, timesteps="uniform", shift=3.0).timestep / 1000
     torch.testing.assert_close(shifted, 3 * (times / 1000) / (1 + 2 * times / 1000))
 
 
@@ -61,13 +61,34 @@ def test_token_replace_needs_a_frame_to_generate() -> None:
         noised(torch.zeros(1, 4, 2, 3, 3), generator(), token_replace=True)
 
 
-def test_the_loss_is_the_weighted_mean_of_squared_errors() -> None:
+def test_the_loss_is_a_mean_of_all_values_or_of_the_weights_that_count() -> None:
     target = torch.zeros(1, 2, 1, 1, 2)
     velocity = torch.tensor([[1.0, 3.0], [1.0, 3.0]]).view(1, 2, 1, 1, 2)
     weights = torch.tensor([1.0, 3.0]).view(1, 1, 1, 1, 2)
     batch = Noised(target, torch.zeros(1), target, 0)
-    assert flow_loss(velocity, batch, weights) == pytest.approx((1 * 1 + 3 * 9) / 4)
-    assert flow_loss(velocity, batch, torch.ones_like(weights)) == pytest.approx(5)
+    assert flow_loss(velocity, batch, weights) == pytest.approx((1 * 1 + 3 * 9) / 2)
+    assert flow_loss(velocity, batch, weights, "weighted") == pytest.approx((1 * 1 + 3 * 9) / 4)
+    for mean in ("plain", "weighted"):
+        assert flow_loss(velocity, batch, torch.ones_like(weights), mean) == pytest.approx(5)
+
+
+def test_a_plain_mean_counts_context_frames_as_right() -> None:
+    target = torch.zeros(1, 1, 4, 1, 1)
+    batch = Noised(target, torch.zeros(1), target, 2)
+    weights = torch.ones(1, 1, 4, 1, 1)
+    assert flow_loss(target + 1, batch, weights) == pytest.approx(0.5)
+    assert flow_loss(target + 1, batch, weights, "weighted") == pytest.approx(1)
+
+
+def test_what_is_to_be_ignored_has_no_weight_and_hands_only_on_request() -> None:
+    points = np.zeros((5, kp.COUNT, 3), np.float32)
+    points[:, kp.LEFT_HAND] = (40, 40, 1)
+    points[:, kp.LEFT_HAND.start : kp.LEFT_HAND.start + 5] = (44, 44, 1)
+    ignored = np.zeros((64, 96), bool)
+    ignored[57, 17] = True
+    weights = region_weights(points, 64, 96, 3.0, hands=False, ignored=ignored)
+    assert (weights[:, 7, 2] == 0).all() and weights.sum() == 2 * (8 * 12 - 1)
+    assert (region_weights(points, 64, 96, 3.0, ignored=ignored)[:, 5, 5] == 3).all()
 
 
 def test_faces_and_hands_weigh_more_in_every_frame_they_are_in() -> None:

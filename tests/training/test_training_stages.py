@@ -10,11 +10,12 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.recipe import (
     DataSettings,
+    NetworkSettings,
     Resolution,
     TrainingSettings,
-    bucket_size,
     draw_frames,
     nearest_aspect,
+    own_rate,
     plan_batch,
 )
 from onetoall_cli.training.settings import dump_settings, load_settings
@@ -27,7 +28,7 @@ def network(micro_network) -> OneToAllTransformer3DModel:
 
 
 def settings(stage: int = 2, **options) -> TrainingSettings:
-    required = {"output": Path("run"), "stage": stage, "vae": Path("vae"), "steps": 10, "model": {}}
+    required = {"output": Path("run"), "stage": stage, "vae": Path("vae"), "steps": 10, "model": NetworkSettings()}
     return TrainingSettings(**{**required, **options})
 
 
@@ -43,14 +44,20 @@ def test_stage_1_trains_extractor_and_reference_attention_only(network) -> None:
 
 
 @pytest.mark.parametrize("stage", [2, 3])
-def test_later_stages_train_attention_patches_pose_and_prefix(network, stage) -> None:
+def test_later_stages_train_attention_patches_pose_prefix_and_the_whole_extractor(network, stage) -> None:
     published = network.published_key_mapping().to_published
     names = {published[name] for name in trained_names(network, STAGES[stage])}
-    starts = ("patch_embedding.", "input_hint_block.", "controlnet.", "controlnet_zero.", "image_to_cond.")
+    starts = (
+        "patch_embedding.",
+        "input_hint_block.",
+        "controlnet.",
+        "controlnet_zero.",
+        "image_to_cond.",
+        "refextractor.",
+    )
     expected = {name for name in published.values() if name.startswith(starts)}
     expected |= {name for name in published.values() if name.startswith("blocks.") and ".attn1." in name}
     assert names == expected
-    assert not any(name.startswith("refextractor.") for name in names)
 
 
 def test_freezing_leaves_gradients_to_the_named_only(network) -> None:
@@ -94,20 +101,36 @@ def test_pictures_can_come_more_at_a_time_than_clips() -> None:
 
 def test_buckets_follow_shares_and_the_clips_aspect() -> None:
     rng = np.random.default_rng(0)
-    mixed = settings(resolutions=(Resolution(512, 0.2), Resolution(768, 0.8)), aspects=(9 / 16, 1.0, 16 / 9))
+    mixed = settings(
+        resolutions=(Resolution(area=512, share=0.2), Resolution(area=768, share=0.8)), aspects=(9 / 16, 1.0, 16 / 9)
+    )
     plans = [plan_batch(mixed, rng, 29, aspect=0.6) for _ in range(2000)]
-    assert {(plan.width, plan.height) for plan in plans} == {(512, 912), (768, 1360)}
-    assert np.mean([plan.width == 768 for plan in plans]) == pytest.approx(0.8, abs=0.03)
+    assert {(plan.width, plan.height) for plan in plans} == {(384, 672), (576, 1008)}
+    assert np.mean([plan.width == 576 for plan in plans]) == pytest.approx(0.8, abs=0.03)
     free = {(plan.width, plan.height) for plan in (plan_batch(mixed, rng, 29) for _ in range(300))}
     assert len(free) == 6
     assert all(width % 16 == 0 and height % 16 == 0 for width, height in free)
 
 
-def test_bucket_sizes() -> None:
-    assert bucket_size(128, 2 / 3) == (128, 192)
-    assert bucket_size(128, 3 / 2) == (192, 128)
-    assert bucket_size(512, 1.0) == (512, 512)
+def test_buckets_are_areas_or_short_sides() -> None:
+    assert Resolution(area=512).size(9 / 16) == (384, 672) and Resolution(area=768).size(16 / 9) == (1008, 576)
+    assert Resolution(area=512).size(1.0) == (512, 512)
+    for aspect in settings().aspects:
+        width, height = Resolution(area=512).size(aspect)
+        assert 0.92 * 512**2 <= width * height <= 512**2
+        assert (3 * width // 2, 3 * height // 2) == Resolution(area=768).size(aspect)
+    assert Resolution(short_side=128).size(2 / 3) == (128, 192)
+    assert Resolution(short_side=128).size(3 / 2) == (192, 128)
     assert nearest_aspect(0.7, (0.5, 2 / 3, 1.0)) == 2 / 3
+
+
+def test_the_stages_have_the_released_buckets() -> None:
+    shares = {number: [(each.area, each.share) for each in settings(number).sizes] for number in (1, 2, 3)}
+    assert shares == {1: [(512, 1.0)], 2: [(512, 0.5), (768, 0.5)], 3: [(512, 0.2), (768, 0.8)]}
+
+
+def test_clips_keep_their_own_rate_up_to_twice_sixteen() -> None:
+    assert [own_rate(fps) for fps in (12, 24, 25, 30, 31, 50, 60)] == [12, 24, 25, 30, 31, 50 / 3, 20]
 
 
 def test_the_learning_rate_warms_up_then_stays_or_falls() -> None:
@@ -122,9 +145,9 @@ def test_the_learning_rate_warms_up_then_stays_or_falls() -> None:
 def test_settings_survive_yaml(tmp_path) -> None:
     original = settings(
         3,
-        model={"num_layers": 2},
+        model=NetworkSettings(num_layers=2, num_reference_layers=1, num_pose_layers=1),
         data=DataSettings(clips=7),
-        resolutions=(Resolution(128, 0.5),),
+        resolutions=(Resolution(short_side=128, share=0.5),),
         conditions={"mask": 0.6},
     )
     (tmp_path / "config.yaml").write_text(dump_settings(original))
@@ -137,8 +160,8 @@ def test_settings_survive_yaml(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("stage: 1\nvae: v\nsteps: 1\nmodel: {}\n", "output"),
-        ("output: o\nstage: 4\nvae: v\nsteps: 1\nmodel: {}\n", "not 1, 2 or 3"),
+        ("stage: 1\nvae: v\nsteps: 1\nmodel: {}\n", "lacks.*output"),
+        ("output: o\nstage: 4\nvae: v\nsteps: 1\nmodel: {}\n", "1, 2 or 3"),
         ("output: o\nstage: 1\nvae: v\nsteps: 1\n", "init_from"),
         ("output: o\nstage: 1\nvae: v\nsteps: many\nmodel: {}\n", "whole number"),
         ("output: o\nstage: 1\nvae: v\nsteps: 1\nmodel: {}\nlearning_rate: 1\n", "learning_rate"),
@@ -157,9 +180,9 @@ def test_mistakes_in_a_config_are_named(tmp_path, text, said) -> None:
 
 
 def test_mistakes_in_conditions_are_named() -> None:
-    with pytest.raises(BadInput, match="maskk"):
+    with pytest.raises(ValueError, match="maskk"):
         settings(conditions={"maskk": 0.5})
-    with pytest.raises(BadInput, match="more than 1"):
+    with pytest.raises(ValueError, match="more than 1"):
         settings(conditions={"drop_both": 0.9, "drop_pose": 0.9})
 
 

@@ -17,7 +17,7 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.puppets import sample_other_motion, sample_scene
 from onetoall_cli.training.examples import Batches, moved, zoomed
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.recipe import DataSettings, TrainingSettings
+from onetoall_cli.training.recipe import DataSettings, NetworkSettings, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sources import PuppetSource
 from onetoall_cli.training.stages import STAGES, trained_names
@@ -47,13 +47,12 @@ def test_each_stage_starts_from_the_one_before_and_trains_only_its_own(settings,
     previous = None
     for stage in (1, 2, 3):
         everything_given = {"drop_both": 0.0, "drop_reference": 0.0, "drop_pose": 1.0 if stage == 1 else 0.0}
-        run = replace(
-            settings,
+        run = settings.changed(
             stage=stage,
             output=tmp_path / f"stage{stage}",
             steps=2,
-            init_from=previous,
-            model=None if previous else micro_network,
+            init_from=previous and str(previous),
+            model=None if previous else NetworkSettings(**micro_network),
             conditions=everything_given,
         )
         before = Trainer(run).plain_network.state_dict() if previous else None
@@ -68,8 +67,8 @@ def test_each_stage_starts_from_the_one_before_and_trains_only_its_own(settings,
 
 @pytest.mark.parametrize(("optimiser", "echo"), [("adamw", 1), ("muon", 1), ("adamw", 3)])
 def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path, optimiser, echo) -> None:
-    whole = replace(settings, optimiser=optimiser, echo=echo)
-    broken = replace(whole, output=tmp_path / "broken")
+    whole = settings.changed(optimiser=optimiser, echo=echo)
+    broken = whole.changed(output=tmp_path / "broken")
     first = train(whole)
 
     class Interrupted(Exception):
@@ -90,7 +89,7 @@ def test_a_continued_run_repeats_the_uninterrupted_one(settings, tmp_path, optim
 
 def test_echoes_share_what_is_drawn_and_encoded_but_not_the_noise(settings) -> None:
     conditions = {"trained": ["(?!pose_encoder)"], "drop_both": 0.0, "drop_reference": 0.0, "drop_pose": 0.0}
-    trainer = Trainer(replace(settings, echo=2, conditions=conditions))
+    trainer = Trainer(settings.changed(echo=2, conditions=conditions))
     seen = []
     trainer.plain_network.pose_encoder.conv_in.register_forward_hook(lambda *_: seen.append(1))
     steps = list(trainer._batches())
@@ -105,9 +104,9 @@ def test_echoes_share_what_is_drawn_and_encoded_but_not_the_noise(settings) -> N
 
 @pytest.mark.slow
 def test_a_killed_run_continues_exactly(settings, tmp_path) -> None:
-    run = replace(settings, steps=30, checkpoint_every=5)
+    run = settings.changed(steps=30, checkpoint_every=5)
     train(run)
-    killed = replace(run, output=tmp_path / "killed")
+    killed = run.changed(output=tmp_path / "killed")
     (tmp_path / "config.yaml").write_text(dump_settings(killed))
     program = (
         "import sys; from onetoall_cli.training.settings import load_settings; "
@@ -129,7 +128,7 @@ def test_a_batch_does_not_depend_on_the_cache(settings) -> None:
     """Otherwise a continued run, which finds more in the cache, would draw other conditions."""
     cache = LatentCache(settings.cache, settings.vae)
     source = PuppetSource(clips=3, cache=cache)
-    run = replace(settings, video_share=1.0, conditions={"zoom": 0.4})
+    run = settings.changed(video_share=1.0, conditions={"zoom": 0.4})
     trainer = Trainer(run)
     cold = [Batches(run, source)[number] for number in range(8)]
     losses = [trainer.loss(trainer.encoded(batch), number).item() for number, batch in enumerate(cold)]
@@ -146,11 +145,12 @@ def test_a_batch_does_not_depend_on_the_cache(settings) -> None:
 def test_the_network_sees_a_masked_reference_and_no_pose_where_it_is_dropped(settings) -> None:
     source = PuppetSource()
     for dropped, has_pose in (("drop_pose", False), ("drop_both", False), ("drop_reference", True)):
-        conditions = {"drop_pose": 0.0, "drop_both": 0.0, "drop_reference": 0.0, dropped: 1.0, "mask": 1.0}
-        batch = Batches(replace(settings, conditions=conditions), source)[0]
+        given = {"drop_pose": 0.0, "drop_both": 0.0, "drop_reference": 0.0, "hole": 0.0}
+        conditions = {**given, dropped: 1.0, "mask": 1.0}
+        batch = Batches(settings.changed(conditions=conditions), source)[0]
         assert (batch.pose is not None) == has_pose == (batch.reference_pose is not None)
         unknown = batch.mask[:, :, 0]
-        assert 0.1 < unknown.float().mean() < 1
+        assert unknown.any() == batch.plan.has_reference  # a reference that is not given needs no mask
         assert (batch.reference[unknown] == 0).all()
         if batch.reference_pose is not None:
             assert (batch.reference_pose[unknown] == 0).all()
@@ -180,19 +180,25 @@ def test_references_are_from_near_and_from_far() -> None:
     assert near >= 3 and far >= 12 and near + far == 24
 
 
-def test_zooming_moves_pictures_and_keypoints_alike() -> None:
-    source = PuppetSource()
-    clip = source.clip(8, width=128, height=192, frames=1, rng=np.random.default_rng(0), first_frame=False)
-    mark = clip.reference.copy()
+@pytest.mark.parametrize("side", ["reference", "clip"])
+def test_zooming_enlarges_one_side_and_moves_its_keypoints_alike(side) -> None:
+    clip = PuppetSource().clip(8, width=128, height=192, frames=1, rng=np.random.default_rng(0), first_frame=True)
     x, y = 60, 70
-    mark[y, x] = (255, 0, 255)
-    pose = clip.reference_pose.keypoints.copy()
-    pose[0, 0, 0] = (x + 0.5, y + 0.5, 1.0)
-    marked = replace(clip, reference=mark, reference_pose=replace(clip.reference_pose, keypoints=pose), key="k")
-    near = zoomed(marked, np.random.default_rng(3))
-    assert near.key is None and near.reference.shape == clip.reference.shape
-    place = near.reference_pose.keypoints[0, 0, 0]
-    likeness = (near.reference.astype(int) - (255, 0, 255)).__abs__().sum(axis=2)
+    picture, points = clip.reference.copy(), clip.reference_pose.keypoints.copy()
+    picture[y, x] = (255, 0, 255)
+    points[0, 0, 0] = (x + 0.5, y + 0.5, 1.0)
+    pose = replace(clip.reference_pose, keypoints=points)
+    marked = replace(clip, reference=picture, frames=picture[None], reference_pose=pose, motion=pose, key="k")
+    near = zoomed(marked, side, 1.2)
+    assert near.frames is not None
+    pictures = {"reference": (near.reference, near.reference_pose), "clip": (near.frames[0], near.motion)}
+    kept, kept_pose = pictures["clip" if side == "reference" else "reference"]
+    assert np.array_equal(kept, picture) and np.array_equal(kept_pose.keypoints, points)
+    assert near.key == ("k" if side == "reference" else None)  # an enlarged window is not that of the cache
+    shown, moved_pose = pictures[side]
+    place = moved_pose.keypoints[0, 0, 0]
+    assert place[:2] == pytest.approx(((x + 0.5 - 64) * 1.2 + 64, (y + 0.5 - 96) * 1.2 + 96))
+    likeness = (shown.astype(int) - (255, 0, 255)).__abs__().sum(axis=2)
     found = np.unravel_index(likeness.argmin(), likeness.shape)
     assert abs(found[1] + 0.5 - place[0]) <= 1 and abs(found[0] + 0.5 - place[1]) <= 1
 
@@ -219,23 +225,23 @@ def test_real_motions_can_be_performed(tmp_path) -> None:
 
 
 def test_mistakes_of_the_user_are_named(settings, tmp_path) -> None:
-    train(replace(settings, steps=2))
+    train(settings.changed(steps=2))
     with pytest.raises(BadInput, match="trains other parameters"):
-        train(replace(settings, stage=1))
+        train(settings.changed(stage=1))
     with pytest.raises(BadInput, match="another optimiser"):
-        train(replace(settings, optimiser="muon"))
+        train(settings.changed(optimiser="muon"))
     with pytest.raises(BadInput, match="beyond"):
-        train(replace(settings, steps=1))
+        train(settings.changed(steps=1))
     with pytest.raises(BadInput, match="empty prompt"):
-        train(replace(settings, output=tmp_path / "other", prompt_embeds=tmp_path / "none.safetensors"))
+        train(settings.changed(output=tmp_path / "other", prompt_embeds=tmp_path / "none.safetensors"))
     store = PromptStore(tmp_path / "prompts.safetensors")
     store.put("", torch.ones(2, 5))
     with pytest.raises(BadInput, match="5 channels"):
-        train(replace(settings, output=tmp_path / "other", prompt_embeds=store.path))
+        train(settings.changed(output=tmp_path / "other", prompt_embeds=store.path))
 
 
 def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(settings) -> None:
-    trainer = Trainer(replace(settings, optimiser="muon", trained="all"))
+    trainer = Trainer(settings.changed(optimiser="muon", train="all"))
     names = {parameter: name for name, parameter in trainer.plain_network.named_parameters()}
     muon, adamw = ([names[p] for group in each.param_groups for p in group["params"]] for each in trainer.optimisers)
     assert sorted(muon + adamw) == sorted(names.values())
@@ -245,8 +251,8 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest(settings) -> N
 
 
 def test_sample_sheets_are_written_and_leave_the_weights_alone(settings) -> None:
-    run = replace(settings, steps=1, sample_every=1, sample_count=2, sample_steps=1, sample_frames=5)
-    without = replace(run, output=run.output.parent / "without", sample_every=0)
+    run = settings.changed(steps=1, sample_every=1, sample_count=2, sample_steps=1, sample_frames=5)
+    without = run.changed(output=run.output.parent / "without", sample_every=0)
     first, second = (OneToAllTransformer3DModel.from_pretrained(train(each)).state_dict() for each in (run, without))
     assert all(torch.equal(first[name], second[name]) for name in first)
     from PIL import Image
@@ -256,9 +262,9 @@ def test_sample_sheets_are_written_and_leave_the_weights_alone(settings) -> None
 
 
 def test_gradient_checkpointing_and_accumulation_train_too(settings) -> None:
-    run = replace(settings, steps=1, accumulate=2, gradient_checkpointing=True, bf16=True, trained="all")
+    run = settings.changed(steps=1, accumulate=2, gradient_checkpointing=True, bf16=True, train="all")
     network = OneToAllTransformer3DModel.from_pretrained(train(run))
-    fresh = OneToAllTransformer3DModel(**run.model)
+    fresh = OneToAllTransformer3DModel(**run.model.model_dump())
     assert set(network.state_dict()) == set(fresh.state_dict())
     assert len(figures(run.output)) == 2
 
@@ -266,7 +272,7 @@ def test_gradient_checkpointing_and_accumulation_train_too(settings) -> None:
 def test_an_ablation_can_leave_out_the_references_pose(settings) -> None:
     given = {"drop_pose": 0.0, "drop_both": 0.0, "drop_reference": 0.0, "mask": 0.0}
     with_it, without = (
-        Batches(replace(settings, conditions={**given, "reference_pose": shown}), PuppetSource())[0]
+        Batches(settings.changed(conditions={**given, "reference_pose": shown}), PuppetSource())[0]
         for shown in (True, False)
     )
     assert with_it.reference_pose is not None and with_it.reference_pose.any()
@@ -289,5 +295,18 @@ def test_two_processes_train_together_and_continue_exactly(settings, tmp_path) -
 
     whole = launch(settings)
     assert [row.split(",")[0] for row in whole] == ["step", "0", "1", "2", "3"]
-    launch(replace(settings, output=tmp_path / "parts", steps=2))
-    assert launch(replace(settings, output=tmp_path / "parts")) == whole
+    launch(settings.changed(output=tmp_path / "parts", steps=2))
+    assert launch(settings.changed(output=tmp_path / "parts")) == whole
+
+
+def test_a_vae_is_trained_by_one_of_several_processes(tmp_path, monkeypatch) -> None:
+    """Each would write the same folder."""
+    from onetoall_cli.training import runs
+    from onetoall_cli.training.vae_data import Phase, VaeSettings
+
+    settings = VaeSettings(output=tmp_path / "vae", phases=(Phase(steps=1, batch=1),))
+    waited: list[Path] = []
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(runs, "_waited_for", lambda folder: waited.append(folder) or folder)
+    assert runs._train(settings, None, None, None) == tmp_path / "vae" / "vae"
+    assert waited and not (tmp_path / "vae").exists()

@@ -1,7 +1,5 @@
 """VAE training: the still-frame shortcut is exact, time starts neutral, runs continue exactly, statistics are unit."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.runtime.stills import encode_last_frames, encode_sparingly, encodes_last_frames, stills_as_2d
 from onetoall_cli.runtime.vae import latent_statistics
 from onetoall_cli.training.latents import encode_reference, no_reference
-from onetoall_cli.training.settings import dump_settings, load_settings
+from onetoall_cli.training.settings import dump_settings, load_settings, read_settings
 from onetoall_cli.training.vae import (
     build_vae,
     export_vae,
@@ -20,7 +18,7 @@ from onetoall_cli.training.vae import (
     reconstruction_loss,
     train_vae,
 )
-from onetoall_cli.training.vae_data import Phase, VaeBatches, VaeSettings, sample_pictures
+from onetoall_cli.training.vae_data import Phase, VaeBatches, VaeNetworkSettings, VaeSettings, sample_pictures
 from onetoall_cli.weights import load_vae
 
 MICRO = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1, 1]}
@@ -37,8 +35,9 @@ PATCHED = {
 
 def settings(tmp_path, **options) -> VaeSettings:
     quick = {"warmup": 1, "threads": 1, "checkpoint_every": 2, "sample_every": 0, "bf16": False, "statistics": 4}
-    phases = (Phase(2, 2, 32), Phase(2, 1, 32, 5))
-    return VaeSettings(**{"output": tmp_path / "run", "phases": phases, "model": MICRO, **quick, **options})
+    phases = (Phase(steps=2, batch=2, crop=32), Phase(steps=2, batch=1, crop=32, frames=5))
+    options["model"] = read_settings(VaeNetworkSettings, options.get("model", MICRO), "model")
+    return VaeSettings(**{"output": tmp_path / "run", "phases": phases, **quick, **options})
 
 
 @pytest.mark.parametrize("model", [MICRO, PATCHED, {**MICRO, "is_residual": True}])
@@ -93,7 +92,7 @@ def test_batches_are_fixed_by_seed_and_step(tmp_path) -> None:
 def test_whole_pictures_have_about_the_short_side_asked_for(tmp_path) -> None:
     sizes = {}
     for side in (64, 192):
-        batches = VaeBatches(settings(tmp_path, phases=(Phase(8, 1, 0),), short_side=side))
+        batches = VaeBatches(settings(tmp_path, phases=(Phase(steps=8, batch=1, crop=0),), short_side=side))
         sizes[side] = [tuple(batches[step].shape[-2:]) for step in range(8)]
     assert all(72 >= min(size) >= 64 for size in sizes[64]) and len(set(sizes[64])) > 2
     assert sizes[192] == [(3 * height, 3 * width) for height, width in sizes[64]]
@@ -103,18 +102,18 @@ def test_whole_pictures_have_about_the_short_side_asked_for(tmp_path) -> None:
 
 def test_moving_crops_show_more_change_than_others(tmp_path) -> None:
     def change(moving: bool) -> float:
-        run = settings(tmp_path, phases=(Phase(12, 1, 32, 5, moving),))
+        run = settings(tmp_path, phases=(Phase(steps=12, batch=1, crop=32, frames=5, moving=moving),))
         return float(np.mean([VaeBatches(run)[step].diff(dim=2).abs().mean() for step in range(12)]))
 
     assert change(moving=True) > 1.5 * change(moving=False) > 0
-    again = VaeBatches(settings(tmp_path, phases=(Phase(12, 2, 32, 5, True),)))
+    again = VaeBatches(settings(tmp_path, phases=(Phase(steps=12, batch=2, crop=32, frames=5, moving=True),)))
     assert again[3].shape == (2, 3, 5, 32, 32) and torch.equal(again[3], again[3])
 
 
 @pytest.mark.parametrize("phase", [{"frames": 1, "crop": 32}, {"frames": 5, "crop": 0}])
 def test_moving_chooses_among_crops_of_clips_only(phase) -> None:
-    with pytest.raises(ValueError, match="set frames and crop"):
-        Phase(1, 1, moving=True, **phase)
+    with pytest.raises(ValueError, match="only for crops of clips"):
+        Phase(steps=1, batch=1, moving=True, **phase)
 
 
 def test_phases_follow_each_other(tmp_path) -> None:
@@ -126,7 +125,9 @@ def test_phases_follow_each_other(tmp_path) -> None:
 
 
 def test_the_learning_rate_falls_and_warms_up_in_every_phase(tmp_path) -> None:
-    run = settings(tmp_path, phases=(Phase(60, 1), Phase(40, 1)), lr=1.0, final_lr=0.1, warmup=10)
+    run = settings(
+        tmp_path, phases=(Phase(steps=60, batch=1), Phase(steps=40, batch=1)), lr=1.0, final_lr=0.1, warmup=10
+    )
     rates = [learning_rate(run, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1, rel=0.01) and rates[9] == max(rates) == pytest.approx(1.0, abs=0.03)
     assert rates[60] < 0.1 * rates[59] * 1.1 and rates[70] > 5 * rates[60]
@@ -144,7 +145,7 @@ def test_the_loss_is_zero_for_the_truth_and_sees_blur() -> None:
 def test_a_run_that_was_interrupted_continues_exactly(tmp_path) -> None:
     whole = settings(tmp_path, output=tmp_path / "whole")
     folder = train_vae(whole)
-    broken = replace(whole, output=tmp_path / "broken")
+    broken = whole.changed(output=tmp_path / "broken")
 
     class Interrupted(Exception):
         pass
@@ -167,8 +168,8 @@ def test_a_run_that_was_interrupted_continues_exactly(tmp_path) -> None:
 
 
 def test_the_finished_vae_has_unit_latents_and_encodes_references(tmp_path) -> None:
-    folder = train_vae(settings(tmp_path, phases=(Phase(1, 1, 32),), statistics=12))
-    assert export_vae(settings(tmp_path, phases=(Phase(1, 1, 32),), statistics=12)) == folder
+    folder = train_vae(settings(tmp_path, phases=(Phase(steps=1, batch=1, crop=32),), statistics=12))
+    assert export_vae(settings(tmp_path, phases=(Phase(steps=1, batch=1, crop=32),), statistics=12)) == folder
     vae = load_vae(folder, torch.float32)
     assert len(vae.config.latents_mean) == 16
     rng = np.random.default_rng(5)
@@ -196,9 +197,12 @@ def test_measuring_gives_stills_and_clips(micro_vae) -> None:
 
 
 def test_a_latent_frame_can_be_a_still_of_its_last_frame(tmp_path) -> None:
-    phases = (Phase(1, 1, 32), Phase(2, 2, 32, 5))  # only clips teach an encoder about the past
+    phases = (
+        Phase(steps=1, batch=1, crop=32),
+        Phase(steps=2, batch=2, crop=32, frames=5),
+    )  # only clips teach an encoder about the past
     first = train_vae(settings(tmp_path, phases=phases, model=PATCHED))
-    decoder_only = {"init_from": first, "trained": "decoder", "latent_frame": "last"}
+    decoder_only = {"init_from": first, "train": "decoder", "latent_frame": "last"}
     second = train_vae(settings(tmp_path, phases=phases, output=tmp_path / "last", **decoder_only))
     before, after = (AutoencoderKLWan.from_pretrained(folder) for folder in (first, second))
     clip = torch.rand(1, 3, 9, 32, 32) * 2 - 1
@@ -224,7 +228,7 @@ def test_the_loss_sees_moves() -> None:
 
 def test_a_decoder_is_trained_without_touching_the_latents(tmp_path) -> None:
     first = train_vae(settings(tmp_path))
-    second = train_vae(settings(tmp_path, output=tmp_path / "decoder", init_from=first, trained="decoder", model={}))
+    second = train_vae(settings(tmp_path, output=tmp_path / "decoder", init_from=first, train="decoder", model={}))
     before, after = (AutoencoderKLWan.from_pretrained(folder) for folder in (first, second))
     clip = torch.rand(1, 3, 5, 32, 32) * 2 - 1
     with torch.no_grad():
@@ -234,7 +238,7 @@ def test_a_decoder_is_trained_without_touching_the_latents(tmp_path) -> None:
     assert before.config.latents_mean == after.config.latents_mean
     assert before.config.latents_std == after.config.latents_std
     with pytest.raises(ValueError, match="init_from"):
-        settings(tmp_path, trained="decoder")
+        settings(tmp_path, train="decoder")
 
 
 def test_clips_of_latent_frames_that_are_stills_are_encoded_as_stills(micro_vae, monkeypatch) -> None:

@@ -113,7 +113,7 @@ def test_stored_embeddings_serve_a_machine_without_the_text_encoder(hub, fetch):
 def test_the_encoder_runs_where_it_fits_best(monkeypatch, tmp_path, gpu_free, system_free, expected):
     from onetoall_cli.weights.tensors import TensorInfo
 
-    umt5_xxl = {"weights": TensorInfo(tmp_path, "F32", (5_680_910_336,))}
+    umt5_xxl = {"weights": TensorInfo(tmp_path, "weights", "F32", (5_680_910_336,))}
     monkeypatch.setattr("onetoall_cli.weights.text_encoder.weight_files", lambda folder: [])
     monkeypatch.setattr("onetoall_cli.weights.text_encoder.read_tensors", lambda files: umt5_xxl)
     gpu = None if gpu_free is None else Memory("NVIDIA", 24 * 10**9, gpu_free * 10**9)
