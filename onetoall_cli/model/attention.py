@@ -133,7 +133,7 @@ class BlockedAttention(AttentionKernel):
             return super().__call__(query, key, value, log_weights)
         attended = torch.empty_like(query, memory_format=torch.contiguous_format)
         for sample, head in itertools.product(range(query.shape[0]), range(query.shape[2])):
-            keys, values = key[sample, :, head].contiguous().T, value[sample, :, head].contiguous()
+            keys, values = centred(key[sample, :, head]).T, value[sample, :, head].contiguous()
             self._attend_head(query[sample, :, head], keys, values, attended[sample, :, head])
         return attended.flatten(2, 3)
 
@@ -144,6 +144,12 @@ class BlockedAttention(AttentionKernel):
         for rows, result in zip(query.split(ATTENTION_ROWS), attended.split(ATTENTION_ROWS), strict=True):
             logits = torch.addmm(nothing, rows, keys, beta=0, alpha=scale)
             result.copy_(torch.softmax(logits, dim=-1) @ values)
+
+
+def centred(keys: torch.Tensor) -> torch.Tensor:
+    """Keys (K, head dim) without their mean, which changes no weight and makes logits smaller, so less is rounded."""
+    wide = keys.float()
+    return (wide - wide.mean(dim=0)).to(keys.dtype)
 
 
 class _Attention(nn.Module, AttentionModuleMixin):

@@ -180,6 +180,15 @@ def test_blocked_attention_in_bfloat16_stays_near_float32(queries, keys, heads, 
     torch.testing.assert_close(wide, exact, atol=1e-5, rtol=1e-4)
 
 
+def test_what_all_keys_share_costs_blocked_attention_no_precision():
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, 64, 1, 32, generator=generator).bfloat16() for _ in range(3))
+    shared = key + torch.full_like(key, 8)
+    exact = AttentionKernel()(query.float(), shared.float(), value.float())
+    error = BlockedAttention()(query, shared, value).float() - exact
+    assert error.norm() < 0.006 * exact.norm()  # with the keys as they are 0.012
+
+
 def test_the_blocked_kernel_changes_a_run_by_rounding_only(pipeline):
     plain = call(pipeline, "continue", "latent")
     choose_attention(pipeline.transformer, "blocked")
