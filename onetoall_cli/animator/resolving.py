@@ -95,12 +95,13 @@ def resolve(
         settings = _filled(
             settings, {**LIGHTNING, "ref_guidance": reference, **(distilled.model_dump() if distilled else {})}
         )
-    fast = fast_way(settings.fast, settings.steps or defaults.num_inference_steps)
+    own_steps = draft_steps(defaults.num_inference_steps) if draft else defaults.num_inference_steps
+    settings = _filled(settings, {"steps": own_steps})
+    fast = fast_way(settings.fast, settings.steps or own_steps)
     own_cache = settings.cache is not None  # the preset's strength is for the preset's cache
     whole = _filled(
         settings,
         {
-            "steps": defaults.num_inference_steps if not draft else draft_steps(defaults.num_inference_steps),
             "ref_guidance": defaults.image_guidance_scale,
             "pose_guidance": defaults.pose_guidance_scale,
             "negative_prompt": defaults.negative_prompt,

@@ -16,20 +16,22 @@ class Kernel:
     """An attention kernel.
 
     Attributes:
-        backend: The name of it in diffusers; None: `model.attention.BlockedAttention`.
-        package: What must be installed; None: nothing.
+        computes: What calls it.
+        backend: Its name in diffusers; None: it is ours, or torch's.
+        package: What must be installed for it, and a CUDA device be there; None: nothing.
     """
 
-    backend: str | None
+    computes: type[AttentionKernel]
+    backend: str | None = None
     package: str | None = None
 
 
-# By the names of `--attention`. "sdpa" is torch's own, which picks a kernel by itself. With a package: CUDA only.
+# By the names of `--attention`. "sdpa" is torch's own, which picks a kernel by itself.
 KERNELS = {
-    "sdpa": Kernel("native"),
-    "blocked": Kernel(None),
-    "flash": Kernel("flash", "flash-attn"),
-    "sage": Kernel("sage", "sageattention"),
+    "sdpa": Kernel(AttentionKernel),
+    "blocked": Kernel(BlockedAttention),
+    "flash": Kernel(AttentionKernel, "flash", "flash-attn"),
+    "sage": Kernel(AttentionKernel, "sage", "sageattention"),
 }
 
 
@@ -69,7 +71,7 @@ def choose_attention(network: OneToAllTransformer3DModel, attention: str) -> Non
         raise BadInput(f"--attention {attention} runs on CUDA only, not on {network.device}.", "Use auto or sdpa.")
     for module in network.modules():
         if isinstance(module, AttentionModuleMixin):
-            module.set_processor(AttentionKernel() if kernel.backend else BlockedAttention())
+            module.set_processor(kernel.computes())
     if kernel.backend is None:
         return
     try:
@@ -77,7 +79,7 @@ def choose_attention(network: OneToAllTransformer3DModel, attention: str) -> Non
     except (ImportError, RuntimeError, ValueError) as error:
         raise BadInput(
             f"The attention kernel '{attention}' cannot be used: {str(error).splitlines()[0]}",
-            f"Install {kernel.package or 'a newer torch'}, or use --attention sdpa.",
+            f"Install {kernel.package}, or use --attention sdpa.",
         ) from error
 
 
