@@ -49,14 +49,17 @@ class Cutout:
         return Cutout(frames, masks, (self.keypoints * [factor, factor, 1]).astype(np.float32))
 
 
-def cutout(seed: int, *, side: int, frames: int, turn: float = 0.0, seated: bool = False) -> Cutout:
+def cutout(seed: int, *, side: int, frames: int, first: int = 0, turn: float = 0.0, seated: bool = False) -> Cutout:
     """The puppet number `seed` in full, dancing.
 
     Args:
+        frames: Number of frames, from frame `first` of its dance.
         turn: Radians by which its whole body is turned about the vertical: pi / 2 shows its side, pi its back.
         seated: Thighs towards the viewer and to the side, shins down.
     """
-    scene = sample_scene("test", seed, width=side, height=side, frames=frames, framing="full")
+    scene = sample_scene("test", seed, width=side, height=side, frames=first + frames, framing="full").cut(
+        slice(first, None)
+    )
     motion = _turned(_seated(scene.motion) if seated else scene.motion, turn)
     own = type(scene)(scene.identity, motion, scene.backdrop, scene.camera, side, side)
     points = own.joints().keypoints[..., :2]  # the camera must see all of the other movement too
