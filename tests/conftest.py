@@ -19,6 +19,12 @@ settings.load_profile("onetoall")
 
 
 @pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Nothing that a test finds comes from the user's cache, or from another test's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
 def logging_as_before():
     """A command run in a test routes the process's logging and warnings to its own console: take that back."""
     root, ours = logging.getLogger(), logging.getLogger("onetoall_cli")

@@ -54,7 +54,7 @@ def align_inputs(
         BadInput: One of them cannot be read, has nobody in it, or they do not meet.
         ModelMissing: A detector is needed and not installed.
     """
-    with LazyDetector(settings.motion.detector, device, listener) as detector:
+    with LazyDetector(settings.motion, device, listener) as detector:
         image, pose = read_reference(reference, settings.alignment.ref_pose, detector)
         motion = read_driving(driving, settings.motion, listener, detector)
     conditioning, decided = bring_together(

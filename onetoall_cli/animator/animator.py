@@ -173,7 +173,7 @@ class Animator:
         """
         settings = settings.changed(**changes)
         resolved = self.engine.ready(settings)
-        with LazyDetector(settings.motion.detector, self.engine.settings.device, self.engine.listener) as detector:
+        with LazyDetector(settings.motion, self.engine.settings.device, self.engine.listener) as detector:
             image, reference_pose = read_reference(reference, settings.alignment.ref_pose, detector)
             wanted = _wanted_pose(pose, pose_frame, detector)
         conditioning, decided = bring_together(
@@ -211,7 +211,7 @@ class Animator:
         resolved = self.engine.ready(settings)
         existing = open_clip(clip)
         tail, given = _last_frames(existing), settings.alignment
-        with LazyDetector(settings.motion.detector, self.engine.settings.device, self.engine.listener) as detector:
+        with LazyDetector(settings.motion, self.engine.settings.device, self.engine.listener) as detector:
             image, reference_pose = read_reference(reference, given.ref_pose, detector)
             source = read_driving(driving, settings.motion, self.engine.listener, detector)
             tail_pose = _tail_pose(tail, existing, clip_pose, detector)

@@ -1,20 +1,25 @@
 """What a run takes in, from files or as values: the reference with its pose, and the driving motion with its sound."""
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onetoall_cli.animator.pose_cache import keep_poses, kept_poses, key_of
 from onetoall_cli.animator.progress import DETECTING, Listener
 from onetoall_cli.animator.settings import MotionSettings
 from onetoall_cli.errors import BadInput
+from onetoall_cli.files.digest import content_digest
 from onetoall_cli.media import Audio, Video, open_video, read_picture, video_of_frames
 from onetoall_cli.pose import (
     PoseSequence,
+    detector_identity,
     fill_gaps,
     find_people,
     missing_frames,
@@ -31,6 +36,8 @@ Picture: TypeAlias = Path | str | NDArray[np.uint8] | Image.Image
 Motion: TypeAlias = Path | str | PoseSequence | Video | NDArray[np.uint8]
 """A motion: a video, a folder of pictures or a pose file, poses, an opened video, or frames uint8 (T, H, W, 3)."""
 
+Found = TypeVar("Found", PoseSequence, PoseSequence | None)
+
 DEFAULT_RATE = 25.0  # frames a second of what has no clock of its own, as for folders of pictures
 
 
@@ -46,13 +53,13 @@ class LazyDetector:
     """The pose detector of one run: opened when first needed, announced once, closed before generation.
 
     Args:
-        name: As `pose.open_detector` takes it.
-        device: Likewise.
+        settings: Which one, and whether what it found before is used again.
+        device: As `pose.open_detector` takes it.
         listener: Told which detector it is, and how far it has come.
     """
 
-    def __init__(self, name: str, device: str = "auto", listener: Listener = Listener()) -> None:
-        self._name, self._device, self._listener = name, device, listener
+    def __init__(self, settings: MotionSettings, device: str = "auto", listener: Listener = Listener()) -> None:
+        self._settings, self._device, self._listener = settings, device, listener
 
     def __enter__(self) -> "LazyDetector":
         return self
@@ -65,12 +72,36 @@ class LazyDetector:
     def _detector(self) -> Detector:
         from onetoall_cli.pose import open_detector  # ONNX Runtime loads only where it is needed
 
-        detector = open_detector(self._name, device=self._device)
+        detector = open_detector(self._settings.detector, device=self._device)
         self._listener.note(f"Detecting poses with {detector.description}.")
         return detector
 
     def people_in_video(self, video: Video) -> PoseSequence:
         """Everyone in `video`, tracked."""
+        if not video.path.exists():  # frames in memory
+            return self._look_at_video(video)
+        part = (content_digest(video.path), video.start, video.duration, video.fps)
+        return self._kept(part, lambda: self._look_at_video(video))
+
+    def people_in_picture(self, image: NDArray[np.uint8]) -> PoseSequence | None:
+        """Everyone in a picture, as a sequence of one frame; None if nobody is found."""
+        pixels = (hashlib.sha256(image.tobytes()).hexdigest(), image.shape)
+        return self._kept(pixels, lambda: self._look_at_picture(image))
+
+    def _kept(self, what: tuple[object, ...], find: Callable[[], Found]) -> Found:
+        """What was found before in `what`, or is found now."""
+        if not self._settings.pose_cache:
+            return find()
+        key = key_of(*what, *detector_identity(self._settings.detector), self._device)
+        kept = kept_poses(key)
+        if kept is not None:
+            return kept  # type: ignore[return-value]
+        found = find()
+        if found is not None:
+            keep_poses(key, found)
+        return found
+
+    def _look_at_video(self, video: Video) -> PoseSequence:
         return find_people(
             ((frame.image, frame.time) for frame in video),
             self._detector,
@@ -81,8 +112,7 @@ class LazyDetector:
             total=video.frames_estimate,
         )
 
-    def people_in_picture(self, image: NDArray[np.uint8]) -> PoseSequence | None:
-        """Everyone in a picture, as a sequence of one frame; None if nobody is found."""
+    def _look_at_picture(self, image: NDArray[np.uint8]) -> PoseSequence | None:
         (people,) = self._detector.detect([image])
         height, width = image.shape[:2]
         return PoseSequence(people[None], width, height) if len(people) else None
@@ -229,7 +259,7 @@ def detect_poses(
         BadInput: It cannot be read, or nobody is in it.
         ModelMissing: The detector is not installed.
     """
-    with LazyDetector(settings.detector, device, listener) as detector:
+    with LazyDetector(settings, device, listener) as detector:
         people, _ = read_people(source, settings, detector)
     if settings.person != "auto":
         people = select_person(people, settings.person)

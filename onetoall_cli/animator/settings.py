@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from onetoall_cli.errors import BadInput
 
+NOT_RECORDED = {"recorded": False}  # of a field that changes no result
+
 Align = Literal["auto", "pose", "ref", "none"]
 Fit = Literal["crop", "pad", "motion"]
 Face = Literal["auto", "full", "light", "off"]
@@ -59,6 +61,7 @@ class MotionSettings:
         detector: Pose detector; "auto": the best installed.
         person: Whom to follow: "auto", "largest", "left", "center", "right" or a number.
         smooth: Whether detected poses are smoothed in time.
+        pose_cache: Whether poses that were detected before are used again; it changes no result.
     """
 
     start: float = 0.0
@@ -67,6 +70,7 @@ class MotionSettings:
     detector: str = "auto"
     person: str = "auto"
     smooth: bool = True
+    pose_cache: bool = field(default=True, metadata=NOT_RECORDED)
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,8 @@ def as_arguments(*groups: Any) -> list[str]:
     for group in groups:
         for each in fields(group):
             value, option = getattr(group, each.name), each.name.replace("_", "-")
+            if not each.metadata.get("recorded", True):
+                continue
             if value is None or (value is False and each.default is False):
                 continue
             if isinstance(value, bool):

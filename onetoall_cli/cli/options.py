@@ -40,6 +40,8 @@ Restart = Annotated[
     bool, Option("--restart", help="Begin anew where an unfinished run with other settings or inputs is kept.")
 ]
 
+PoseCache = Annotated[bool, Option("--pose-cache/--no-pose-cache", help="Use poses again that were detected before.")]
+
 
 @dataclass(frozen=True)
 class Verbosity:
@@ -119,6 +121,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
             help="Whom to follow: auto, largest, left, center, right, or a number as in `pose --preview`.",
         ),
         "smooth": Option("--smooth/--no-smooth", help="Smooth detected poses in time."),
+        "pose_cache": PoseCache,
     },
     AlignSettings: {
         "align": Option(

@@ -15,7 +15,7 @@ from onetoall_cli.animator.settings import (
     VideoSettings,
 )
 from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all, with_preset
-from onetoall_cli.cli.options import DetectorName, OutputOptions, Seeds, subcommand
+from onetoall_cli.cli.options import DetectorName, OutputOptions, PoseCache, Seeds, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.files import default_name
 
@@ -33,6 +33,7 @@ def transfer(
     report: Report,
     pose_frame: Annotated[int, Option(min=0, help="Which frame of the pose file.")] = 0,
     detector: DetectorName = "auto",
+    pose_cache: PoseCache = True,
 ) -> None:
     """Show the character of a picture in another pose.
 
@@ -44,7 +45,7 @@ def transfer(
     default, taken = default_name(reference, pose, ending=".png"), [reference, pose, alignment.ref_pose]
     outputs = planned_outputs(default, target, seeds, PICTURE_ENDINGS, inputs=[*taken, *files_of(model)])
     animator = load(settings=with_preset(model, generation), listener=report.listener)
-    settings = Settings(MotionSettings(detector=detector), alignment, size, generation)
+    settings = Settings(MotionSettings(detector=detector, pose_cache=pose_cache), alignment, size, generation)
     if target.dry_run:
         report_plan(report, animator.plan_transfer(reference, settings=settings))
         return

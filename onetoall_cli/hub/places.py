@@ -47,6 +47,11 @@ def check_home(path: Path) -> None:
         raise BadInput("There is no home folder to keep anything in.", "Set HOME, or XDG_DATA_HOME and HF_HOME.")
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be made again; it may not exist yet."""
+    return platformdirs.user_cache_path(APP, appauthor=False)
+
+
 def index_file() -> Path:
     """The index of installed entries (see `index`)."""
     return data_folder() / "index.json"

@@ -7,7 +7,7 @@ from onetoall_cli.pose.openpose import OpenPose, to_openpose
 from onetoall_cli.pose.sequence import PoseSequence
 
 if TYPE_CHECKING:
-    from onetoall_cli.pose.detect import find_people, open_detector
+    from onetoall_cli.pose.detect import detector_identity, find_people, open_detector
     from onetoall_cli.pose.drawing import draw_pose
     from onetoall_cli.pose.formats import export_openpose
     from onetoall_cli.pose.gaps import fill_gaps, missing_frames
@@ -20,6 +20,7 @@ __all__ = [
     "OpenPose",
     "PoseSequence",
     "Quality",
+    "detector_identity",
     "draw_pose",
     "export_openpose",
     "fill_gaps",
@@ -37,6 +38,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "detector_identity": "pose.detect",
         "find_people": "pose.detect",
         "draw_pose": "pose.drawing",
         "export_openpose": "pose.formats",

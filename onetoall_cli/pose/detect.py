@@ -27,6 +27,21 @@ def installed_detectors(locate: Locate | None = None) -> tuple[str, ...]:
     return tuple(row.name for row in DETECTORS if all(map(locate or _locate_fetched, row.files)))
 
 
+def detector_identity(name: str, locate: Locate | None = None) -> tuple[str, ...]:
+    """What tells a detector from others, without opening it: its name, and its files with their sizes and times.
+
+    Args:
+        name, locate: As `open_detector` takes them.
+    """
+    locate = locate or _locate_fetched
+    name = installed_detectors(locate)[0] if name == "auto" else name
+    rows = [row for row in DETECTORS if row.name == name]
+    places = [place for row in rows for place in map(locate, row.files) if place is not None]
+    files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
+    described = [(str(file), file.stat()) for file in files if file.is_file()]
+    return (name, *(f"{file} {status.st_size} {status.st_mtime_ns}" for file, status in described))
+
+
 def open_detector(name: str = "auto", *, device: str = "auto", locate: Locate | None = None) -> Detector:
     """Open a pose detector; its `description` says which it is and where it runs.
 
