@@ -4,6 +4,7 @@ The command line prints them without a traceback and exits with `exit_code`; Pyt
 """
 
 import errno
+from collections.abc import Sequence
 
 from onetoall_cli.display_text import MESSAGE, displayed
 
@@ -13,18 +14,20 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class OnetoallError(Exception):
     """Base of all errors caused by the input or the machine.
 
-    Both sentences are kept safe to show (see `display_text`), whatever names and values stand in them.
+    All of it is kept safe to show (see `display_text`), whatever names and values stand in it.
 
     Args:
         problem: One sentence that names the wrong file, option or value.
         advice: One sentence of advice.
+        details: Where several things are wrong: a line for each.
     """
 
     exit_code = 2
 
-    def __init__(self, problem: str, advice: str) -> None:
+    def __init__(self, problem: str, advice: str, details: Sequence[str] = ()) -> None:
         self.problem = displayed(problem, MESSAGE)
         self.advice = displayed(advice, MESSAGE)
+        self.details = tuple(displayed(line, MESSAGE) for line in details)
         super().__init__(f"{self.problem} {self.advice}")
 
 

@@ -12,7 +12,7 @@ ORDER = (
     ("__init__", "__main__"),
     ("cli",),
     ("doctor",),
-    ("training", "bench"),
+    ("training", "bench", "batch"),
     ("evaluation",),
     ("animator",),
     ("sampling",),

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from onetoall_cli import pose
 from onetoall_cli.errors import OnetoallError
@@ -33,11 +34,10 @@ def kept_poses(key: str) -> PoseSequence | None:
     """What was found before; None where it is not kept, or not whole."""
     file = _file(key)
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            width, height = stored["size"]
-            times = stored.get("times")
-            poses = PoseSequence(stored["keypoints"], int(width), int(height), float(stored["fps"]), times)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        stored = load_file(file)
+        (width, height), (fps,) = stored["size"].tolist(), stored["fps"].tolist()
+        poses = PoseSequence(stored["keypoints"], width, height, fps, stored.get("times"))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
     with suppress(OSError):
         os.utime(file)  # it was used now
@@ -46,19 +46,19 @@ def kept_poses(key: str) -> PoseSequence | None:
 
 def keep_poses(key: str, poses: PoseSequence) -> None:
     """Keep what was found; where there is no room for it, it is found again next time."""
-    size = np.array([poses.width, poses.height])
-    arrays = {"keypoints": poses.keypoints, "size": size, "fps": np.array(poses.fps)}
+    size, fps = np.array([poses.width, poses.height]), np.array([poses.fps])
+    tensors = {"keypoints": poses.keypoints, "size": size, "fps": fps}
     if poses.times is not None:
-        arrays["times"] = poses.times
+        tensors["times"] = poses.times
     with suppress(OnetoallError, OSError):
         _file(key).parent.mkdir(parents=True, exist_ok=True)
         with whole_file(_file(key)) as unfinished:
-            np.savez_compressed(unfinished, allow_pickle=False, **arrays)
+            save_file(tensors, unfinished)
         _shrink()
 
 
 def _file(key: str) -> Path:
-    return cache_folder() / "poses" / f"{key}.npz"
+    return cache_folder() / "poses" / f"{key}.safetensors"
 
 
 def _shrink() -> None:
@@ -71,7 +71,7 @@ def _shrink() -> None:
 
 
 def _entries() -> Iterator[tuple[tuple[float, int], Path]]:
-    for path in (cache_folder() / "poses").glob("*.npz"):
+    for path in (cache_folder() / "poses").glob("*.safetensors"):
         with suppress(OSError):
             status = path.stat()
             yield (status.st_mtime, status.st_size), path

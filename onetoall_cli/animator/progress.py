@@ -12,7 +12,7 @@ class Stage:
     """A piece of work whose progress can be counted: its name for people, and what is counted."""
 
     title: str
-    unit: Literal["bytes", "frames", "steps"]
+    unit: Literal["bytes", "frames", "jobs", "steps"]
 
 
 FETCHING = Stage("Fetching", "bytes")

@@ -3,6 +3,7 @@
 from onetoall_cli.cli import (
     align,
     animate,
+    batch,
     bench,
     completion,
     demo,
@@ -24,6 +25,7 @@ for _command in (
     animate.animate,
     transfer.transfer,
     extend.extend,
+    batch.batch,
     pose.pose,
     align.align,
     info.info,

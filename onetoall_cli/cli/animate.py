@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from onetoall_cli.animator.jobs import Job
 from onetoall_cli.animator.settings import (
     AlignSettings,
     GenerationSettings,
@@ -15,11 +16,10 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all, with_preset
-from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, SideOptions, subcommand
+from onetoall_cli.cli.generation import make
+from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, SideOptions, SkipExisting, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import default_name
 from onetoall_cli.files.streams import as_file
 
 
@@ -40,6 +40,7 @@ def animate(
     from_: Annotated[
         Path | None, Option("--from", help="Continue from a folder that `onetoall align` wrote, instead of both.")
     ] = None,
+    skip_existing: SkipExisting = False,
     restart: Restart = False,
 ) -> None:
     """Animate the character of a picture with a video's motion.
@@ -49,22 +50,29 @@ def animate(
 
     Example: onetoall animate ref.png dance.mp4 -o out.mp4
     """
-    from onetoall_cli.animator import load
-    from onetoall_cli.media import VIDEO_ENDINGS
+    made = job(motion, alignment, generation, size, reference, driving, from_)
+    make(report, made, model, seeds, target, video, sides, restart=restart, skip_existing=skip_existing)
 
-    inputs = _inputs(reference, driving, from_)
-    taken = [*inputs, alignment.ref_pose, *files_of(model)]
-    outputs = planned_outputs(default_name(*inputs, ending=".mp4"), target, seeds, VIDEO_ENDINGS, sides, inputs=taken)
-    animator = load(settings=with_preset(model, generation), listener=report.listener)
+
+def job(
+    motion: MotionSettings,
+    alignment: AlignSettings,
+    generation: GenerationSettings,
+    size: SizeSettings,
+    reference: Path | None,
+    driving: Path | None,
+    from_: Path | None,
+) -> Job:
+    """What the command is to make.
+
+    Raises:
+        BadInput: Neither or both of inputs and aligned folder are given, or a file is missing.
+    """
     settings = Settings(motion, alignment, size, generation)
-    if target.dry_run:
-        report_plan(report, animator.plan(*inputs, settings=settings))
-        return
-    result = animator.animate(*inputs, settings=settings)
-    save_all(report, result, outputs, video, restart=restart or target.overwrite)
+    return Job("animate", _inputs(reference, driving, from_), settings)
 
 
-def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) -> list[Path]:
+def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) -> dict[str, Path]:
     """Reference and motion, or the aligned folder alone, as `Animator.animate` takes them.
 
     Raises:
@@ -73,7 +81,7 @@ def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) 
     if aligned is not None:
         if reference is not None:
             raise BadInput("--from takes the place of reference and driving video.", "Give one or the other.")
-        return [aligned]
+        return {"reference": aligned}
     if reference is None or driving is None:
         raise BadInput(
             "A reference picture and a driving video are needed.",
@@ -82,4 +90,4 @@ def _inputs(reference: Path | None, driving: Path | None, aligned: Path | None) 
     for path in (reference, driving):
         if not os.path.exists(as_file(path)):
             raise BadInput(f"{path} does not exist.", "Check the name.")
-    return [reference, driving]
+    return {"reference": reference, "driving": driving}

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from onetoall_cli.animator.jobs import Job
 from onetoall_cli.animator.settings import (
     AlignSettings,
     Face,
@@ -15,10 +16,9 @@ from onetoall_cli.animator.settings import (
     Settings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all, with_preset
-from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, subcommand
+from onetoall_cli.cli.generation import make
+from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, SkipExisting, subcommand
 from onetoall_cli.cli.report import Report
-from onetoall_cli.files import default_name
 
 
 @subcommand
@@ -39,6 +39,7 @@ def extend(
     ] = None,
     face: Annotated[Face, Option(help="How strongly the face steers.")] = "auto",
     head: Annotated[Head, Option(help="How strongly the head steers.")] = "auto",
+    skip_existing: SkipExisting = False,
     restart: Restart = False,
 ) -> None:
     """Continue a clip with more motion, in one file.
@@ -47,16 +48,22 @@ def extend(
 
     Example: onetoall extend out.mp4 dance2.mp4 --reference ref.png -o longer.mp4
     """
-    from onetoall_cli.animator import load
-    from onetoall_cli.media import VIDEO_ENDINGS
+    made = job(motion, generation, clip, driving, reference, ref_pose, clip_pose, face, head)
+    make(report, made, model, seeds, target, video, restart=restart, skip_existing=skip_existing)
 
-    default, taken = default_name(clip, ending="-extended.mp4"), [clip, driving, reference, ref_pose, clip_pose]
-    outputs = planned_outputs(default, target, seeds, VIDEO_ENDINGS, inputs=[*taken, *files_of(model)])
-    animator = load(settings=with_preset(model, generation), listener=report.listener)
-    alignment = AlignSettings(face=face, head=head, ref_pose=ref_pose)
-    settings = Settings(motion, alignment, generation=generation)
-    if target.dry_run:
-        report_plan(report, animator.plan_extension(clip, driving, settings=settings))
-        return
-    result = animator.extend(clip, driving, reference, clip_pose=clip_pose, settings=settings)
-    save_all(report, result, outputs, video, restart=restart or target.overwrite)
+
+def job(
+    motion: MotionSettings,
+    generation: GenerationSettings,
+    clip: Path,
+    driving: Path,
+    reference: Path,
+    ref_pose: Path | None,
+    clip_pose: Path | None,
+    face: Face,
+    head: Head,
+) -> Job:
+    """What the command is to make."""
+    settings = Settings(motion, AlignSettings(face=face, head=head, ref_pose=ref_pose), generation=generation)
+    inputs = {"clip": clip, "driving": driving, "reference": reference}
+    return Job("extend", inputs if clip_pose is None else {**inputs, "clip_pose": clip_pose}, settings)

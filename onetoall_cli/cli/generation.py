@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onetoall_cli.animator.jobs import Job, files_of
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings, VideoSettings
 from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions
 from onetoall_cli.cli.outputs import check_targets
@@ -31,22 +32,41 @@ class SeedOutput:
     frames: Path | None = None
 
 
-def planned_outputs(
-    default: Path,
-    target: OutputOptions,
+def make(
+    report: Report,
+    job: Job,
+    model: ModelSettings,
     seeds: Seeds,
-    endings: tuple[str, ...],
+    target: OutputOptions,
+    video: VideoSettings = VideoSettings(),
     sides: SideOptions = SideOptions(),
     *,
-    inputs: Iterable[Path | None],
-) -> list[SeedOutput]:
-    """Name the outputs, `NAME-SEED` where there are several seeds, and check before any work that each can be written.
+    restart: bool = False,
+    skip_existing: bool = False,
+) -> None:
+    """Check what a generating command is to write, then make it and report; with `--dry-run` only its plan."""
+    from onetoall_cli.animator import load
+
+    inputs = [*job.files, *files_of(model)]
+    named = named_outputs(target.output or job.default_output, seeds, sides)
+    outputs = [each for each in named if not (skip_existing and each.main.exists())]
+    if not outputs:
+        report.result(f"{named[0].main} is there already.", skipped=[each.main for each in named])
+        return
+    check_planned(outputs, job.endings, inputs=inputs, overwrite=target.overwrite)
+    animator = load(settings=with_preset(model, job.settings.generation), listener=report.listener)
+    if target.dry_run:
+        report_plan(report, job.plan(animator))
+        return
+    save_all(report, job.result(animator), outputs, video, restart=restart or target.overwrite)
+
+
+def named_outputs(main: Path, seeds: Seeds, sides: SideOptions = SideOptions()) -> list[SeedOutput]:
+    """The outputs, `NAME-SEED` where there are several seeds.
 
     Raises:
-        BadInput: An ending that is not one of `endings`, and all else of `check_outputs`.
-        OutOfResources: The disk is full.
+        BadInput: Several are to be named after one that has no name.
     """
-    main = target.output or default
     numbers = seeds.numbers()
     if (is_output_stream(main) or not main.name) and (sides.compare or len(numbers) > 1):
         raise BadInput(
@@ -60,18 +80,27 @@ def planned_outputs(
         compare = named.with_name(f"{named.stem}-compare{named.suffix}") if sides.compare else None
         frames = sides.frames.with_name(sides.frames.name + tag) if sides.frames and tag else sides.frames
         outputs.append(SeedOutput(seed, named, compare, frames))
+    return outputs
+
+
+def check_planned(
+    outputs: list[SeedOutput],
+    endings: tuple[str, ...],
+    *,
+    inputs: Iterable[Path | None],
+    overwrite: bool,
+) -> None:
+    """Check before any work that each output can be written.
+
+    Raises:
+        BadInput: An ending that is not one of `endings`, and all else of `check_outputs`.
+        OutOfResources: The disk is full.
+    """
     wanted = [Output(path, endings) for each in outputs for path in (each.main, each.compare) if path is not None]
     wanted += [Output(each.frames, is_folder=True, option="--frames") for each in outputs if each.frames is not None]
     if len(outputs) > 1:
         wanted.append(Output(sheet_path(outputs)))
-    check_targets(wanted, inputs=inputs, overwrite=target.overwrite)
-    return outputs
-
-
-def files_of(model: ModelSettings) -> list[Path]:
-    """What a command reads of its model, where that is the user's own: its folder, LoRA files."""
-    named = [Path(model.model)] if model.model else []
-    return [path for path in [*named, *(Path(lora) for lora in model.lora)] if path.exists()]
+    check_targets(wanted, inputs=inputs, overwrite=overwrite)
 
 
 def with_preset(model: ModelSettings, generation: GenerationSettings) -> ModelSettings:

@@ -36,6 +36,7 @@ DetectorName = Annotated[
     Option("--detector", help="Pose detector; auto: the best installed."),
 ]
 
+SkipExisting = Annotated[bool, Option("--skip-existing", help="Do nothing where the output is there already.")]
 Restart = Annotated[
     bool, Option("--restart", help="Begin anew where an unfinished run with other settings or inputs is kept.")
 ]
@@ -216,7 +217,7 @@ def subcommand(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(**values: Any) -> Any:
-        built = {name: _group_of(group, values) for name, group in groups.items()}
+        built = {name: group_of(group, values) for name, group in groups.items()}
         reports = {name: each.report() if isinstance(each, Verbosity) else each for name, each in built.items()}
         _check_current_folder()
         with claims():
@@ -247,12 +248,22 @@ def declared_names(name: str, info: OptionInfo) -> list[str]:
     return declared or [f"--{name.replace('_', '-')}"]
 
 
-def _group_of(group: type, values: dict[str, Any]) -> Any:
-    """A group from the options' values, which are taken out of `values`."""
+def group_of(group: type, values: dict[str, Any]) -> Any:
+    """A group of settings from the options' values, which are taken out of `values`."""
     defaults = {field.name: field.default for field in fields(group)}
     given = {name: values.pop(name) for name in _option_fields(group)}
     # a repeated option that is left out is None to Typer, and empty in the settings
     return group(**{name: defaults[name] if value is None else value for name, value in given.items()})
+
+
+def given_options(*groups: Any) -> dict[str, Any]:
+    """The options of some groups that are not at their defaults, by their names."""
+    given = {}
+    for group in groups:
+        defaults = {field.name: field.default for field in fields(group)}
+        said = {name: getattr(group, name) for name in _option_fields(type(group))}
+        given.update({name: value for name, value in said.items() if value != defaults[name]})
+    return given
 
 
 def _option_fields(group: type) -> list[str]:

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from onetoall_cli.animator.progress import DRAWING
 from onetoall_cli.animator.settings import MotionSettings
-from onetoall_cli.cli.options import OutputOptions, subcommand
+from onetoall_cli.cli.options import OutputOptions, SkipExisting, subcommand
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
@@ -35,6 +35,7 @@ def pose(
         Option(metavar="FILE|DIR", help="Also write for editors: a ComfyUI list (X.json) or an OpenPose folder."),
     ] = None,
     device: Annotated[str, Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    skip_existing: SkipExisting = False,
 ) -> None:
     """Detect and track people; write their keypoints.
 
@@ -47,6 +48,9 @@ def pose(
     from onetoall_cli.pose import export_openpose, quality_of, select_person
 
     output = target.output or default_name(source, ending=".pose.json")
+    if skip_existing and output.exists():
+        report.result(f"{output} is there already.", skipped=[output])
+        return
     check_targets(_outputs(output, preview, openpose), inputs=[source], overwrite=target.overwrite)
     if preview is not None:
         _check_preview(preview, source, motion)

@@ -1,10 +1,9 @@
 """What a command tells its user: notes and progress on stderr, one result on stdout, errors in two sentences.
 
 This is the only module that prints. Exit codes: 0 done, 1 a bug in onetoall, 2 bad input, 3 model missing,
-4 not enough memory or disk, 130 interrupted (143 terminated).
+4 not enough memory or disk, 5 some jobs of a batch failed, 130 interrupted (143 terminated).
 """
 
-import errno
 import functools
 import io
 import json
@@ -13,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeVar
 
@@ -22,22 +21,14 @@ import typer
 from onetoall_cli.animator.progress import Listener, Stage
 from onetoall_cli.cli.progress_display import BarProgress, JsonProgress, Show
 from onetoall_cli.display_text import MESSAGE, displayed, displayed_lines
-from onetoall_cli.errors import BadInput, OnetoallError, OutOfResources, is_disk_full
-from onetoall_cli.runtime.shortage import is_out_of_memory
+from onetoall_cli.errors import OnetoallError
+from onetoall_cli.runtime.shortage import as_user_error
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report it
 BUG = 1
-
-_TOO_MANY = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
-NO_THREAD = "can't start new thread"  # in a RuntimeError of Python
-# What a file system refuses whatever the program does: names, rights, a disk that fails or can only be read.
-_NOT_OURS = (
-    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR),
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
-)
-
+SOME_FAILED = 5  # a batch is finished, and some of its jobs failed
 
 _stop_signal: int | None = None  # the SIGINT or SIGTERM that came, if one did
 
@@ -190,7 +181,7 @@ def explain(error: BaseException, options: dict[str, Any]) -> int:
     if isinstance(error, typer.Abort):
         return complain("The question was not answered, so nothing was done.", "", OnetoallError.exit_code, options)
     if known is not None:
-        return complain(known.problem, known.advice, known.exit_code, options)
+        return complain(known.problem, known.advice, known.exit_code, options, known.details)
     if options.get("verbose"):
         traceback.print_exception(error)
     return complain(
@@ -201,38 +192,21 @@ def explain(error: BaseException, options: dict[str, Any]) -> int:
     )
 
 
-def as_user_error(error: BaseException) -> OnetoallError | None:
-    """The `OnetoallError` that `error` is or amounts to (no memory left, a disk that fails), or None for a bug."""
-    if isinstance(error, OnetoallError):
-        return error
-    if is_out_of_memory(error):
-        return OutOfResources(
-            "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
-        )
-    number = error.errno if isinstance(error, OSError) else None
-    if is_disk_full(number):
-        return OutOfResources("The disk is full.", "Free some space and run the command again.")
-    if number in _TOO_MANY or NO_THREAD in str(error):
-        return OutOfResources("The system starts no more processes or opens no more files.", "Close other programs.")
-    if isinstance(error, OSError) and number in _NOT_OURS and error.filename is not None:
-        return BadInput(f"{error.filename} cannot be used: {error.strerror}.", "Check the name, its disk and rights.")
-    return None
-
-
 def _complain_of_signal(signum: int, options: dict[str, Any]) -> int:
     what = "Interrupted" if signum == signal.SIGINT else "Terminated"
     return complain(f"{what}.", "", 128 + signum, options)
 
 
-def complain(problem: str, advice: str, code: int, options: dict[str, Any]) -> int:
+def complain(problem: str, advice: str, code: int, options: dict[str, Any], details: Sequence[str] = ()) -> int:
     """Say what went wrong, in the form that `options` ask for; returns `code`."""
-    line = json.dumps({"error": problem, "advice": advice, "exit_code": code})
+    more = {"details": details} if details else {}
+    line = json.dumps({"error": problem, "advice": advice, **more, "exit_code": code})
     if options.get("as_json"):
         _say(line, sys.stdout)
     if options.get("progress") == "json":
         _say(line, sys.stderr)
     else:
-        _say(f"onetoall: {problem}" + (f"\n{advice}" if advice else ""), sys.stderr)
+        _say("\n".join(filter(None, [f"onetoall: {problem}", *details, advice])), sys.stderr)
     return code
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from onetoall_cli.animator.jobs import Job
 from onetoall_cli.animator.settings import (
     AlignSettings,
     GenerationSettings,
@@ -12,12 +13,10 @@ from onetoall_cli.animator.settings import (
     MotionSettings,
     Settings,
     SizeSettings,
-    VideoSettings,
 )
-from onetoall_cli.cli.generation import files_of, planned_outputs, report_plan, save_all, with_preset
-from onetoall_cli.cli.options import DetectorName, OutputOptions, PoseCache, Seeds, subcommand
+from onetoall_cli.cli.generation import make
+from onetoall_cli.cli.options import DetectorName, OutputOptions, PoseCache, Seeds, SkipExisting, subcommand
 from onetoall_cli.cli.report import Report
-from onetoall_cli.files import default_name
 
 
 @subcommand
@@ -34,20 +33,26 @@ def transfer(
     pose_frame: Annotated[int, Option(min=0, help="Which frame of the pose file.")] = 0,
     detector: DetectorName = "auto",
     pose_cache: PoseCache = True,
+    skip_existing: SkipExisting = False,
 ) -> None:
     """Show the character of a picture in another pose.
 
     Example: onetoall transfer ref.jpg --pose pose.json -o out.png
     """
-    from onetoall_cli.animator import load
-    from onetoall_cli.media import PICTURE_ENDINGS
+    made = job(alignment, generation, size, reference, pose, pose_frame, detector, pose_cache)
+    make(report, made, model, seeds, target, skip_existing=skip_existing)
 
-    default, taken = default_name(reference, pose, ending=".png"), [reference, pose, alignment.ref_pose]
-    outputs = planned_outputs(default, target, seeds, PICTURE_ENDINGS, inputs=[*taken, *files_of(model)])
-    animator = load(settings=with_preset(model, generation), listener=report.listener)
+
+def job(
+    alignment: AlignSettings,
+    generation: GenerationSettings,
+    size: SizeSettings,
+    reference: Path,
+    pose: Path,
+    pose_frame: int,
+    detector: str,
+    pose_cache: bool,
+) -> Job:
+    """What the command is to make."""
     settings = Settings(MotionSettings(detector=detector, pose_cache=pose_cache), alignment, size, generation)
-    if target.dry_run:
-        report_plan(report, animator.plan_transfer(reference, settings=settings))
-        return
-    result = animator.transfer(reference, pose, pose_frame=pose_frame, settings=settings)
-    save_all(report, result, outputs, VideoSettings())
+    return Job("transfer", {"reference": reference, "pose": pose}, settings, pose_frame)

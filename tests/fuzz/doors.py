@@ -452,6 +452,62 @@ def _open_wan(folder: Path) -> None:
     build_network(model, find_start(str(folder)), 0)
 
 
+_ROWS = [
+    {
+        "command": "animate",
+        "reference": "a.png",
+        "driving": "d.mp4",
+        "seed": 8,
+        "steps": 2,
+        "lora": ["style.safetensors:0.5"],
+    },
+    {"command": "transfer", "reference": "a.png", "pose": "p.json", "pose_frame": 3, "output": "out/x.png"},
+]
+
+
+def _make_manifests(folder: Path) -> None:
+    (folder / "jobs.yaml").write_text(f"defaults: {{model: tiny, short_side: 32}}\njobs: {json.dumps(_ROWS)}\n")
+    (folder / "jobs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _ROWS))
+    (folder / "jobs.csv").write_text("command,reference,driving,seed,audio\nanimate,a.png,d.mp4,8,false\n")
+
+
+def _open_manifests(folder: Path) -> None:
+    from onetoall_cli.batch import faults_of, rows_of_manifest
+    from onetoall_cli.cli.batch_rows import tasks_of
+
+    for file in _files(folder):
+        rows, defaults = rows_of_manifest(file)
+        tasks, _ = tasks_of(rows, defaults, source=file.name, base=folder, folder=folder / "out")
+        faults_of(tasks, overwrite=True)
+
+
+def _make_journal(folder: Path) -> None:
+    from onetoall_cli.batch.journal import Failed, Journal
+
+    with Journal.open(folder / "journal.jsonl") as journal:
+        journal.add(Failed(key="a", output="o", seconds=1, error="It broke.", advice="", arguments=("animate",)))
+
+
+def _open_journal(folder: Path) -> None:
+    from onetoall_cli.batch import Journal
+
+    Journal(folder / "journal.jsonl")
+
+
+def _make_pose_cache(folder: Path) -> None:
+    from onetoall_cli.animator.pose_cache import keep_poses
+
+    with _machine(folder):
+        keep_poses("kept", _pose())  # type: ignore[arg-type]
+
+
+def _open_pose_cache(folder: Path) -> None:
+    from onetoall_cli.animator.pose_cache import kept_poses
+
+    with _machine(folder):
+        kept_poses("kept")
+
+
 def _files(folder: Path) -> list[Path]:
     """The one damaged file, which the runner leaves alone in a folder of independent files."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
@@ -549,6 +605,21 @@ DOORS: dict[str, Door] = {
     "list of pairs": Door(_make_pairs, _open_pairs, ("evaluation.pairs:read_pairs",), quick=100, damaged=("*.csv",)),
     "study": Door(_make_study, _open_study, ("evaluation.study:tally",), quick=100),
     "hub's answers": Door(_make_answers_of_the_hub, _open_answers_of_the_hub, ("hub.remote:_ask",), quick=150),
+    "manifest": Door(
+        _make_manifests,
+        _open_manifests,
+        (
+            "batch.manifest:_yaml_rows",
+            "batch.manifest:_json_rows",
+            "batch.manifest:_csv_rows",
+            "cli.batch_rows:_from_text",
+        ),
+        quick=100,
+    ),
+    "journal": Door(_make_journal, _open_journal, ("batch.journal:_events",), quick=60, damaged=("*.jsonl",)),
+    "pose cache": Door(
+        _make_pose_cache, _open_pose_cache, ("animator.pose_cache:kept_poses",), quick=60, damaged=("*.safetensors",)
+    ),
     "unfinished run": Door(
         _make_unfinished,
         _open_unfinished,

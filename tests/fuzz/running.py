@@ -14,7 +14,7 @@ from .mutation import mutate
 SLOW = 10.0  # seconds that count as hanging
 LARGE = 10**9  # bytes of memory for one input
 CONTROL = set(map(chr, [*range(32), *range(127, 160)]))
-INDEPENDENT = {"info", "arrays", "poses", "pictures", "videos"}  # doors whose seed is one file of several
+INDEPENDENT = {"info", "manifest", "arrays", "poses", "pictures", "videos"}  # doors whose seed is one file of several
 
 
 @dataclass(frozen=True)
