@@ -62,7 +62,7 @@ class FVDFeatures(ClipFeatures):
 
     Args:
         network: I3D.
-        window: Frames of a window; None: the whole clip is one, which is held in memory (0.6 MB a frame).
+        window: Frames of a window; None: the whole clip is one, and is held in memory.
     """
 
     def __init__(self, network: nn.Module, window: int | None) -> None:

@@ -14,5 +14,5 @@ def package_folder(name: str) -> Path:
     """
     found = find_spec(name)
     if found is None or found.origin is None:
-        raise BadInput(f"This metric needs the package {name}.", "Run `pip install 'onetoall-cli[evaluate]'`.")
+        raise BadInput(f"This metric needs the package {name}.", "Run `pip install scikit-image torchmetrics`.")
     return Path(found.origin).parent
