@@ -33,7 +33,8 @@ def describe(evaluation: PairEvaluation) -> str:
     sizes = sorted({(clip.width, clip.height) for clip in clips})
     size = f"{sizes[0][0]} x {sizes[0][1]}" if len(sizes) == 1 else f"{len(sizes)} sizes"
     scaled = sum(clip.scaled for clip in clips)
-    counted = f"{len(clips)} clips, {frames} frames" if evaluation.kind == "videos" else f"{len(clips)} pictures"
+    unit = ("clip" if evaluation.kind == "videos" else "picture") + ("" if len(clips) == 1 else "s")
+    counted = f"{len(clips)} {unit}" + (f", {frames} frames" if evaluation.kind == "videos" else "")
     lines = [
         f"{counted}, {size}; {scaled or 'no'} result{'' if scaled == 1 else 's'} scaled to the truth (bicubic).",
         f"Protocol {evaluation.protocol.name}: {evaluation.protocol.says}",

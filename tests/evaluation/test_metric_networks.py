@@ -104,7 +104,8 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, installed_as):
 
     (tmp_path / "i3d.pt").write_bytes(pickle.dumps({"state_dict": Evil()}, protocol=2))
     torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
-    for name in ("i3d.pt", "evil.pt"):
+    torch.save(["no", "tensors"], tmp_path / "list.pt")
+    for name in ("i3d.pt", "evil.pt", "list.pt"):
         installed_as(tmp_path / name)
         with pytest.raises(ModelMissing, match="more than tensors"):
             stored.load_network("i3d", torch.device("cpu"))

@@ -23,6 +23,18 @@ from onetoall_cli.files import whole_file
 from onetoall_cli.hub.metric_files import metric_file
 from onetoall_cli.hub.places import copy_folder
 
+# What readers raise on files that are damaged or hold something else
+_UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    ValueError,
+    AttributeError,
+    TypeError,
+)
+
 
 @dataclass(frozen=True)
 class _Network:
@@ -107,7 +119,7 @@ def _tensors(file: Path) -> dict[str, Tensor]:
             with whole_file(kept) as temporary:
                 save_file(tensors, temporary)
         return load_file(kept)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ModelMissing(
             f"{file} is damaged or holds more than tensors ({str(error).splitlines()[0]}).",
             "Fetch it again: `onetoall fetch --verify --repair`.",
