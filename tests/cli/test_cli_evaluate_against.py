@@ -145,3 +145,6 @@ def test_answers_to_another_study_are_refused(onetoall, results) -> None:
     (results / "a.json").write_text(json.dumps(answers))
     refused = onetoall("evaluate", "--answers", "s-key.json", "a.json")
     assert refused.exit_code == 2 and "another study" in refused.err
+    (results / "a.json").write_text(json.dumps({**answers, "answers": [{"pair": "1", "choice": "both"}]}))
+    refused = onetoall("evaluate", "--answers", "s-key.json", "a.json")
+    assert refused.exit_code == 2 and "a.json: answers.0.choice" in refused.err
