@@ -34,7 +34,7 @@ class Quality:
         absent: When nobody is there.
         without_hands: When the person is there and neither hand is sure enough to be drawn.
         unsure: When the detector is unsure of the body.
-        jumps: When the whole body is suddenly elsewhere, in seconds.
+        jumps: When the whole body is suddenly elsewhere, in seconds; a cut is one, too.
         swaps: When left and right arms or legs seem to be exchanged, in seconds.
         parts: The parts of the frames that are absent, without hands and unsure, each 0..1.
     """
@@ -50,8 +50,11 @@ class Quality:
     def sentence(self) -> str:
         """One line: what is missing or doubtful, and what to do."""
         spans = zip(("nobody", "no hands", "an unsure body"), self._spans(), self.parts, strict=True)
-        found = [f"{what} in {_percent(part)} ({_times(which)} s)" for what, which, part in spans if which]
-        for what, times in (("jump", self.jumps), ("suspected swap of left and right", self.swaps)):
+        if self.frames == 1:
+            found = [what for what, which, _ in spans if which]
+        else:
+            found = [f"{what} in {_percent(part)} ({_times(which)} s)" for what, which, part in spans if which]
+        for what, times in (("jump or cut", self.jumps), ("suspected swap of left and right", self.swaps)):
             if times:
                 found.append(f"{len(times)} x {what} ({_times(times)} s)")
         if not found:
@@ -126,7 +129,8 @@ def _spans(marked: NDArray[np.bool_], clock: NDArray[np.float64]) -> Spans:
 
 def _times(times: Spans | tuple[float, ...]) -> str:
     """A few of them, in seconds."""
-    shown = [f"{each[0]:.1f}-{each[1]:.1f}" if isinstance(each, tuple) else f"{each:.1f}" for each in times[:_SHOWN]]
+    spans = [each if isinstance(each, tuple) else (each, each) for each in times[:_SHOWN]]
+    shown = [f"{first:.1f}-{last:.1f}" if last > first else f"{first:.1f}" for first, last in spans]
     return ", ".join(shown) + (", ..." if len(times) > _SHOWN else "")
 
 

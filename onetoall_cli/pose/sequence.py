@@ -117,6 +117,7 @@ class PoseSequence:
         if not isinstance(part, slice) or part.step not in (None, 1):
             raise TypeError("a PoseSequence is cut by sequence[a:b]; one frame is sequence.frame(i)")
         start, stop, _ = part.indices(len(self))
+        stop = max(start, stop)
         times = self.times
         if times is not None and stop > start:
             times = times[part] - times[start] + times[0]

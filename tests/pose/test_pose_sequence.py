@@ -66,6 +66,8 @@ def test_slices_keep_frames_and_the_distances_in_time():
     assert sequence.frame(-1).clock() == pytest.approx([0.1])
     with pytest.raises(TypeError):
         sequence[::2]
+    with pytest.raises(ValueError, match="0 frames"):
+        sequence[4:2]
 
 
 def test_one_person_and_one_frame_are_sequences_too():
