@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from onetoall_cli.errors import OnetoallError
+from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.lora import add_lora
 from onetoall_cli.training.recipe import NetworkSettings, TrainingSettings
@@ -118,3 +119,8 @@ def test_changed_recipes_are_read_or_refused_in_two_sentences(tmp_path) -> None:
                 with torch.device("meta"):
                     OneToAllTransformer3DModel(**run.model.model_dump())
     assert refused > 200
+
+
+def test_the_settings_of_the_shipped_model_are_still_read() -> None:
+    settings = load_settings(TrainingSettings, SHIPPED / "tiny" / "training.yaml")
+    assert settings.conditions_of_stage.mask_where_given == pytest.approx(0.75)
