@@ -50,7 +50,7 @@ def mutate(path: Path, rng: random.Random) -> None:
     structured = STRUCTURED.get(path.suffix) if rng.random() < 0.6 else None
     try:
         changed = structured(data, rng) if structured else None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile):  # damaged already
+    except (ValueError, KeyError, OSError, RecursionError, zipfile.BadZipFile):  # damaged or deep already
         changed = None
     path.write_bytes((changed if changed is not None else damaged(data, rng))[:LARGEST])
 
