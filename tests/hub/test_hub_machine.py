@@ -1,6 +1,7 @@
 """What is on a machine: list, verify, repair, remove, the choice of a model, the user's own catalogue."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hub_models import (
@@ -225,3 +226,12 @@ def test_the_index_is_plain_json(hub, fetch):
     fetch("vae")
     content = json.loads(index_file().read_text())
     assert content["installed"]["vae"]["commit"] == hub.repositories[WAN_REPOSITORY].commit
+
+
+def test_the_head_of_the_packages_catalogue_explains_every_key_of_its_form():
+    from onetoall_cli.hub import catalogue
+
+    text = Path(catalogue.__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
+    head = text[: text.index("\nentries:")]
+    explained = [line.split()[1] for line in head.splitlines() if line.startswith("#   ")]
+    assert sorted(explained) == sorted(catalogue.Description.model_fields)
