@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 # What Pillow's parsers raise on broken files, besides OSError.
 _PARSER_ERRORS = (
+    AssertionError,
     SyntaxError,
     ValueError,
     EOFError,
@@ -101,7 +102,10 @@ def _header(path: Path) -> Iterator[Image.Image]:
         except Image.DecompressionBombError as error:
             raise too_large(path) from error
         except _PARSER_ERRORS as error:
-            raise BadInput(f"{path} is damaged ({error}).", "Open it in an editor and save it again.") from error
+            raise BadInput(
+                f"{path} is damaged ({str(error) or 'its parts do not fit together'}).",
+                "Open it in an editor and save it again.",
+            ) from error
 
 
 def too_large(path: Path, size: str = "", limit: int = MAX_PIXELS) -> BadInput:
