@@ -228,7 +228,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what we wrote into the folder, the record last."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == _RECORD):
+    """Remove what we wrote into the folder, the record last; all may be gone, if somebody removed it meanwhile."""
+    for path in sorted(folder.glob("*"), key=lambda path: path.name == _RECORD):
         if _OURS.fullmatch(path.name) and path.name != _LOCK:
             path.unlink(missing_ok=True)

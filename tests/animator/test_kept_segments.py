@@ -11,6 +11,7 @@ from PIL import Image
 import onetoall_cli as onetoall
 from onetoall_cli.animator.kept_segments import read_unfinished
 from onetoall_cli.animator.progress import WRITING
+from onetoall_cli.errors import BadInput
 from onetoall_cli.media import open_video
 from onetoall_cli.media.lossless import LosslessWriter, read_lossless
 
@@ -136,3 +137,15 @@ def test_frames_are_kept_bit_for_bit(tmp_path) -> None:
         writer.write(frame)
     writer.close()
     assert np.array_equal(np.stack(list(read_lossless(tmp_path / "frames.mkv"))), frames)
+
+
+def test_a_folder_that_is_removed_in_mid_run_is_said(model, inputs, tmp_path) -> None:
+    (tmp_path / "gone").mkdir()
+
+    def progress(stage, done, total) -> None:
+        if stage is WRITING and done == 12:
+            shutil.rmtree(tmp_path / "gone")
+
+    animator = onetoall.load(model, device="cpu", listener=onetoall.Listener(progress=progress))
+    with pytest.raises(BadInput, match=r"Cannot write in .*gone"):
+        animator.animate(**inputs).save(tmp_path / "gone" / "out.mp4")
