@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from onetoall_cli.display_text import MESSAGE, displayed
 
+_TOO_MANY = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -50,3 +51,10 @@ class OutOfResources(OnetoallError):
 def is_disk_full(number: int | None) -> bool:
     """Whether an `errno` says that there was no room to write: a full disk, a spent quota, a limit of files' sizes."""
     return number in _DISK_FULL
+
+
+def too_many(number: int | None) -> OutOfResources | None:
+    """The error that an `errno` amounts to where the system starts no more threads or opens no more files."""
+    if number not in _TOO_MANY:
+        return None
+    return OutOfResources("The system starts no more processes or opens no more files.", "Close other programs.")

@@ -95,15 +95,17 @@ def list_repository(repository: str, revision: str) -> Listing:
     api = f"{web.address()}/api/{kind}{quote(repository)}"
     commit = _ask(_Revision, f"{api}/revision/{quote(revision, safe='')}", what)[0].sha
     files: dict[str, FileRecord] = {}
+    seen = 0
     page: str | None = f"{api}/tree/{commit}?recursive=true"
     while page is not None:
         items, following = _ask(_Page, page, what)
         new = {item.path: _record(item) for item in items if isinstance(item, _File)}
         if following is not None and (not items or new.keys() & files.keys() or not web.is_of_hub(following)):
-            raise ModelMissing(f"{web.address()} answers no sense for {what}: its pages lead astray.", NO_HUB)
+            raise ModelMissing(f"The answer of {web.address()} for {what} has pages that lead astray.", NO_HUB)
         files |= new
         page = following
-        if len(files) > MOST_FILES:
+        seen += len(items)  # folders too: they could go on for ever
+        if seen > MOST_FILES:
             raise ModelMissing(f"{what} has more than {MOST_FILES} files.", "Choose another repository.")
     return Listing(repository, revision, commit, tuple(sorted(files.values(), key=lambda file: file.path)))
 

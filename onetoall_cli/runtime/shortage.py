@@ -3,13 +3,12 @@
 import errno
 import gc
 
-from onetoall_cli.errors import BadInput, OnetoallError, OutOfResources, is_disk_full
+from onetoall_cli.errors import BadInput, OnetoallError, OutOfResources, is_disk_full, too_many
 
 # Messages of torch's allocators for CPUs and Apple GPUs, which raise a plain RuntimeError.
 TEXTS = ("can't allocate memory", "not enough memory", "MPS backend out of memory")
 
-_TOO_MANY = (errno.EAGAIN, errno.EMFILE, errno.ENFILE)
-NO_THREAD = "can't start new thread"  # in a RuntimeError of Python
+_NO_THREAD = "can't start new thread"  # in a RuntimeError of Python
 # What a file system refuses whatever the program does: names, rights, a disk that fails or can only be read.
 _NOT_OURS = (
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.ENOTDIR, errno.EISDIR),
@@ -49,8 +48,10 @@ def as_user_error(error: BaseException) -> OnetoallError | None:
     number = error.errno if isinstance(error, OSError) else None
     if is_disk_full(number):
         return OutOfResources("The disk is full.", "Free some space and run the command again.")
-    if number in _TOO_MANY or NO_THREAD in str(error):
-        return OutOfResources("The system starts no more processes or opens no more files.", "Close other programs.")
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        number = errno.EAGAIN
+    if (limit := too_many(number)) is not None:
+        return limit
     if isinstance(error, OSError) and number in _NOT_OURS and error.filename is not None:
         return BadInput(f"{error.filename} cannot be used: {error.strerror}.", "Check the name, its disk and rights.")
     return None

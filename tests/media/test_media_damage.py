@@ -1,8 +1,10 @@
 """`open_video`: what can be wrong with a file is said, and what is whole of it is still read."""
 
+import errno
 import io
 import logging
 import os
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -21,8 +23,10 @@ from made_media import (
 )
 from PIL import Image
 
-from onetoall_cli.errors import BadInput
+from onetoall_cli.errors import BadInput, OutOfResources
 from onetoall_cli.media import VideoWriter, open_video, read_metadata
+from onetoall_cli.media.file_errors import writing
+from onetoall_cli.media.movie import _whole_frames
 
 
 def make_torn(path, keep, **options):
@@ -172,3 +176,14 @@ def test_reading_says_nothing_on_stderr(tmp_path, capfd):
     path = make_torn(tmp_path / "v.mkv", 0.7)
     list(open_video(path))
     assert capfd.readouterr().err == ""
+
+
+def test_a_decoder_that_may_start_no_threads_is_no_damaged_file():
+    def decode():
+        raise av.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", "avcodec_open2()")
+
+    packet = SimpleNamespace(size=1, is_corrupt=False, decode=decode)
+    with pytest.raises(OutOfResources, match="starts no more processes"):
+        list(_whole_frames(SimpleNamespace(demux=lambda _: iter([packet])), None))
+    with pytest.raises(OutOfResources, match="starts no more processes"), writing("out.mp4"):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
