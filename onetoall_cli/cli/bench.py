@@ -292,5 +292,10 @@ def _drift(
         f"{number:<9}" + "".join(f"{value:>11.2f}" for value in asdict(each).values())
         for number, each in enumerate(found, 1)
     ]
-    lines += ["", f"The last segment's colour error is {worsening(found):.2f} times the second's."]
+    second, last = found[1], found[-1]
+    lines += [
+        "",
+        f"The last segment's colour error is {worsening(found):.2f} times the second's; "
+        f"contrast goes from {second.contrast:.2f} to {last.contrast:.2f} times the truth's.",
+    ]
     return result, "\n".join(lines)
