@@ -34,7 +34,9 @@ from manuals import (
 from safetensors.torch import save_file
 from test_imports import ORDER
 
+from onetoall_cli.batch import Row
 from onetoall_cli.cli import app
+from onetoall_cli.cli.batch_rows import tasks_of
 from onetoall_cli.cli.options import OPTIONS as OPTION_GROUPS
 from onetoall_cli.hub import load_catalogue
 from onetoall_cli.hub.places import user_catalogue
@@ -188,6 +190,10 @@ def test_settings_in_yaml_are_such_as_are_read(manual: Path, machine) -> None:
             user_catalogue().parent.mkdir(parents=True)
             user_catalogue().write_text(block.text)
             assert set(settings["entries"]) <= set(load_catalogue().entries), block.place
+        elif "jobs" in settings:
+            rows = [Row(row, block.place) for row in settings["jobs"]]
+            _, faults = tasks_of(rows, settings["defaults"], source=block.place, base=Path(), folder=Path())
+            assert [fault for fault in faults if "does not exist" not in fault] == []
         else:
             read_settings(TrainingSettings, settings, block.place)
 
