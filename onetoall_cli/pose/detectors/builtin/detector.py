@@ -7,6 +7,7 @@ newcomers are looked for now and then. Nothing is smoothed: that is `--smooth`, 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.detectors.builtin.networks import Networks
@@ -44,7 +45,11 @@ region. Half a head's width is 0.05 of it."""
 _FEWEST_POINTS = 3
 """A person of whom fewer body points are visible inside the frame has left it."""
 _VISIBLE = 0.5
-_SHOULDERS = [11, 12]  # BlazePose's numbers
+_SHOULDERS, _HIPS, _ANKLES = [11, 12], [23, 24], [27, 28]  # BlazePose's numbers
+
+_WHOLE_SETTLED, _WHOLE_LEAN = 0.95, 0.4
+"""Who is seen from behind or from the side has no face: there, hips and an ankle that are visible inside the picture,
+a reading that stands still and a region that leans by less than this many radians are enough."""
 
 
 class Builtin(Detector):
@@ -167,7 +172,11 @@ def _read(
         if candidate.proof is not Proof.NONE and refuted == _MAX_REFUTED:
             continue
         landmarks, steadiness = _settle(reader, image, candidate.find.region)
-        if landmarks is not None and _is_in(landmarks, image) and _is_proven(candidate.proof, landmarks, steadiness):
+        if (
+            landmarks is not None
+            and _is_in(landmarks, image)
+            and _is_proven(candidate.proof, landmarks, steadiness, image)
+        ):
             yield _Person(landmarks, image)
         else:
             refuted += 1
@@ -199,15 +208,30 @@ def _settle(reader: PersonReader, image: Image, region: Region) -> tuple[PersonL
 
 def _is_in(landmarks: PersonLandmarks, image: Image) -> bool:
     """Whether enough of the person is visible inside the picture."""
-    x, y, visibility = landmarks.body.T
-    inside = (x >= 0) & (y >= 0) & (x < image.shape[1]) & (y < image.shape[0])
-    return int((inside & (visibility >= _VISIBLE)).sum()) >= _FEWEST_POINTS
+    return int((_inside(landmarks, image) & (landmarks.body[:, 2] >= _VISIBLE)).sum()) >= _FEWEST_POINTS
 
 
-def _is_proven(proof: Proof, landmarks: PersonLandmarks, steadiness: float) -> bool:
+def _is_proven(proof: Proof, landmarks: PersonLandmarks, steadiness: float, image: Image) -> bool:
     """Whether what was read looks like a person, beyond BlazePose's own test."""
     if proof is Proof.NONE:
         return True
-    steady = steadiness >= _PROOF_SETTLED and landmarks.body[_SHOULDERS, 2].min() >= _PROOF_VISIBILITY
-    stands = proof is Proof.STANDING and abs(landmarks.next_region.rotation) < _PROOF_LEAN
-    return bool(steady and (stands or landmarks.face is not None))
+    if steadiness < _PROOF_SETTLED or landmarks.body[_SHOULDERS, 2].min() < _PROOF_VISIBILITY:
+        return False
+    if landmarks.face is not None:
+        return True
+    lean = abs(landmarks.next_region.rotation)
+    if proof is Proof.WHOLE:
+        return steadiness >= _WHOLE_SETTLED and lean < _WHOLE_LEAN and _shows_whole_body(landmarks, image)
+    return proof is Proof.STANDING and lean < _PROOF_LEAN
+
+
+def _shows_whole_body(landmarks: PersonLandmarks, image: Image) -> bool:
+    """Whether both hips and an ankle are visible inside the picture."""
+    visible = _inside(landmarks, image) & (landmarks.body[:, 2] >= _PROOF_VISIBILITY)
+    return bool(visible[_HIPS].all() and visible[_ANKLES].any())
+
+
+def _inside(landmarks: PersonLandmarks, image: Image) -> NDArray[np.bool_]:
+    """Which of the body's points lie inside the picture."""
+    x, y = landmarks.body[:, :2].T
+    return np.asarray((x >= 0) & (y >= 0) & (x < image.shape[1]) & (y < image.shape[0]))

@@ -49,6 +49,7 @@ class Proof(Enum):
 
     NONE = "nothing more"
     STANDING = "a steady body that stands upright, or a face"
+    WHOLE = "a very steady upright body of which hips and a foot are to be seen, or a face"
     FACE = "a steady body with a face"
 
 
@@ -89,7 +90,7 @@ def search(finder: PeopleFinder, image: Image, *, thorough: bool) -> Iterator[li
     def likely(finds: list[Find]) -> list[Candidate]:
         doubtful.extend(find for find in finds if find.score < _LIKELY)
         rest = [find for find in finds if find.score >= _LIKELY]
-        return [Candidate(find, Proof.NONE if find.score >= _SURE else Proof.FACE) for find in rest]
+        return [Candidate(find, Proof.NONE if find.score >= _SURE else Proof.WHOLE) for find in rest]
 
     def in_windows(side: int) -> list[Candidate]:
         finds = [find for view in _windows(width, height, side) for find in seen(view)]
