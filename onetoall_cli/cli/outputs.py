@@ -4,17 +4,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from onetoall_cli.cli.report import leave_stdout
-from onetoall_cli.files import Output, check_outputs
+from onetoall_cli.files import Output, check_outputs, claim_outputs
 from onetoall_cli.files.streams import descriptor
 
 
 def check_targets(outputs: Iterable[Output | None], *, inputs: Iterable[Path | None] = (), overwrite: bool) -> None:
-    """`check_outputs` of those that are wanted.
+    """`check_outputs` of those that are wanted, which nobody else then makes while this command runs.
 
     Raises:
-        BadInput, OutOfResources: As `check_outputs`.
+        BadInput, OutOfResources: As `check_outputs` and `claim_outputs`.
     """
     wanted = [output for output in outputs if output is not None]
     if any(descriptor(output.path, dash=1) == 1 for output in wanted):
         leave_stdout()
     check_outputs(wanted, inputs=inputs, overwrite=overwrite)
+    claim_outputs(wanted, overwrite=overwrite)

@@ -49,7 +49,7 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
     """Fail before any work if one of `outputs` cannot be written, or something would be lost by it.
 
     Files may be pipes, devices and open descriptors (`/dev/stdout`). What killed runs left in the outputs' folders
-    is swept. Inside `claims` the outputs are this process's until that ends.
+    is swept.
 
     Args:
         outputs: All that the command will write.
@@ -59,8 +59,7 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
     Raises:
         BadInput: An input whose name no disk takes; an output whose name has an unknown ending or is too long; whose
             place is missing, not writable, no ordinary file or a folder of somebody else's; that exists without
-            `overwrite`; that is or holds an input, is a folder the user lives in, or is or lies in another output;
-            that another process makes now.
+            `overwrite`; that is or holds an input, is a folder the user lives in, or is or lies in another output.
         OutOfResources: Less than `LEAST_FREE` bytes are free there.
     """
     outputs = list(outputs)
@@ -77,6 +76,14 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
             _check_place(output, status, overwrite=overwrite)
     for one, other in combinations(outputs, 2):
         _check_apart(one, other)
+
+
+def claim_outputs(outputs: Iterable[Output], *, overwrite: bool) -> None:
+    """Inside `claims`, be the only process that makes `outputs`, which `check_outputs` has passed.
+
+    Raises:
+        BadInput: Another process makes one now, or has just made it.
+    """
     for output in outputs:
         if not is_output_stream(output.path):
             real = Path(os.path.realpath(output.path))

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import Output, check_outputs, claims
+from onetoall_cli.files import Output, claim_outputs, claims
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from onetoall_cli.files import Output, check_outputs, claims
+from onetoall_cli.files import Output, claim_outputs, claims
 with claims():
-    check_outputs([Output(Path(sys.argv[1]), is_folder=len(sys.argv) > 2)], overwrite=True)
+    claim_outputs([Output(Path(sys.argv[1]), is_folder=len(sys.argv) > 2)], overwrite=True)
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -40,7 +40,7 @@ def holder(tmp_path):
 
 def check(path: Path, **options) -> None:
     with claims():
-        check_outputs([Output(path, **options)], overwrite=True)
+        claim_outputs([Output(path, **options)], overwrite=True)
 
 
 def test_who_makes_an_output_now_is_said_to_the_second(tmp_path, holder):
@@ -73,4 +73,12 @@ def test_what_was_finished_while_its_name_was_claimed_is_not_written_over(tmp_pa
     out = tmp_path / "out.mp4"
     monkeypatch.setattr("onetoall_cli.files.outputs.claim", lambda *_: out.write_text("somebody's"))
     with pytest.raises(BadInput, match="already exists"):
-        check_outputs([Output(out)], overwrite=False)
+        claim_outputs([Output(out)], overwrite=False)
+
+
+def test_the_second_of_two_commands_ends_before_any_work(onetoall, holder, dance_poses, tmp_path):
+    first = holder(tmp_path / "p.json")
+    result = onetoall("pose", dance_poses, "-o", "p.json")
+    assert result.exit_code == 2 and f"process {first.pid}" in result.err
+    assert onetoall("pose", dance_poses, "-o", "q.json").exit_code == 0
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["q.json"]
