@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import locate_model
@@ -81,7 +82,8 @@ def test_a_continued_lora_repeats_the_uninterrupted_one_and_is_exported_merged(s
 
     with pytest.raises(Interrupted):
         train(parts, stop)
-    assert whole.read_bytes() == train(parts).read_bytes()
+    first, second = load_file(whole), load_file(train(parts))
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
     export_run(settings.output, tmp_path / "model")
     exported = load_network(locate_model(str(tmp_path / "model")), torch.float32)
     base = load_network_of(settings)
