@@ -161,6 +161,21 @@ def test_train_makes_a_vae_of_a_few_steps_and_says_where(onetoall, tmp_path):
     assert (tmp_path / result.json["output"] / "config.json").is_file()
 
 
+def test_train_says_what_a_run_needs_without_running_it(onetoall, tmp_path):
+    (tmp_path / "stage.yaml").write_text(
+        "output: run\nstage: 2\nvae: vae\nsteps: 3\nframes: 13\nresolutions: [{short_side: 32}]\naspects: [1.0]\n"
+        "model: {num_attention_heads: 1, attention_head_dim: 32, text_dim: 8, ffn_dim: 64, num_layers: 3,\n"
+        "  num_reference_layers: 1, num_pose_layers: 1}\n"
+    )
+    result = onetoall("train", "stage.yaml", "--dry-run", "--json")
+    assert result.exit_code == 0, result.err
+    (plan,) = result.json["plans"]
+    assert plan["peak"] == sum(plan["memory"].values()) and plan["seconds_a_step"] > 0
+    assert 0 < plan["trained"] < plan["total"] and not (tmp_path / "run").exists()
+    prose = onetoall("train", "stage.yaml", "--dry-run").out
+    assert all(word in prose for word in ("Trains", "Memory", "a checkpoint", "s a step"))
+
+
 def test_the_preview_of_a_picture_is_a_picture(onetoall, reference, dance, seeing, tmp_path):
     result = onetoall("pose", reference, "-o", "ref.json", "--preview", "look.png")
     assert result.exit_code == 0, result.err
