@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -309,7 +310,7 @@ class TrainingSettings(Settings):
         return self.picture_batch if frames == 1 and self.picture_batch else self.batch
 
     @property
-    def cache(self) -> Place:
+    def cache(self) -> Path:
         """Folder for detected poses and encoded latents."""
         return self.data.cache or self.output / "cache"
 
