@@ -20,6 +20,9 @@ from onetoall_cli.files.documents import read_document
 
 T = TypeVar("T")
 
+LONGEST_NAME = 255  # bytes of a file's name, on every common file system
+LONGEST_PATH = 1000  # characters of a path inside a folder
+
 # What pydantic calls the types of JSON, in the words of our messages.
 _WORDS = {
     "a valid dictionary": "a mapping",
@@ -60,6 +63,8 @@ def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or ":" in path:
         raise ValueError("should be a path inside its folder")
+    if len(path) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in parts):
+        raise ValueError("should be a path that a disk can have")
     return path
 
 

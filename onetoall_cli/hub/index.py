@@ -46,10 +46,10 @@ class Snapshot(Form):
         files: Every file, with its hash.
     """
 
-    repository: str = Field(pattern=REPOSITORY)
+    repository: str = Field(pattern=REPOSITORY, max_length=200)
     revision: str
     pin: str
-    commit: str = Field(pattern=r"^\w[\w.-]*$")
+    commit: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     files: tuple[FileRecord, ...]
 
 

@@ -7,10 +7,9 @@ from pydantic import AfterValidator, Field
 from typing_extensions import Self
 
 from onetoall_cli.files.documents import read_document
-from onetoall_cli.files.forms import Form, check, yaml_text
+from onetoall_cli.files.forms import LONGEST_NAME, Form, check, yaml_text
 
 _ADVICE = "Correct the config; onetoall_cli/training/README.md explains the settings."
-_LONGEST_NAME = 255  # bytes of a file's name, on every common file system
 
 T = TypeVar("T", bound="Settings")
 
@@ -24,7 +23,7 @@ class Settings(Form):
 
 
 def _usable(path: Path) -> Path:
-    if "\0" in str(path) or any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+    if "\0" in str(path) or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
         raise ValueError("should be a path that a disk can have")
     return path.expanduser()
 

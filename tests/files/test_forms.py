@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files.forms import Form, check, json_text, read_form, yaml_text
+from onetoall_cli.files.forms import Form, InsidePath, check, json_text, read_form, yaml_text
 
 
 class Step(Form):
@@ -71,3 +71,10 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_form(Recipe, tmp_path / "r.yaml", advice="") == recipe
     assert read_form(Recipe, tmp_path / "r.json", advice="") == recipe
     assert read_form(Recipe, tmp_path / "empty.yaml", advice="") == Recipe()
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../a", "a/../../b", "a\\b", "c:a", "a\0b", "x" * 256, "a/" * 600])
+def test_a_path_of_a_file_stays_inside_its_folder_and_fits_a_disk(path: str) -> None:
+    assert check(InsidePath, "a/b.json", source="x", advice="") == "a/b.json"
+    with pytest.raises(BadInput, match="should be a path"):
+        check(InsidePath, path, source="x", advice="")
