@@ -22,7 +22,7 @@ class Difference:
     Attributes:
         a, b: The two values; of means, over the clips that have one in both.
         value: B minus A; NaN where they cannot be compared.
-        low, high: The 95 % interval of the mean difference; NaN for Frechet distances and for fewer than two clips.
+        low, high: The 95 % interval of the mean difference; NaN for Frechet distances and for fewer than five clips.
         note: N of a Frechet distance, or why it cannot be compared.
     """
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+FEWEST = 5  # values for an interval: of fewer, resampling only gives back the smallest and the largest
 
 
 def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -38,10 +39,10 @@ def confidence(values: NDArray[np.float64]) -> tuple[float, float]:
         values: One for each clip; NaN (nothing to measure) is left out.
 
     Returns:
-        Lower and upper end; NaN for fewer than two values.
+        Lower and upper end; NaN for fewer than `FEWEST` values.
     """
     values = values[~np.isnan(values)]
-    if len(values) < 2:
+    if len(values) < FEWEST:
         return float("nan"), float("nan")
     chosen = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.quantile(values[chosen].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

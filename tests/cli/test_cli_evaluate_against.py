@@ -53,7 +53,7 @@ def of_csim(*values: float) -> PairEvaluation:
 
 
 def test_clips_without_a_value_on_one_side_count_on_neither() -> None:
-    (found,) = compare(of_csim(0.5, 0.7, 0.1), of_csim(0.6, 0.9, float("nan")))
+    (found,) = compare(of_csim(0.5, 0.7, 0.5, 0.7, 0.6, 0.1), of_csim(0.6, 0.9, 0.6, 0.9, 0.75, float("nan")))
     assert (found.a, found.b, found.value) == pytest.approx((0.6, 0.75, 0.15))
     assert found.verdict == "B better"
     (nothing,) = compare(of_csim(float("nan")), of_csim(0.5))

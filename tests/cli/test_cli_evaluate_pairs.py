@@ -33,9 +33,9 @@ def networks(monkeypatch, machine, seeing):
 
 @pytest.fixture
 def clips(tmp_path):
-    """Folders `truth` and `results` of three clips of noise; the results drift away from the truth."""
+    """Folders `truth` and `results` of clips of noise; the results drift away from the truth."""
     rng = np.random.default_rng(0)
-    for name, length in (("one", 9), ("two", 12), ("three", 4)):
+    for name, length in (("one", 9), ("two", 12), ("three", 4), ("four", 2), ("five", 2)):
         truth = rng.integers(60, 180, (length, 48, 64, 3), np.uint8)
         for side, step in (("truth", 0), ("results", 2)):
             (tmp_path / side).mkdir(exist_ok=True)
@@ -48,14 +48,14 @@ def clips(tmp_path):
 def test_every_metric_with_its_interval_or_its_number_of_vectors(onetoall, clips, networks) -> None:
     shown = onetoall(*clips, "--metrics", "psnr,ssim,lpips,fvd,fid-vid")
     assert shown.exit_code == 0, shown.err
-    for words in ("3 clips, 25 frames, 64 x 48", "PSNR dB", " to ", "higher", "FVD", "N = 3", "lower", "three"):
+    for words in ("5 clips, 29 frames, 64 x 48", "PSNR dB", " to ", "higher", "FVD", "N = 5", "lower", "three"):
         assert words in shown.out
     result = onetoall(*clips, "--metrics", "psnr,ssim,lpips,fvd,fid-vid", "--json").json
     metrics = result["metrics"]
-    assert metrics["fvd"]["vectors"] == metrics["fid-vid"]["vectors"] == 3 and metrics["fvd"]["value"] > 0
+    assert metrics["fvd"]["vectors"] == metrics["fid-vid"]["vectors"] == 5 and metrics["fvd"]["value"] > 0
     low, high = metrics["psnr"]["interval"]
     assert low < metrics["psnr"]["mean"] < high
-    drift = result["clips"][1]["per_frame"]["psnr"]
+    drift = result["clips"][2]["per_frame"]["psnr"]
     assert drift[0] == 100 and drift == sorted(drift, reverse=True)
 
 
@@ -76,10 +76,10 @@ def test_tables_sheet_and_plot_are_written(onetoall, clips, networks, tmp_path) 
     assert result.exit_code == 0, result.err
     with open(tmp_path / "t.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["clip"] for row in rows] == ["one", "three", "two"] and rows[1]["frames"] == "4"
+    assert [row["clip"] for row in rows] == ["five", "four", "one", "three", "two"] and rows[3]["frames"] == "4"
     assert "| PSNR dB |" in (tmp_path / "t.md").read_text()
     assert (
-        read_picture(tmp_path / "worst.png").shape[0] > 3 * 320
+        read_picture(tmp_path / "worst.png").shape[0] > 5 * 320
     )  # a frame of each clip, which lasts less than a second
     plot = read_picture(tmp_path / "drift.png")
     assert plot.shape == (440, 900, 3) and (plot != 255).any(axis=2).mean() > 0.01
@@ -127,4 +127,4 @@ def test_what_cannot_be_measured_is_null_and_not_nan_in_json(onetoall, clips, ne
     assert read["metrics"]["apd-body"]["mean"] is None
     assert "People found by test." in read["notes"]
     shown = onetoall(*clips, "--metrics", "psnr,apd-body").out
-    assert "APD-body: nothing to measure in 25 of 25 frames." in shown
+    assert "APD-body: nothing to measure in 29 of 29 frames." in shown

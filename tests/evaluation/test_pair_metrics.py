@@ -123,7 +123,7 @@ def test_the_bootstrap_interval_is_that_of_the_mean():
     error = values.std(ddof=1) / np.sqrt(400)
     assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.05)
     assert confidence(np.append(values, np.nan)) == (low, high)
-    assert np.isnan(confidence(values[:1])).all()
+    assert np.isnan(confidence(values[:4])).all() and not np.isnan(confidence(values[:5])).any()
 
 
 class Recorder(torch.nn.Module):
