@@ -6,7 +6,6 @@ settings know nothing of a command line, so theirs stand in `OPTIONS`.
 
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from onetoall_cli.animator.settings import (
 from onetoall_cli.cli.report import Report, reported
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import claims
+from onetoall_cli.files.outputs import check_current_folder
 
 # Options that stand in several commands, outside any group
 Device = Annotated[str, Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")]
@@ -219,7 +219,7 @@ def subcommand(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(**values: Any) -> Any:
         built = {name: group_of(group, values) for name, group in groups.items()}
         reports = {name: each.report() if isinstance(each, Verbosity) else each for name, each in built.items()}
-        _check_current_folder()
+        check_current_folder()  # torch's own libraries do not start in one that was deleted
         with claims():
             try:
                 return function(**values, **reports)
@@ -233,13 +233,6 @@ def subcommand(function: Callable[..., Any]) -> Callable[..., Any]:
     outer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     outer.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return outer
-
-
-def _check_current_folder() -> None:
-    try:
-        os.getcwd()
-    except FileNotFoundError as error:  # torch's own libraries do not start there
-        raise BadInput("The current folder has been deleted.", "Change to another one.") from error
 
 
 def declared_names(name: str, info: OptionInfo) -> list[str]:

@@ -62,6 +62,7 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
             `overwrite`; that is or holds an input, is a folder the user lives in, or is or lies in another output.
         OutOfResources: Less than `LEAST_FREE` bytes are free there.
     """
+    check_current_folder()
     outputs = list(outputs)
     given = [path for path in inputs if path is not None]
     for path in given:
@@ -76,6 +77,18 @@ def check_outputs(outputs: Iterable[Output], *, inputs: Iterable[Path | None] = 
             _check_place(output, status, overwrite=overwrite)
     for one, other in combinations(outputs, 2):
         _check_apart(one, other)
+
+
+def check_current_folder() -> None:
+    """Refuse to work where relative names mean nothing.
+
+    Raises:
+        BadInput: The current folder has been deleted.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise BadInput("The current folder has been deleted.", "Change to another one.") from error
 
 
 def claim_outputs(outputs: Iterable[Output], *, overwrite: bool) -> None:
