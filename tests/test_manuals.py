@@ -48,7 +48,7 @@ README = ROOT / "README.md"
 README_BYTES = 10_000
 LINE = 120
 # What else a manual may call; that these run is not ours to test.
-OTHER_PROGRAMS = {".ci/run", "accelerate", "git", "mypy", "pip", "pytest", "python", "ruff", "source"}
+OTHER_PROGRAMS = {".ci/run", "accelerate", "git", "mypy", "pip", "pytest", "python", "ruff", "source", "uv"}
 
 GROUP = typer.main.get_command(app)
 OPTIONS = {
@@ -260,7 +260,7 @@ def small_models(hub: FakeHub) -> FakeHub:
     model = catalogue["entries"]["1.3b"]
     model["defaults"].update(short_side=32, num_inference_steps=2, pose_canvas_short_side=256)
     catalogue["entries"]["14b"] = {**model, "repository": "MochunniaN1/One-to-All-14b"}
-    path.write_text(yaml.safe_dump(catalogue))
+    path.write_text(json.dumps(catalogue))  # JSON is YAML too; YAML would be written with aliases
     hub.add("MochunniaN1/One-to-All-14b", network_files())
     hub.add(POSE_REPOSITORY, pose_files())
     return hub
