@@ -48,7 +48,7 @@ README = ROOT / "README.md"
 README_BYTES = 10_000
 LINE = 120
 # What else a manual may call; that these run is not ours to test.
-OTHER_PROGRAMS = {".ci/run", "accelerate", "git", "mypy", "pip", "pytest", "python", "ruff", "source"}
+OTHER_PROGRAMS = {".ci/run", "accelerate", "git", "mypy", "pip", "pytest", "python", "ruff", "source", "uv"}
 
 GROUP = typer.main.get_command(app)
 OPTIONS = {
