@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -69,8 +70,10 @@ def test_a_run_that_is_killed_at_random_moments_gives_the_frames_of_a_whole_one(
         process.kill()
         process.join()
         kept[len(list(tmp_path.glob("out.mp4.unfinished/*.safetensors")))] += 1
-        if not output.exists():  # else it had just ended
+        if not output.exists():
             finish(output)
+        else:  # it had just ended, perhaps before its folder went
+            shutil.rmtree(tmp_path / "out.mp4.unfinished", ignore_errors=True)
         assert np.array_equal(frames_in(output), wanted), number
         output.unlink()
         left = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
