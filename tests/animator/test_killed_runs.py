@@ -2,7 +2,9 @@
 
 import multiprocessing
 import random
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import onetoall_cli as onetoall
 from onetoall_cli.animator.kept_segments import KeptSegments
 from onetoall_cli.media import open_video
 from onetoall_cli.media.lossless import LosslessWriter
+from onetoall_cli.pose import PoseSequence
 
 KILLS = 50
 # Every run is a process of its own, forked where the libraries are imported but nothing has run yet.
@@ -26,6 +29,12 @@ def run(arguments: list[str]) -> None:
     app(arguments)
 
 
+def dance(frames: int) -> PoseSequence:
+    """The real one, forth and back."""
+    once = real_poses("dance_full")
+    return replace(once, keypoints=np.concatenate([once.keypoints, once.keypoints[::-1]])[:frames])
+
+
 def frames_in(path: Path) -> np.ndarray:
     return np.stack([frame.image for frame in open_video(path)])
 
@@ -33,7 +42,7 @@ def frames_in(path: Path) -> np.ndarray:
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_random_moments_gives_the_frames_of_a_whole_one(reference, ref_pose, tmp_path) -> None:
     poses = tmp_path / "dance.json"
-    real_poses("dance_full", 29).save(poses)  # 6 segments of 9 frames
+    dance(29).save(poses)  # 6 segments of 9 frames
     size = ("--short-side", 64, "--steps", 2, "--segment-frames", 9, "--model", "tiny", "--ref-pose", ref_pose)
     command = [str(word) for word in ("animate", reference, poses, *size, "--quiet", "-o")]
     processes = multiprocessing.get_context("forkserver")
@@ -61,8 +70,10 @@ def test_a_run_that_is_killed_at_random_moments_gives_the_frames_of_a_whole_one(
         process.kill()
         process.join()
         kept[len(list(tmp_path.glob("out.mp4.unfinished/*.safetensors")))] += 1
-        if not output.exists():  # else it had just ended
+        if not output.exists():
             finish(output)
+        else:  # it had just ended, perhaps before its folder went
+            shutil.rmtree(tmp_path / "out.mp4.unfinished", ignore_errors=True)
         assert np.array_equal(frames_in(output), wanted), number
         output.unlink()
         left = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
@@ -75,7 +86,7 @@ def test_a_run_that_is_killed_at_random_moments_gives_the_frames_of_a_whole_one(
 def test_keeping_segments_costs_little(reference, ref_pose, tmp_path, monkeypatch) -> None:
     """The share of processor time, with the settings that `tiny` has by itself."""
     poses, spent = tmp_path / "dance.json", [0.0]
-    real_poses("dance_full", 41).save(poses)  # 2 segments of 25 frames
+    dance(41).save(poses)  # 2 segments of 25 frames
 
     def timed(function):
         def run(*arguments):
