@@ -58,4 +58,4 @@ def test_with_overwrite_a_folder_of_another_command_is_replaced_since_all_in_it_
     done = onetoall("demo", "--model", model, "-o", "folder", "--overwrite", "--quiet")
     assert done.exit_code == 0, done.err
     after = {path.name for path in (tmp_path / "folder").iterdir()}
-    assert "result.mp4" in after and before & after == {".onetoall-files"}
+    assert "result.mp4" in after and before & after == {".onetoall-files", "reference.png"}
