@@ -135,7 +135,7 @@ def micro_run(tmp_path) -> Path:
 
     network = {"num_attention_heads": 2, "attention_head_dim": 32, "text_dim": 8, "ffn_dim": 64, "num_layers": 4}
     network |= {"num_reference_layers": 1, "num_pose_layers": 2}
-    sizes = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": [1, 1, 1, 1]}
+    sizes = {"base_dim": 8, "num_res_blocks": 1, "dim_mult": (1, 1, 1, 1)}
     settings = VaeSettings(output=tmp_path / "vae", phases=(Phase(steps=1, batch=1),), model=sizes)
     build_vae(settings).save_pretrained(tmp_path / "vae")
     recipe = {
