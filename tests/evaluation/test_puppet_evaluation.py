@@ -117,7 +117,8 @@ def test_without_the_references_pose_another_picture_is_made(subject) -> None:
 
     case = make_case("transfer", "test", 0, width=32, height=48, frames=1, canvas_short_side=120)
     black = replace(case.conditioning, reference_pose=np.zeros_like(case.conditioning.reference_pose))
-    location = replace(subject.engine.location, defaults=replace(subject.defaults, reference_pose=False))
+    defaults = subject.defaults.model_copy(update={"reference_pose": False})
+    location = replace(subject.engine.location, defaults=defaults)
     without = Animator(location, subject.engine.settings)
     (given,) = without.animate(case.conditioning, seed=1)
     (wanted,) = subject.animate(black, seed=1)
