@@ -22,6 +22,7 @@ DEVICE_PIECE = 4096
 
 # Query rows that are attended at once: their logits fit the second-level caches of a few cores.
 ATTENTION_ROWS = 512
+FEWEST_BLOCKED_KEYS = 2048  # with fewer, torch's own kernel costs little of a step, and is more exact
 
 # The least number of repeated text rows that are merged: with fewer the added keys cost as much as they save.
 MERGE_FROM = 16
@@ -118,7 +119,8 @@ class BlockedAttention(AttentionKernel):
     """Softmax attention as matrix products over blocks of query rows, one head at a time.
 
     Logits and weights are rounded to the query's dtype, where torch's own kernel keeps them in float32. On CPUs whose
-    bfloat16 instructions only matrix products use well, it is one and a half to three times as fast.
+    bfloat16 instructions only matrix products use well, it is one and a half to three times as fast. With fewer than
+    `FEWEST_BLOCKED_KEYS` keys, or with `log_weights`, torch's own runs.
     """
 
     def __call__(
@@ -128,8 +130,8 @@ class BlockedAttention(AttentionKernel):
         value: torch.Tensor,
         log_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """As `AttentionKernel`; with `log_weights`, where keys are few, torch's own attention runs."""
-        if log_weights is not None:
+        """As `AttentionKernel`."""
+        if log_weights is not None or key.shape[1] < FEWEST_BLOCKED_KEYS:
             return super().__call__(query, key, value, log_weights)
         attended = torch.empty_like(query, memory_format=torch.contiguous_format)
         for sample, head in itertools.product(range(query.shape[0]), range(query.shape[2])):

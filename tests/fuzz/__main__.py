@@ -50,7 +50,8 @@ def main() -> int:
     for name in doors:
         count = round(options.inputs * DOORS[name].quick / weight)
         sums = _door(name, count, options)
-        total.update({key: value for key, value in sums.items() if key not in ("slowest", "memory")})
+        most = {key: max(total[key], sums[key]) for key in ("slowest", "memory")}
+        total = Counter({**(total + sums), **most})
         found += sums["bugs"] + sums["hangs"] + sums["large"]
         _print_row(name, sums)
     _print_row("all", total)

@@ -8,6 +8,7 @@ from golden_recipe import tiny_transformer, tiny_vae
 from test_pipeline_golden import call
 
 from onetoall_cli.errors import BadInput
+from onetoall_cli.model import attention
 from onetoall_cli.model.attention import AttentionKernel, BlockedAttention
 from onetoall_cli.sampling import OneToAllPipeline, kernels
 from onetoall_cli.sampling.caching import enable_cache
@@ -168,7 +169,7 @@ def attention_kernels(network):
     return [module.processor for module in network.modules() if hasattr(module, "processor")]
 
 
-@pytest.mark.parametrize(("queries", "keys", "heads", "dim"), [(1100, 1100, 2, 64), (700, 96, 3, 128), (5, 3, 1, 32)])
+@pytest.mark.parametrize(("queries", "keys", "heads", "dim"), [(1100, 2100, 2, 64), (700, 2048, 1, 128)])
 def test_blocked_attention_in_bfloat16_stays_near_float32(queries, keys, heads, dim):
     generator = torch.Generator().manual_seed(0)
     drawn = [torch.randn(2, length, heads, dim, generator=generator).bfloat16() for length in (queries, keys, keys)]
@@ -180,7 +181,13 @@ def test_blocked_attention_in_bfloat16_stays_near_float32(queries, keys, heads, 
     torch.testing.assert_close(wide, exact, atol=1e-5, rtol=1e-4)
 
 
-def test_what_all_keys_share_costs_blocked_attention_no_precision():
+def test_with_few_keys_blocked_attention_is_torchs_own():
+    drawn = [torch.randn(1, 2047, 1, 32, generator=torch.Generator().manual_seed(0)).bfloat16()] * 3
+    assert torch.equal(BlockedAttention()(*drawn), AttentionKernel()(*drawn))
+
+
+def test_what_all_keys_share_costs_blocked_attention_no_precision(monkeypatch):
+    monkeypatch.setattr(attention, "FEWEST_BLOCKED_KEYS", 0)
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(1, 64, 1, 32, generator=generator).bfloat16() for _ in range(3))
     shared = key + torch.full_like(key, 8)
@@ -189,7 +196,8 @@ def test_what_all_keys_share_costs_blocked_attention_no_precision():
     assert error.norm() < 0.006 * exact.norm()  # with the keys as they are 0.012
 
 
-def test_the_blocked_kernel_changes_a_run_by_rounding_only(pipeline):
+def test_the_blocked_kernel_changes_a_run_by_rounding_only(pipeline, monkeypatch):
+    monkeypatch.setattr(attention, "FEWEST_BLOCKED_KEYS", 0)
     plain = call(pipeline, "continue", "latent")
     choose_attention(pipeline.transformer, "blocked")
     blocked = call(pipeline, "continue", "latent")
