@@ -18,7 +18,7 @@ def test_one_distribution_owns_each_folder_that_others_ship_too(module):
 
 
 def test_the_lighter_installation_leaves_out_what_is_a_dependency_and_takes_its_twin():
-    lines = (line.split("#")[0].strip() for line in (ROOT / "cpu-overrides.txt").read_text().splitlines())
+    lines = (line.split("#")[0].strip() for line in (ROOT / ".ci/cpu-overrides.txt").read_text().splitlines())
     left_out, instead = (Requirement(line) for line in lines if line)
     pyproject = (ROOT / "pyproject.toml").read_text()
     assert f'"{left_out.name}{instead.specifier}' in pyproject and f'"{instead.name}{instead.specifier}' in pyproject
