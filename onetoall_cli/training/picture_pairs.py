@@ -14,7 +14,7 @@ from onetoall_cli.pose import PoseSequence, find_people, open_detector
 from onetoall_cli.training.enhancement import PosePool
 from onetoall_cli.training.latents import LatentCache
 from onetoall_cli.training.recipe import nearest_aspect
-from onetoall_cli.training.sources import ClipSource, TrainingClip
+from onetoall_cli.training.sources import ClipSource, TrainingClip, draw_alike
 from onetoall_cli.training.videos import cache_name, fit_picture, fitted, shows_person
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
@@ -68,7 +68,7 @@ class PictureSource:
             BadInput: There are no pairs, or a picture is missing.
         """
         found = read_pairs(pairs)
-        self.aspects, self.latents, self.pool = aspects, latents, pool
+        self.latents, self.pool = latents, pool
         files = sorted({file for pair in found for file in (pair.reference, pair.target)})
         self._poses = _poses_of(files, cache / "poses", detector, progress)
         self.pairs = [pair for pair in found if {pair.reference, pair.target} <= self._poses.keys()]
@@ -76,12 +76,11 @@ class PictureSource:
             note(f"{len(files) - len(self._poses)} of {len(files)} pictures show nobody and are left out.")
         if not self.pairs:
             raise BadInput(f"No pair in {pairs} shows a person in both pictures.", "Add other pictures.")
+        shown = [self._poses[pair.target] for pair in self.pairs]
+        self._aspects = [nearest_aspect(pose.width / pose.height, aspects) for pose in shown]
 
     def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
-        first = int(rng.integers(len(self.pairs)))
-        aspect = self._aspect(first)
-        alike = [number for number in range(len(self.pairs)) if self._aspect(number) == aspect]
-        return [first, *(alike[int(rng.integers(len(alike)))] for _ in range(count - 1))], aspect
+        return draw_alike(rng, self._aspects, count)
 
     def clip(
         self,
@@ -108,10 +107,6 @@ class PictureSource:
             same_picture=reference == pair.target,
             has_driving_face=not pair.is_drawn,
         )
-
-    def _aspect(self, number: int) -> float:
-        pose = self._poses[self.pairs[number].target]
-        return nearest_aspect(pose.width / pose.height, self.aspects)
 
 
 class VideosAndPictures:

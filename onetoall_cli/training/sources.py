@@ -87,6 +87,13 @@ class ClipSource(Protocol):
         ...
 
 
+def draw_alike(rng: np.random.Generator, aspects: Sequence[float], count: int) -> tuple[list[int], float]:
+    """Draw the numbers of `count` clips that share an aspect, and that aspect; `aspects` has one for each clip."""
+    first = int(rng.integers(len(aspects)))
+    alike = [number for number, aspect in enumerate(aspects) if aspect == aspects[first]]
+    return [first, *(alike[int(rng.integers(len(alike)))] for _ in range(count - 1))], aspects[first]
+
+
 class PuppetSource:
     """Puppets of one split that perform sampled dances and, if given, real motions."""
 

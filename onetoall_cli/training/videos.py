@@ -22,7 +22,7 @@ from onetoall_cli.training.enhancement import PosePool
 from onetoall_cli.training.latents import LatentCache
 from onetoall_cli.training.preparation import Finding, Preparation
 from onetoall_cli.training.recipe import nearest_aspect, own_rate
-from onetoall_cli.training.sources import TrainingClip
+from onetoall_cli.training.sources import TrainingClip, draw_alike
 
 _SEEN = 0.3
 _PRESENT = 0.8  # share of a window's frames in which the person must be visible
@@ -91,7 +91,7 @@ class VideoSource:
             BadInput: There is no video, none that shows a person, or with `strict` one that cannot be used wholly.
         """
         files = video_files(folder)
-        self.aspects, self.latents, self.pool = aspects, latents, pool
+        self.latents, self.pool = latents, pool
         self.recordings: list[_Recording] = []
         findings = []
         for index, file in enumerate(files):
@@ -110,13 +110,11 @@ class VideoSource:
             for line in preparation.lines():
                 note(line)
         preparation.check(strict=strict)
+        motions = [recording.motion for recording in self.recordings]
+        self._aspects = [nearest_aspect(motion.width / motion.height, aspects) for motion in motions]
 
     def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
-        first = int(rng.integers(len(self.recordings)))
-        aspect = self._aspect(first)
-        alike = [number for number in range(len(self.recordings)) if self._aspect(number) == aspect]
-        rest = [alike[int(rng.integers(len(alike)))] for _ in range(count - 1)]
-        return [first, *rest], aspect
+        return draw_alike(rng, self._aspects, count)
 
     def clip(
         self,
@@ -148,10 +146,6 @@ class VideoSource:
             same_picture=same,
             ignored=None if recording.ignored is None else fit_mask(recording.ignored, width, height),
         )
-
-    def _aspect(self, number: int) -> float:
-        motion = self.recordings[number].motion
-        return nearest_aspect(motion.width / motion.height, self.aspects)
 
 
 def video_files(folder: Path) -> list[Path]:

@@ -86,7 +86,7 @@ def test_a_batch_has_one_aspect(folder) -> None:
     for _ in range(20):
         numbers, aspect = clips.draw(rng, 3, 13)
         assert len(numbers) == 3
-        assert all(clips._aspect(number) == aspect for number in numbers)
+        assert all(clips._aspects[number] == aspect for number in numbers)
         seen.add(aspect)
     assert seen == {2 / 3, 3 / 2}
 
