@@ -16,8 +16,10 @@ from onetoall_cli.hub.location import locate_folder, shipped_models
 from onetoall_cli.hub.model_files import CONFIG, AnyConfig, read_model_file
 from onetoall_cli.hub.weight_files import weight_files
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.training.lora import add_lora
 from onetoall_cli.training.recipe import NetworkSettings, TrainingSettings
 from onetoall_cli.training.settings import load_settings
+from onetoall_cli.training.stages import freeze_but, trained_names
 from onetoall_cli.weights.architecture import architecture_of
 from onetoall_cli.weights.loading import load_network
 from onetoall_cli.weights.tensors import read_tensors
@@ -250,3 +252,22 @@ def _start_additions(own: dict[str, Any], channels: int) -> None:
     weight.zero_()
     weight[:, :channels] = own["patch_embedding.weight"]
     own["reference_extractor.patch_embedding.bias"].copy_(own["patch_embedding.bias"])
+
+
+def choose_trained(network: OneToAllTransformer3DModel, settings: TrainingSettings) -> set[str]:
+    """Give gradients to what a run trains, a LoRA's adapter put in from its seed; returns the parameters' names.
+
+    Raises:
+        BadInput: A target of the LoRA names no layer.
+    """
+    if settings.train == "lora":
+        network.requires_grad_(False)
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            names = add_lora(network, settings.lora)
+    elif settings.train == "stage":
+        names = trained_names(network, settings.conditions_of_stage)
+    else:
+        names = [name for name, _ in network.named_parameters()]
+    freeze_but(network, names)
+    return set(names)

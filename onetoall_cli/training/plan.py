@@ -26,10 +26,8 @@ from onetoall_cli.model.prepared import Prepared
 from onetoall_cli.precisions import QUANTISED
 from onetoall_cli.runtime.machine import Memory
 from onetoall_cli.runtime.traced_memory import traced_peak
-from onetoall_cli.training.initial import find_start
-from onetoall_cli.training.lora import add_lora
+from onetoall_cli.training.initial import choose_trained, find_start
 from onetoall_cli.training.recipe import Resolution, TrainingSettings, own_rate
-from onetoall_cli.training.stages import freeze_but, trained_names
 from onetoall_cli.training.videos import video_files
 from onetoall_cli.weights.architecture import network_config
 from onetoall_cli.weights.network import empty_network
@@ -102,7 +100,7 @@ def plan_training(settings: TrainingSettings) -> TrainingPlan:
     network = _structure(config, settings)
     quantised = quantisable_linears(network) if settings.quantize != "none" else set()
     total = sum(parameter.numel() for parameter in network.parameters())
-    names = _choose_trained(network, settings)
+    names = choose_trained(network, settings)
     trained = sum(each.numel() for name, each in network.named_parameters() if name in names)
     frozen = sum(
         _frozen_bytes(name, each, settings, quantised) for name, each in network.named_parameters() if name not in names
@@ -128,19 +126,6 @@ def plan_training(settings: TrainingSettings) -> TrainingPlan:
         operations=_operations(network, settings, width, height, trained / total),
         largest=(width, height, settings.frames),
     )
-
-
-def _choose_trained(network: OneToAllTransformer3DModel, settings: TrainingSettings) -> set[str]:
-    """Give gradients to what the run trains; returns the names."""
-    if settings.train == "lora":
-        network.requires_grad_(False)
-        names = add_lora(network, settings.lora)
-    elif settings.train == "stage":
-        names = trained_names(network, settings.conditions_of_stage)
-    else:
-        names = [name for name, _ in network.named_parameters()]
-    freeze_but(network, names)
-    return set(names)
 
 
 def _structure(config: Mapping[str, Any], settings: TrainingSettings) -> OneToAllTransformer3DModel:
@@ -190,7 +175,7 @@ def _activations(config: Mapping[str, Any], settings: TrainingSettings, width: i
     def traced(layers: int, reference: int) -> int:
         shallow = {**config, "num_layers": layers, "num_reference_layers": reference}
         network = _structure(shallow, settings)
-        _choose_trained(network, settings)
+        choose_trained(network, settings)
         for module in network.modules():
             if hasattr(module, "processor"):
                 module.processor = _FusedAttention()

@@ -35,16 +35,15 @@ from onetoall_cli.training.checkpoints import (
     save_checkpoint,
 )
 from onetoall_cli.training.examples import Batch, Batches
-from onetoall_cli.training.initial import Start, build_network, find_start, released_defaults
+from onetoall_cli.training.initial import Start, build_network, choose_trained, find_start, released_defaults
 from onetoall_cli.training.latents import LatentCache, Stored, encode_reference, no_reference
-from onetoall_cli.training.lora import LORA_FILE, add_lora, save_lora
+from onetoall_cli.training.lora import LORA_FILE, save_lora
 from onetoall_cli.training.losses import flow_loss, noised
 from onetoall_cli.training.opening import Progress, open_source
 from onetoall_cli.training.optimisers import build_optimisers
 from onetoall_cli.training.recipe import RELEASED_TEXT_ROWS, BatchPlan, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sheets import write_sample_sheet
-from onetoall_cli.training.stages import freeze_but, trained_names
 from onetoall_cli.weights import PromptStore, load_vae
 from onetoall_cli.weights.text_encoder import prompt_rows
 
@@ -321,24 +320,14 @@ def _noise_seed(seed: int, number: int) -> int:
 def trainable_network(settings: TrainingSettings, start: Start) -> OneToAllTransformer3DModel:
     """The initial network of a run, with gradients for what it trains: that in float32, the rest as it computes."""
     frozen = torch.bfloat16 if settings.bf16 else torch.float32
-    is_lora = settings.train == "lora"
     network = build_network(
         settings.model,
         start,
         settings.seed,
-        dtype=frozen if is_lora else torch.float32,
+        dtype=frozen if settings.train == "lora" else torch.float32,
         quantisation=settings.quantize,
     )
-    if is_lora:
-        network.requires_grad_(False)
-        with torch.random.fork_rng():
-            torch.manual_seed(settings.seed)
-            names = add_lora(network, settings.lora)
-    elif settings.train == "stage":
-        names = trained_names(network, settings.conditions_of_stage)
-    else:
-        names = [name for name, _ in network.named_parameters()]
-    freeze_but(network, names)
+    choose_trained(network, settings)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32, copy=True)  # a copy: weights may be a file's, mapped
