@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.animator import Animator, Settings
-from onetoall_cli.evaluation.cases import Case, make_case
+from onetoall_cli.bench.quality import held_out_case
+from onetoall_cli.evaluation.cases import Case
 from onetoall_cli.evaluation.metrics import colour_error, psnr_within
 from onetoall_cli.evaluation.scores import face_boxes
-from onetoall_cli.lattice import CONTEXT_FRAMES, floored
+from onetoall_cli.lattice import CONTEXT_FRAMES
 from onetoall_cli.sampling import plan_segments
 
 Frames = NDArray[np.uint8]  # (T, H, W, 3) RGB
@@ -78,7 +79,7 @@ def measure_drift(
     per_puppet = []
     for number in range(count):
         progress(f"puppet {number + 1} of {count}, {frames} frames")
-        case = _case(subject, number, frames, floored(side or subject.defaults.short_side))
+        case = held_out_case(subject, number, frames, side)
         result = np.stack(list(subject.animate(case.conditioning, settings=settings, seed=number)))
         per_puppet.append([_measured(result, case, slice(a, b)) for a, b in itertools.pairwise(bounds)])
     return _means(per_puppet)
@@ -92,19 +93,6 @@ def values(drift: Sequence[Drift], name: str) -> list[float]:
 def worsening(drift: Sequence[Drift]) -> float:
     """The last segment's colour error over the second's; 1 is no drift."""
     return drift[-1].colour / drift[1].colour
-
-
-def _case(subject: Animator, number: int, frames: int, side: int) -> Case:
-    return make_case(
-        "misaligned" if number % 2 else "aligned",
-        "test",
-        number,
-        width=side,
-        height=side,
-        frames=frames,
-        canvas_short_side=subject.defaults.pose_canvas_short_side,
-        face=subject.defaults.face,
-    )
 
 
 def _measured(result: Frames, case: Case, part: slice) -> Drift:

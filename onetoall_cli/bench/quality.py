@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator import Animator, Settings
-from onetoall_cli.evaluation.cases import make_case
+from onetoall_cli.evaluation.cases import Case, make_case
 from onetoall_cli.evaluation.metrics import psnr, ssim
 from onetoall_cli.lattice import floored
 from onetoall_cli.sampling import OneToAllPipeline
@@ -82,22 +82,24 @@ def approximations(steps: int) -> dict[str, dict[str, object]]:
     }
 
 
+def held_out_case(subject: Animator, number: int, frames: int, short_side: int | None = None) -> Case:
+    """A held-out puppet as in `evaluate`, square: aligned and misaligned ones in turn; None: the model's short side."""
+    side = floored(short_side or subject.defaults.short_side)
+    return make_case(
+        "misaligned" if number % 2 else "aligned",
+        "test",
+        number,
+        width=side,
+        height=side,
+        frames=frames,
+        canvas_short_side=subject.defaults.pose_canvas_short_side,
+        face=subject.defaults.face,
+    )
+
+
 def held_out_inputs(subject: Animator, count: int, frames: int) -> list[Conditioning]:
-    """`count` held-out puppets as in `evaluate`: aligned and misaligned cases in turn."""
-    side = floored(subject.defaults.short_side)
-    return [
-        make_case(
-            ("aligned", "misaligned")[number % 2],  # type: ignore[arg-type]
-            "test",
-            number,
-            width=side,
-            height=side,
-            frames=frames,
-            canvas_short_side=subject.defaults.pose_canvas_short_side,
-            face=subject.defaults.face,
-        ).conditioning
-        for number in range(count)
-    ]
+    """What the first `count` held-out puppets give a model."""
+    return [held_out_case(subject, number, frames).conditioning for number in range(count)]
 
 
 def compare(
