@@ -21,7 +21,7 @@ ORDER = (
     ("hub", "runtime"),
     ("model",),
     ("files",),
-    ("errors", "lattice", "lazy_names", "precisions"),
+    ("errors", "lattice", "lazy_names", "precisions", "stopping"),
     ("display_text",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -1,6 +1,5 @@
 """The `onetoall` command: one Typer application, one small file per subcommand."""
 
-import signal
 import sys
 from itertools import pairwise
 from typing import Annotated, Any, NoReturn
@@ -8,7 +7,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from onetoall_cli import __version__
-from onetoall_cli.cli.report import Stop, complain, explain, prepare_streams, stop_on_signal
+from onetoall_cli.cli.report import complain, explain, prepare_streams
+from onetoall_cli.stopping import Stop, raise_signals
 
 # The base of all of Typer's refusals of a command line; only this one of them has a public name.
 _UsageError: Any = typer.BadParameter.__base__
@@ -41,11 +41,8 @@ def _root(
 
 
 def main() -> NoReturn:
-    """Entry point of the `onetoall` script."""
+    """Run the command line of this process, and end it."""
     prepare_streams()
-    signal.signal(signal.SIGTERM, stop_on_signal)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and background jobs of scripts ignore it
-        signal.signal(signal.SIGINT, stop_on_signal)
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -53,6 +50,7 @@ def _run(arguments: list[str]) -> int:
     """Run a command line; returns its exit code. What goes wrong outside a command is told here."""
     asked = {"as_json": "--json" in arguments, "progress": "json" if _wants_json_lines(arguments) else "auto"}
     try:
+        raise_signals()
         return app(arguments, standalone_mode=False) or 0
     except _UsageError as error:
         if not any(value in (True, "json") for value in asked.values()):

@@ -23,31 +23,13 @@ from onetoall_cli.cli.progress_display import BarProgress, JsonProgress, Show
 from onetoall_cli.display_text import MESSAGE, displayed, displayed_lines
 from onetoall_cli.errors import OnetoallError
 from onetoall_cli.runtime.shortage import as_user_error
+from onetoall_cli.stopping import Stop, ignore_signals, raise_if_stopped, signal_that_came
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report it
 BUG = 1
 SOME_FAILED = 5  # a batch is finished, and some of its jobs failed
-
-_stop_signal: int | None = None  # the SIGINT or SIGTERM that came, if one did
-
-
-class Stop(BaseException):
-    """A signal asked this run to end. No `KeyboardInterrupt`, which Typer would end in its own way."""
-
-
-def stop_on_signal(signum: int, frame: object) -> None:
-    """Signal handler: end the run by an exception, so that unfinished outputs are removed."""
-    global _stop_signal
-    _stop_signal = signum
-    raise_if_stopped()
-
-
-def raise_if_stopped() -> None:
-    """Raise again if a signal came: some libraries swallow what is raised while they are being imported."""
-    if _stop_signal is not None:
-        raise Stop
 
 
 def prepare_streams() -> None:
@@ -174,10 +156,8 @@ def explain(error: BaseException, options: dict[str, Any]) -> int:
     _say("", sys.stdout, end="")  # what stdout did not take must not come up again on Python's way out
     if isinstance(error, BrokenPipeError):  # whoever read our output (`| head`) has seen enough
         return BROKEN_PIPE
-    if _stop_signal is not None:
-        return _complain_of_signal(
-            _stop_signal, options
-        )  # libraries turn what is raised inside them into errors of their own
+    if (signum := signal_that_came()) is not None:  # libraries turn what is raised inside them into their own errors
+        return _complain_of_signal(signum, options)
     if isinstance(error, typer.Abort):
         return complain("The question was not answered, so nothing was done.", "", OnetoallError.exit_code, options)
     if known is not None:
@@ -193,6 +173,7 @@ def explain(error: BaseException, options: dict[str, Any]) -> int:
 
 
 def _complain_of_signal(signum: int, options: dict[str, Any]) -> int:
+    ignore_signals()
     what = "Interrupted" if signum == signal.SIGINT else "Terminated"
     return complain(f"{what}.", "", 128 + signum, options)
 

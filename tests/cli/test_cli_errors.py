@@ -1,7 +1,6 @@
 """Whatever a user gets wrong ends in one clear message, the documented exit code, and no output."""
 
 import errno
-import importlib
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from onetoall_cli import stopping
 from onetoall_cli.media import write_picture
 
 
@@ -154,26 +154,23 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 
 
 def test_a_swallowed_interrupt_comes_again_at_the_next_step(monkeypatch):
-    from onetoall_cli.cli import report
-
-    monkeypatch.setattr(report, "_stop_signal", None)
-    report.raise_if_stopped()
-    with pytest.raises(report.Stop):
-        report.stop_on_signal(signal.SIGTERM, None)
-    with pytest.raises(report.Stop):
-        report.raise_if_stopped()
+    monkeypatch.setattr(stopping, "_came", None)
+    stopping.raise_if_stopped()
+    with pytest.raises(stopping.Stop):
+        stopping.stop_on_signal(signal.SIGTERM, None)
+    with pytest.raises(stopping.Stop):
+        stopping.raise_if_stopped()
 
 
 def test_an_interrupt_that_a_library_turned_into_an_error_is_an_interrupt(
     onetoall, model, reference, dance, monkeypatch
 ):
-    from onetoall_cli.cli import report
-
     def interrupted(*_, **__):
-        monkeypatch.setattr(report, "_stop_signal", signal.SIGINT)
+        monkeypatch.setattr(stopping, "_came", signal.SIGINT)
         raise RuntimeError("pybind11::error_already_set")
 
     monkeypatch.setattr("onetoall_cli.animator.animator.align_inputs", interrupted)
+    monkeypatch.setattr(stopping, "_handle", lambda _: None)
     result = onetoall("animate", reference, dance, "--model", model)
     assert result.exit_code == 130
     assert "Interrupted" in result.err and "bug" not in result.err
@@ -202,15 +199,25 @@ def test_what_the_machine_refuses_is_no_bug(capsys, error, code, words):
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("signum", "code", "word"), [(signal.SIGINT, 130, "Inter"), (signal.SIGTERM, 143, "Termin")])
-def test_a_signal_outside_any_command_is_told_too(monkeypatch, capsys, signum, code, word):
-    from onetoall_cli.cli import report
+WHEN_TYPER_IS_IMPORTED = """
+import os, sys
+class Signal:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), int(sys.argv[1]))
+sys.meta_path.insert(0, Signal())
+from onetoall_cli.__main__ import main
+main()
+"""
 
-    entry = importlib.import_module("onetoall_cli.cli.app")  # the package's own `app` is the Typer application
 
-    monkeypatch.setattr(entry, "app", lambda *_, **__: report.stop_on_signal(signum, None))
-    monkeypatch.setattr(entry.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(report, "_stop_signal", None)
-    with pytest.raises(SystemExit) as exit_:
-        entry.main()
-    assert exit_.value.code == code and capsys.readouterr().err.startswith(f"onetoall: {word}")
+@pytest.mark.parametrize(("signum", "code", "word"), [(signal.SIGINT, 130, "Interr"), (signal.SIGTERM, 143, "Termin")])
+def test_a_signal_before_the_program_is_imported_is_told_too(signum, code, word):
+    ended = subprocess.run(
+        [sys.executable, "-c", WHEN_TYPER_IS_IMPORTED, str(int(signum))],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whatever runs these tests may ignore it
+    )
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.stderr.startswith(f"onetoall: {word}") and ended.stderr.count("\n") == 1
