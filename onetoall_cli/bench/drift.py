@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from onetoall_cli.animator import Animator, Settings
 from onetoall_cli.bench.quality import held_out_case
-from onetoall_cli.evaluation.cases import Case
 from onetoall_cli.evaluation.metrics import colour_error, psnr_within
-from onetoall_cli.evaluation.scores import face_boxes
+from onetoall_cli.evaluation.puppets.cases import Case
+from onetoall_cli.evaluation.puppets.scores import face_boxes
 from onetoall_cli.lattice import CONTEXT_FRAMES
 from onetoall_cli.sampling import plan_segments
 

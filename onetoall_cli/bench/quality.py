@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator import Animator, Settings
-from onetoall_cli.evaluation.cases import Case, make_case
 from onetoall_cli.evaluation.metrics import psnr, ssim
+from onetoall_cli.evaluation.puppets.cases import Case, make_case
 from onetoall_cli.lattice import floored
 from onetoall_cli.sampling import OneToAllPipeline
 from onetoall_cli.sampling.kernels import compile_blocks

@@ -20,7 +20,7 @@ from onetoall_cli.lattice import floored, is_clip_length, rounded
 
 if TYPE_CHECKING:
     from onetoall_cli.animator import Animator, Settings
-    from onetoall_cli.evaluation import EvaluationPlan
+    from onetoall_cli.evaluation.puppets import EvaluationPlan
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def measure(
         ],
         overwrite=True,
     )
-    from onetoall_cli.evaluation import as_markdown, as_text, evaluate, targets, write_examples, write_markdown
-    from onetoall_cli.evaluation.marks import check_marks
+    from onetoall_cli.evaluation.marks import check_marks, write_markdown
+    from onetoall_cli.evaluation.puppets import as_markdown, as_text, evaluate, targets, write_examples
 
     if markdown:
         check_marks(markdown)
@@ -170,8 +170,8 @@ def _settings(options: EvaluationOptions) -> Settings:
 
 
 def _plan(options: EvaluationOptions, subject: Animator) -> EvaluationPlan:
-    from onetoall_cli.evaluation import EvaluationPlan
-    from onetoall_cli.evaluation.puppet_evaluation import ASPECT
+    from onetoall_cli.evaluation.puppets import EvaluationPlan
+    from onetoall_cli.evaluation.puppets.evaluation import ASPECT
 
     width = floored(subject.defaults.short_side)
     return EvaluationPlan(

@@ -17,8 +17,8 @@ from onetoall_cli.evaluation.marks import check_marks, write_markdown
 from onetoall_cli.files import Output, whole_file
 
 if TYPE_CHECKING:
-    from onetoall_cli.evaluation.pair_evaluation import PairEvaluation
-    from onetoall_cli.evaluation.pairs import Pair
+    from onetoall_cli.evaluation.pairs.evaluation import PairEvaluation
+    from onetoall_cli.evaluation.pairs.pairing import Pair
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def measure_pairs(
     """Measure results against their truth, report, and write what is asked for."""
     _refuse(options, "study", "question")
     _check_outputs(paths, options, markdown, sheet)
-    from onetoall_cli.evaluation.pair_pictures import plot_over_time, worst_frames
-    from onetoall_cli.evaluation.pair_tables import as_csv, as_json, as_markdown, as_text
+    from onetoall_cli.evaluation.pairs.pictures import plot_over_time, worst_frames
+    from onetoall_cli.evaluation.pairs.tables import as_csv, as_json, as_markdown, as_text
     from onetoall_cli.media import write_picture
 
     (evaluation,) = _measured([_pairs(paths, options.pictures)], options, device, report)
@@ -99,8 +99,8 @@ def compare_results(
     if sheet:
         raise BadInput("--sheet shows the worst frames of one result.", "A study brings its own sheet.")
     _check_outputs(paths, options, markdown, sheet)
-    from onetoall_cli.evaluation.comparison import comparison_as_json, comparison_as_markdown, comparison_as_text
-    from onetoall_cli.evaluation.study import StudyFiles, write_study
+    from onetoall_cli.evaluation.pairs.comparison import comparison_as_json, comparison_as_markdown, comparison_as_text
+    from onetoall_cli.evaluation.pairs.study import StudyFiles, write_study
 
     texts: list[str] = []
     found: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def count_answers(paths: list[str], options: PairOptions, report: Report) -> Non
     _refuse(options, *(field.name for field in fields(options) if field.name != "answers"))
     if len(paths) < 2:
         raise BadInput("--answers takes the key and the files of answers.", "Give study-key.json, then answers-*.json.")
-    from onetoall_cli.evaluation.study import tally, tally_as_text
+    from onetoall_cli.evaluation.pairs.study import tally, tally_as_text
 
     counted = tally(Path(paths[0]), [Path(path) for path in paths[1:]])
     report.result(tally_as_text(counted), **asdict(counted))
@@ -139,7 +139,7 @@ def _refuse(options: PairOptions, *names: str) -> None:
 
 
 def _check_outputs(paths: list[str], options: PairOptions, markdown: Path | None, sheet: Path | None) -> None:
-    from onetoall_cli.evaluation.study import StudyFiles
+    from onetoall_cli.evaluation.pairs.study import StudyFiles
     from onetoall_cli.media import PICTURE_ENDINGS
 
     study = StudyFiles.beside(options.study) if options.study else None
@@ -164,10 +164,10 @@ def _check_outputs(paths: list[str], options: PairOptions, markdown: Path | None
 
 def _measured(sides: list[list[Pair]], options: PairOptions, device: str, report: Report) -> list[PairEvaluation]:
     """Each list of pairs, measured with the same instruments."""
-    from onetoall_cli.evaluation.pair_evaluation import evaluate_pairs, kind_of
-    from onetoall_cli.evaluation.pair_metrics import set_up
-    from onetoall_cli.evaluation.pairs import open_pairs
-    from onetoall_cli.evaluation.protocols import PROTOCOLS
+    from onetoall_cli.evaluation.pairs.evaluation import evaluate_pairs, kind_of
+    from onetoall_cli.evaluation.pairs.metrics import set_up
+    from onetoall_cli.evaluation.pairs.pairing import open_pairs
+    from onetoall_cli.evaluation.pairs.protocols import PROTOCOLS
 
     protocol = PROTOCOLS[options.protocol]
     opened = [open_pairs(pairs, protocol) for pairs in sides]
@@ -184,7 +184,7 @@ def _measured(sides: list[list[Pair]], options: PairOptions, device: str, report
 
 
 def _pairs(paths: list[str], pictures: bool) -> list[Pair]:
-    from onetoall_cli.evaluation.pairs import find_pairs, read_pairs
+    from onetoall_cli.evaluation.pairs.pairing import find_pairs, read_pairs
 
     if len(paths) == 1 and Path(paths[0]).suffix.lower() == ".csv":
         return read_pairs(Path(paths[0]))

@@ -10,7 +10,7 @@ from untrained_model import build_untrained_model
 from onetoall_cli.bench.chart import COLOURS, PANEL, line_charts
 from onetoall_cli.bench.drift import TITLES, Drift, _measured, worsening
 from onetoall_cli.cli import app
-from onetoall_cli.evaluation.cases import make_case
+from onetoall_cli.evaluation.puppets.cases import make_case
 from onetoall_cli.media import read_picture
 
 

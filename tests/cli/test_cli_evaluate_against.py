@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from onetoall_cli.evaluation.comparison import compare
-from onetoall_cli.evaluation.pair_evaluation import ClipScores, PairEvaluation
-from onetoall_cli.evaluation.protocols import PROTOCOLS
+from onetoall_cli.evaluation.pairs.comparison import compare
+from onetoall_cli.evaluation.pairs.evaluation import ClipScores, PairEvaluation
+from onetoall_cli.evaluation.pairs.protocols import PROTOCOLS
 from onetoall_cli.media import FrameFolderWriter, read_picture
 
 CLIPS = 6
@@ -108,8 +108,8 @@ def test_a_study_is_blind_and_its_answers_are_counted_by_the_key(onetoall, resul
 
 
 def test_sides_are_drawn_for_each_pair(results) -> None:
-    from onetoall_cli.evaluation.pairs import find_pairs
-    from onetoall_cli.evaluation.study import StudyFiles, write_study
+    from onetoall_cli.evaluation.pairs.pairing import find_pairs
+    from onetoall_cli.evaluation.pairs.study import StudyFiles, write_study
 
     pair = find_pairs(results / "A" / "clip0" / "000000.png", results / "B" / "clip0" / "000000.png")
     files = StudyFiles.beside(results / "s.html")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from onetoall_cli.evaluation import pair_metrics
+from onetoall_cli.evaluation.pairs import metrics as pair_metrics
 from onetoall_cli.media import FrameFolderWriter, read_picture
 
 

@@ -345,8 +345,8 @@ def _make_pairs(folder: Path) -> None:
 
 
 def _open_pairs(folder: Path) -> None:
-    from onetoall_cli.evaluation.pairs import open_pairs, read_pairs
-    from onetoall_cli.evaluation.protocols import PROTOCOLS
+    from onetoall_cli.evaluation.pairs.pairing import open_pairs, read_pairs
+    from onetoall_cli.evaluation.pairs.protocols import PROTOCOLS
 
     open_pairs(read_pairs(folder / "pairs.csv"), next(iter(PROTOCOLS.values())))
 
@@ -363,7 +363,7 @@ def _make_study(folder: Path) -> None:
 
 
 def _open_study(folder: Path) -> None:
-    from onetoall_cli.evaluation.study import tally, tally_as_text
+    from onetoall_cli.evaluation.pairs.study import tally, tally_as_text
 
     tally_as_text(tally(folder / "key.json", [folder / "answers.json"]))
 

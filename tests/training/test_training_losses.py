@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from onetoall_cli.evaluation.cases import region_maps
+from onetoall_cli.evaluation.puppets.cases import region_maps
 from onetoall_cli.lattice import CONTEXT_LATENTS
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import sample_scene

@@ -6,7 +6,7 @@ The trunks carry torchvision's names of weights; the linear layers come with tor
 import torch
 from torch import Tensor, nn
 
-from onetoall_cli.evaluation.extra import package_folder
+from onetoall_cli.evaluation.pairs.extra import package_folder
 
 # Outputs of the 3x3 convolutions.
 _VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from onetoall_cli.evaluation.baselines import TrainingPictures, copied_reference, filled_reference
-from onetoall_cli.evaluation.cases import REGIONS, TASKS, make_case, region_maps
-from onetoall_cli.evaluation.foreground import backdrop_behind, differing_figure, true_figure
 from onetoall_cli.evaluation.metrics import overlap
-from onetoall_cli.evaluation.scores import face_boxes, score
+from onetoall_cli.evaluation.puppets.baselines import TrainingPictures, copied_reference, filled_reference
+from onetoall_cli.evaluation.puppets.cases import REGIONS, TASKS, make_case, region_maps
+from onetoall_cli.evaluation.puppets.foreground import backdrop_behind, differing_figure, true_figure
+from onetoall_cli.evaluation.puppets.scores import face_boxes, score
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import sample_pair, sample_scene
 

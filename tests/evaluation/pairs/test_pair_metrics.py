@@ -8,9 +8,9 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from onetoall_cli.evaluation import picture_measures
-from onetoall_cli.evaluation.clip_features import CFLDFeatures, FIDVIDFeatures, FVDFeatures, resized
-from onetoall_cli.evaluation.frechet import confidence, frechet_distance
+from onetoall_cli.evaluation.pairs import picture_measures
+from onetoall_cli.evaluation.pairs.clip_features import CFLDFeatures, FIDVIDFeatures, FVDFeatures, resized
+from onetoall_cli.evaluation.pairs.frechet import confidence, frechet_distance
 
 
 def picture(seed: int, height: int = 70, width: int = 64) -> np.ndarray:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.frechet import confidence
-from onetoall_cli.evaluation.pair_evaluation import PairEvaluation
-from onetoall_cli.evaluation.pair_metrics import METRICS
-from onetoall_cli.evaluation.pair_tables import as_json, describe, number
+from onetoall_cli.evaluation.pairs.evaluation import PairEvaluation
+from onetoall_cli.evaluation.pairs.frechet import confidence
+from onetoall_cli.evaluation.pairs.metrics import METRICS
+from onetoall_cli.evaluation.pairs.tables import as_json, describe, number
 
 _UNDECIDED = "not told apart"
 

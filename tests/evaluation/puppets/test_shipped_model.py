@@ -6,8 +6,8 @@ The full figures are in its model card; `onetoall evaluate tiny` prints them.
 import pytest
 
 from onetoall_cli.animator import load
-from onetoall_cli.evaluation import EvaluationPlan, evaluate
-from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation
+from onetoall_cli.evaluation.puppets import EvaluationPlan, evaluate
+from onetoall_cli.evaluation.puppets.evaluation import COPY, FILLED, Evaluation
 from onetoall_cli.hub import locate_model
 from onetoall_cli.hub.location import SHIPPED
 

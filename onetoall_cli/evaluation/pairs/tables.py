@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from onetoall_cli.evaluation.pair_evaluation import PairEvaluation
-from onetoall_cli.evaluation.pair_metrics import METRICS
+from onetoall_cli.evaluation.pairs.evaluation import PairEvaluation
+from onetoall_cli.evaluation.pairs.metrics import METRICS
 
 LISTED = 20  # clips up to which the text has a line for each
 

@@ -11,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.animator import Animator, Settings
-from onetoall_cli.evaluation.baselines import POOL, TrainingPictures, copied_reference, filled_reference, through_vae
-from onetoall_cli.evaluation.cases import TASKS, Case, make_case
-from onetoall_cli.evaluation.scores import Scores, score
-from onetoall_cli.evaluation.segment_borders import GENERATED, generate, measure_borders, motion_length
+from onetoall_cli.evaluation.puppets.baselines import (
+    POOL,
+    TrainingPictures,
+    copied_reference,
+    filled_reference,
+    through_vae,
+)
+from onetoall_cli.evaluation.puppets.cases import TASKS, Case, make_case
+from onetoall_cli.evaluation.puppets.scores import Scores, score
+from onetoall_cli.evaluation.puppets.segment_borders import GENERATED, generate, measure_borders, motion_length
 from onetoall_cli.puppets import MOVE_FRAMES, PairKind, Split
 
 COPY, FILLED, NEAREST, VAE = "copied reference", "copied and filled", "nearest training", "VAE (ceiling)"

@@ -11,17 +11,17 @@ from typing import Literal
 import torch
 
 from onetoall_cli.errors import BadInput, ModelMissing, OnetoallError
-from onetoall_cli.evaluation.clip_features import (
+from onetoall_cli.evaluation.networks import stored
+from onetoall_cli.evaluation.pairs.clip_features import (
     CFLDFeatures,
     ClipFeatures,
     FIDFeatures,
     FIDVIDFeatures,
     FVDFeatures,
 )
-from onetoall_cli.evaluation.networks import stored
-from onetoall_cli.evaluation.people_measures import BodyDistance, FaceLikeness, PeopleInPairs
-from onetoall_cli.evaluation.picture_measures import Picture, psnr
-from onetoall_cli.evaluation.protocols import Protocol
+from onetoall_cli.evaluation.pairs.people_measures import BodyDistance, FaceLikeness, PeopleInPairs
+from onetoall_cli.evaluation.pairs.picture_measures import Picture, psnr
+from onetoall_cli.evaluation.pairs.protocols import Protocol
 from onetoall_cli.hub.metric_files import metric_file
 from onetoall_cli.pose import detect
 from onetoall_cli.pose.detectors.interface import Detector

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.evaluation.cases import Case
-from onetoall_cli.evaluation.segmenter import puppet_logits
+from onetoall_cli.evaluation.puppets.cases import Case
+from onetoall_cli.evaluation.puppets.segmenter import puppet_logits
 
 DIFFERENCE = 24  # of 255, in the channel with the largest difference: the VAE alone makes errors of 10 and more
 # No pixel this near to the true puppet counts as backdrop, because edges are soft and blurred by the VAE. A share of

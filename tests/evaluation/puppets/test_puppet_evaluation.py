@@ -12,17 +12,17 @@ from untrained_model import build_untrained_model
 from onetoall_cli.animator import Animator, load
 from onetoall_cli.cli import app
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation import (
+from onetoall_cli.evaluation.marks import write_markdown
+from onetoall_cli.evaluation.metrics import border_ratio
+from onetoall_cli.evaluation.puppets import (
     EvaluationPlan,
     as_markdown,
     as_text,
     evaluate,
     targets,
-    write_markdown,
 )
-from onetoall_cli.evaluation.metrics import border_ratio
-from onetoall_cli.evaluation.puppet_evaluation import BASELINES, COPY, FILLED, Evaluation, Statistic, summed_up
-from onetoall_cli.evaluation.segment_borders import motion_length, random_start
+from onetoall_cli.evaluation.puppets.evaluation import BASELINES, COPY, FILLED, Evaluation, Statistic, summed_up
+from onetoall_cli.evaluation.puppets.segment_borders import motion_length, random_start
 from onetoall_cli.puppets import MOVE_FRAMES, sample_pair
 from onetoall_cli.sampling import plan_segments
 
@@ -113,7 +113,7 @@ def test_borders_fall_on_any_part_of_a_move() -> None:
 
 
 def test_without_the_references_pose_another_picture_is_made(subject) -> None:
-    from onetoall_cli.evaluation.cases import make_case
+    from onetoall_cli.evaluation.puppets.cases import make_case
 
     case = make_case("transfer", "test", 0, width=32, height=48, frames=1, canvas_short_side=120)
     black = replace(case.conditioning, reference_pose=np.zeros_like(case.conditioning.reference_pose))

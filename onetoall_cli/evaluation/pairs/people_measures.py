@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.evaluation.picture_measures import Picture
+from onetoall_cli.evaluation.pairs.picture_measures import Picture
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.detectors.interface import Detector, People
 from onetoall_cli.pose.detectors.onnx_model import OnnxModel

@@ -1,6 +1,6 @@
 """Training of the evaluation's segmenter, which finds puppets in generated pictures.
 
-`python -m onetoall_cli.evaluation.segmenter_training FOLDER [STEPS]` trains it and prints its validation IoU.
+`python -m onetoall_cli.evaluation.puppets.segmenter_training FOLDER [STEPS]` trains it and prints its validation IoU.
 
 The pictures show puppets of the training split at random framing. Half of them pass through the small VAE with noise
 on their latents; then all are blurred, shifted in colour and made noisy. No result of a measured model is used.
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from onetoall_cli.evaluation.metrics import overlap
-from onetoall_cli.evaluation.segmenter import fresh_network, logits, puppet_logits
+from onetoall_cli.evaluation.puppets.segmenter import fresh_network, logits, puppet_logits
 from onetoall_cli.files import whole_folder
 from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.model.pixels import to_tensor, to_uint8
@@ -125,5 +125,5 @@ def main(folder: Path, steps: int) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
-        sys.exit("Usage: python -m onetoall_cli.evaluation.segmenter_training FOLDER [STEPS]")
+        sys.exit("Usage: python -m onetoall_cli.evaluation.puppets.segmenter_training FOLDER [STEPS]")
     main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) == 3 else STEPS)

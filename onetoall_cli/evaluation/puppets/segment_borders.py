@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator import Animator, Settings
-from onetoall_cli.evaluation.baselines import through_vae
-from onetoall_cli.evaluation.cases import Case
 from onetoall_cli.evaluation.metrics import border_ratio
-from onetoall_cli.evaluation.scores import Scores
+from onetoall_cli.evaluation.puppets.baselines import through_vae
+from onetoall_cli.evaluation.puppets.cases import Case
+from onetoall_cli.evaluation.puppets.scores import Scores
 from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
 from onetoall_cli.sampling import plan_segments
 

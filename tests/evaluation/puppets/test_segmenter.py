@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from onetoall_cli.evaluation.foreground import differing_figure, found_figure, true_figure
 from onetoall_cli.evaluation.metrics import overlap
-from onetoall_cli.evaluation.segmenter import SEGMENTER, puppet_logits
-from onetoall_cli.evaluation.segmenter_training import Puppets, degraded, train_segmenter
+from onetoall_cli.evaluation.puppets.foreground import differing_figure, found_figure, true_figure
+from onetoall_cli.evaluation.puppets.segmenter import SEGMENTER, puppet_logits
+from onetoall_cli.evaluation.puppets.segmenter_training import Puppets, degraded, train_segmenter
 from onetoall_cli.hub.location import SHIPPED
 from onetoall_cli.model.pixels import to_uint8
 from onetoall_cli.puppets import sample_scene

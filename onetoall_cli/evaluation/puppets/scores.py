@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.evaluation import metrics
-from onetoall_cli.evaluation.cases import Case
-from onetoall_cli.evaluation.foreground import differing_figure, found_figure, true_figure
+from onetoall_cli.evaluation.puppets.cases import Case
+from onetoall_cli.evaluation.puppets.foreground import differing_figure, found_figure, true_figure
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets.render import SEEN
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from onetoall_cli.errors import BadInput, OnetoallError
-from onetoall_cli.evaluation.picture_measures import Picture
-from onetoall_cli.evaluation.protocols import Protocol
+from onetoall_cli.evaluation.pairs.picture_measures import Picture
+from onetoall_cli.evaluation.pairs.protocols import Protocol
 from onetoall_cli.files.names import MOVIE_SUFFIXES, PICTURE_SUFFIXES, natural_order
 from onetoall_cli.media import Video, open_video
 

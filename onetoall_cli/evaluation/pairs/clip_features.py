@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from onetoall_cli.evaluation.networks import i3d, inception, resnet3d
-from onetoall_cli.evaluation.picture_measures import Picture
+from onetoall_cli.evaluation.pairs.picture_measures import Picture
 
 
 class ClipFeatures(ABC):

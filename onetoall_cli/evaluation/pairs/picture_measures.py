@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.evaluation import metrics
-from onetoall_cli.evaluation.extra import package_folder
+from onetoall_cli.evaluation.pairs.extra import package_folder
 
 Picture = NDArray[np.uint8]
 

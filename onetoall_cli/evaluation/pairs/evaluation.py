@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.clip_features import ClipFeatures
-from onetoall_cli.evaluation.frechet import confidence, frechet_distance
-from onetoall_cli.evaluation.pair_metrics import METRICS, Instruments, Kind
-from onetoall_cli.evaluation.pairs import OpenPair
-from onetoall_cli.evaluation.picture_measures import Picture
-from onetoall_cli.evaluation.protocols import Protocol
+from onetoall_cli.evaluation.pairs.clip_features import ClipFeatures
+from onetoall_cli.evaluation.pairs.frechet import confidence, frechet_distance
+from onetoall_cli.evaluation.pairs.metrics import METRICS, Instruments, Kind
+from onetoall_cli.evaluation.pairs.pairing import OpenPair
+from onetoall_cli.evaluation.pairs.picture_measures import Picture
+from onetoall_cli.evaluation.pairs.protocols import Protocol
 
 Values = dict[str, list[float]]
 Collectors = dict[str, tuple[ClipFeatures, ClipFeatures]]

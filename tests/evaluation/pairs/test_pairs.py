@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.pair_evaluation import evaluate_pairs
-from onetoall_cli.evaluation.pair_metrics import Instruments, set_up
-from onetoall_cli.evaluation.pairs import find_pairs, open_pairs, read_pairs
-from onetoall_cli.evaluation.protocols import PROTOCOLS
+from onetoall_cli.evaluation.pairs.evaluation import evaluate_pairs
+from onetoall_cli.evaluation.pairs.metrics import Instruments, set_up
+from onetoall_cli.evaluation.pairs.pairing import find_pairs, open_pairs, read_pairs
+from onetoall_cli.evaluation.pairs.protocols import PROTOCOLS
 from onetoall_cli.media import FrameFolderWriter, write_picture
 
 DEFAULT, DISCO = PROTOCOLS["default"], PROTOCOLS["disco"]

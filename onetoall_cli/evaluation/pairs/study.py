@@ -18,9 +18,9 @@ from PIL import Image
 from pydantic import Field
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.frechet import LEVEL, RESAMPLES
-from onetoall_cli.evaluation.pair_tables import shortened
-from onetoall_cli.evaluation.pairs import Pair
+from onetoall_cli.evaluation.pairs.frechet import LEVEL, RESAMPLES
+from onetoall_cli.evaluation.pairs.pairing import Pair
+from onetoall_cli.evaluation.pairs.tables import shortened
 from onetoall_cli.files import together, whole_file
 from onetoall_cli.files.forms import Form, json_text, read_form
 from onetoall_cli.media import Video, VideoWriter, contact_sheet, open_video, write_picture
@@ -112,7 +112,7 @@ def write_study(files: StudyFiles, pairs: Sequence[Pair], question: str, names: 
 
 
 def _page(content: dict[str, Any]) -> str:
-    template = resources.files("onetoall_cli.evaluation").joinpath("study.html").read_text(encoding="utf-8")
+    template = resources.files("onetoall_cli.evaluation.pairs").joinpath("study.html").read_text(encoding="utf-8")
     return template.replace("STUDY", json.dumps(content).replace("<", "\\u003c"), 1)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from onetoall_cli.evaluation.pair_evaluation import PairEvaluation
-from onetoall_cli.evaluation.pair_metrics import METRICS
-from onetoall_cli.evaluation.pair_tables import number, shortened
+from onetoall_cli.evaluation.pairs.evaluation import PairEvaluation
+from onetoall_cli.evaluation.pairs.metrics import METRICS
+from onetoall_cli.evaluation.pairs.tables import number, shortened
 from onetoall_cli.media import contact_sheet
 
 _HEIGHT = 320  # of a picture on the sheet, pixels

@@ -7,7 +7,7 @@ from onetoall_cli.pose import keypoints as kp
 
 @pytest.fixture(scope="session")
 def case():
-    from onetoall_cli.evaluation.cases import make_case
+    from onetoall_cli.evaluation.puppets.cases import make_case
 
     return make_case("misaligned", "test", 3, width=128, height=192, frames=5, canvas_short_side=256)
 

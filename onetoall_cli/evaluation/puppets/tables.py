@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from onetoall_cli.evaluation.puppet_evaluation import COPY, FILLED, Evaluation, ExampleFrames, Statistic, Table
+from onetoall_cli.evaluation.puppets.evaluation import COPY, FILLED, Evaluation, ExampleFrames, Statistic, Table
 from onetoall_cli.media import contact_sheet, write_picture
 
 TITLES = {

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onetoall_cli.evaluation.people_measures import BodyDistance, FaceLikeness, PeopleInPairs, face_of
+from onetoall_cli.evaluation.pairs.people_measures import BodyDistance, FaceLikeness, PeopleInPairs, face_of
 from onetoall_cli.pose import keypoints as kp
 
 HEIGHT, WIDTH = 300, 400

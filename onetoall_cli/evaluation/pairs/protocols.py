@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from onetoall_cli.evaluation.picture_measures import Picture, grey_ssim, ssim, wide_ssim
+from onetoall_cli.evaluation.pairs.picture_measures import Picture, grey_ssim, ssim, wide_ssim
 
 
 @dataclass(frozen=True)
