@@ -602,8 +602,10 @@ DOORS: dict[str, Door] = {
         ("media.containers:open_container",),
         quick=60,
     ),
-    "list of pairs": Door(_make_pairs, _open_pairs, ("evaluation.pairs:read_pairs",), quick=100, damaged=("*.csv",)),
-    "study": Door(_make_study, _open_study, ("evaluation.study:tally",), quick=100),
+    "list of pairs": Door(
+        _make_pairs, _open_pairs, ("evaluation.pairs.pairing:read_pairs",), quick=100, damaged=("*.csv",)
+    ),
+    "study": Door(_make_study, _open_study, ("evaluation.pairs.study:tally",), quick=100),
     "hub's answers": Door(_make_answers_of_the_hub, _open_answers_of_the_hub, ("hub.remote:_ask",), quick=150),
     "manifest": Door(
         _make_manifests,

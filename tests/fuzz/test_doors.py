@@ -35,7 +35,7 @@ EXEMPT = {
     "bench.measure:measure": "what a process of ours printed",
     "bench.memory:measured": "what a process of ours printed",
     "hub.fetch:_check_is_model": "`model_index.json` of the hub, through a form",
-    "evaluation.segmenter:shipped_network": "inside the package",
+    "evaluation.puppets.segmenter:shipped_network": "inside the package",
     "evaluation.networks.perceptual:linear_layers": "inside an installed package",
     "evaluation.networks.stored:_tensors": "fetched with a hash",
     "evaluation.networks.stored:_unpickled": "fetched with a hash, and tensors only",
