@@ -360,7 +360,7 @@ complete -c onetoall -n '_shtab_onetoall_using fetch' -s h -l help -d 'Show the 
 complete -c onetoall -n '_shtab_onetoall_using fetch' -l yes -s y -d 'Do not ask before a large download.'
 complete -c onetoall -n '_shtab_onetoall_using fetch' -l dry-run -d 'Say what would be fetched, how much and where.'
 complete -c onetoall -n '_shtab_onetoall_using fetch' -l revision -x -d 'Branch, tag or commit instead of the catalogue'"'"'s.'
-complete -c onetoall -n '_shtab_onetoall_using fetch' -l without-text-encoder -d 'Leave out the text encoder: prompt embeddings are stored already, or imported.'
+complete -c onetoall -n '_shtab_onetoall_using fetch' -l without-text-encoder -d 'Leave it out: prompt embeddings are stored already, or imported.'
 complete -c onetoall -n '_shtab_onetoall_using fetch' -l quantize -xka "int8 nf4" -d 'Also make a smaller copy, used as NAME-int8 or NAME-nf4.'
 complete -c onetoall -n '_shtab_onetoall_using fetch' -l keep-original -l no-keep-original -d 'With --quantize: whether the original stays.'
 complete -c onetoall -n '_shtab_onetoall_using fetch' -l overwrite -d 'With --quantize: make the copy anew.'

@@ -17,7 +17,7 @@ from onetoall_cli.cli import (
     train,
     transfer,
 )
-from onetoall_cli.cli.app import app, main
+from onetoall_cli.cli.app import GroupedHelp, app, main
 
 # in the order of `onetoall --help`
 for _command in (
@@ -37,6 +37,6 @@ for _command in (
     evaluate.evaluate,
     completion.completion,
 ):
-    app.command()(_command)
+    app.command(cls=GroupedHelp)(_command)
 
 __all__ = ["app", "main"]

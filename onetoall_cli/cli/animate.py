@@ -38,7 +38,8 @@ def animate(
     reference: Annotated[Path | None, Argument(help="Picture of the character, any framing.")] = None,
     driving: Annotated[Path | None, Argument(help="Driving video, GIF, folder of pictures or pose file.")] = None,
     from_: Annotated[
-        Path | None, Option("--from", help="Continue from a folder that `onetoall align` wrote, instead of both.")
+        Path | None,
+        Option("--from", metavar="DIR", help="Continue from a folder that `onetoall align` wrote, instead of both."),
     ] = None,
     skip_existing: SkipExisting = False,
     restart: Restart = False,

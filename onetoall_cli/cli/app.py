@@ -5,8 +5,10 @@ from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from onetoall_cli import __version__
+from onetoall_cli.cli.options import HEADINGS, LAST_HEADING
 from onetoall_cli.cli.report import complain, explain, prepare_streams
 from onetoall_cli.stopping import Stop, raise_signals
 
@@ -23,6 +25,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class GroupedHelp(TyperCommand):
+    """A command whose `--help` has its options under headings (`rich_help_panel`): `animate` has sixty."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        rows: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", "Options", *HEADINGS.values())}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            if row is not None:
+                is_argument = parameter.param_type_name == "argument"
+                heading = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+                rows.setdefault(heading, []).append(row)
+        rows[LAST_HEADING] = rows.pop(LAST_HEADING)
+        for title, under_it in rows.items():
+            if under_it:
+                with formatter.section(title):
+                    formatter.write_dl(under_it)
 
 
 def _print_version(wanted: bool) -> None:

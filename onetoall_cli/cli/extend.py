@@ -25,7 +25,7 @@ from onetoall_cli.cli.report import Report
 def extend(
     clip: Annotated[Path, Argument(help="The video to continue.")],
     driving: Annotated[Path, Argument(help="More motion: video, GIF, folder of pictures or pose file.")],
-    reference: Annotated[Path, Option(help="Picture of the character, as for `animate`.")],
+    reference: Annotated[Path, Option(metavar="FILE", help="Picture of the character, as for `animate`.")],
     motion: MotionSettings,
     model: ModelSettings,
     seeds: Seeds,
@@ -33,9 +33,10 @@ def extend(
     video: VideoSettings,
     target: OutputOptions,
     report: Report,
-    ref_pose: Annotated[Path | None, Option(help="Pose file of the reference.")] = None,
+    ref_pose: Annotated[Path | None, Option(metavar="FILE", help="Pose file of the reference.")] = None,
     clip_pose: Annotated[
-        Path | None, Option(help="Pose file of the clip (its last frames count), where no person is found.")
+        Path | None,
+        Option(metavar="FILE", help="Pose file of the clip (its last frames count), where no person is found."),
     ] = None,
     face: Annotated[Face, Option(help="How strongly the face steers.")] = "auto",
     head: Annotated[Head, Option(help="How strongly the head steers.")] = "auto",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from typer import Argument, Option, confirm
 
@@ -24,68 +24,41 @@ if TYPE_CHECKING:
     from onetoall_cli.hub import Catalogue
     from onetoall_cli.hub.fetch import FetchPlan
 
-FETCHING, LOOKING = "Fetching", "Looking after what is here"
-
 
 @dataclass(frozen=True)
 class FetchOptions:
     """How to fetch."""
 
-    yes: Annotated[
-        bool, Option("--yes", "-y", help="Do not ask before a large download.", rich_help_panel=FETCHING)
-    ] = False
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Say what would be fetched, how much and where.", rich_help_panel=FETCHING)
-    ] = False
+    HEADING: ClassVar[str] = "Fetching"
+
+    yes: Annotated[bool, Option("--yes", "-y", help="Do not ask before a large download.")] = False
+    dry_run: Annotated[bool, Option("--dry-run", help="Say what would be fetched, how much and where.")] = False
     revision: Annotated[
-        str | None,
-        Option(help="Branch, tag or commit instead of the catalogue's.", rich_help_panel=FETCHING),
+        str | None, Option(metavar="NAME", help="Branch, tag or commit instead of the catalogue's.")
     ] = None
     without_text_encoder: Annotated[
-        bool,
-        Option(
-            "--without-text-encoder",
-            help="Leave out the text encoder: prompt embeddings are stored already, or imported.",
-            rich_help_panel=FETCHING,
-        ),
+        bool, Option("--without-text-encoder", help="Leave it out: prompt embeddings are stored already, or imported.")
     ] = False
     quantize: Annotated[
-        Literal["int8", "nf4"] | None,
-        Option(help="Also make a smaller copy, used as NAME-int8 or NAME-nf4.", rich_help_panel=FETCHING),
+        Literal["int8", "nf4"] | None, Option(help="Also make a smaller copy, used as NAME-int8 or NAME-nf4.")
     ] = None
     keep_original: Annotated[
-        bool,
-        Option(
-            "--keep-original/--no-keep-original",
-            help="With --quantize: whether the original stays.",
-            rich_help_panel=FETCHING,
-        ),
+        bool, Option("--keep-original/--no-keep-original", help="With --quantize: whether the original stays.")
     ] = True
-    overwrite: Annotated[
-        bool, Option("--overwrite", help="With --quantize: make the copy anew.", rich_help_panel=FETCHING)
-    ] = False
+    overwrite: Annotated[bool, Option("--overwrite", help="With --quantize: make the copy anew.")] = False
 
 
 @dataclass(frozen=True)
 class Actions:
     """What to do instead of fetching."""
 
-    listing: Annotated[
-        bool,
-        Option("--list", help="What there is: installed or not, size, revision.", rich_help_panel=LOOKING),
-    ] = False
-    verify: Annotated[
-        bool, Option("--verify", help="Hash every file and say what is broken.", rich_help_panel=LOOKING)
-    ] = False
-    repair: Annotated[
-        bool, Option("--repair", help="With --verify: fetch what is broken again.", rich_help_panel=LOOKING)
-    ] = False
-    remove: Annotated[
-        bool, Option("--remove", help="Remove; what another model needs stays.", rich_help_panel=LOOKING)
-    ] = False
-    path: Annotated[bool, Option("--path", help="Print the folder of an installed entry.", rich_help_panel=LOOKING)] = (
-        False
-    )
+    HEADING: ClassVar[str] = "Looking after what is here"
+
+    listing: Annotated[bool, Option("--list", help="What there is: installed or not, size, revision.")] = False
+    verify: Annotated[bool, Option("--verify", help="Hash every file and say what is broken.")] = False
+    repair: Annotated[bool, Option("--repair", help="With --verify: fetch what is broken again.")] = False
+    remove: Annotated[bool, Option("--remove", help="Remove; what another model needs stays.")] = False
+    path: Annotated[bool, Option("--path", help="Print the folder of an installed entry.")] = False
 
 
 @subcommand

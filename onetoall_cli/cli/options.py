@@ -4,6 +4,7 @@
 settings know nothing of a command line, so theirs stand in `OPTIONS`.
 """
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -106,6 +107,22 @@ class SideOptions:
         Option("--compare", help="Also write reference, pose and result side by side."),
     ] = False
 
+
+# What `--help` says above the options of each group, in its order there; options outside any group come first.
+# A command's own groups have a `HEADING`, and come before the last.
+HEADINGS: dict[type, str] = {
+    OutputOptions: "Output",
+    VideoSettings: "Video",
+    SideOptions: "Video",
+    MotionSettings: "Motion",
+    AlignSettings: "Alignment",
+    SizeSettings: "Size",
+    ModelSettings: "Model and memory",
+    Seeds: "Generation",
+    GenerationSettings: "Generation",
+    Verbosity: "Messages",
+}
+LAST_HEADING = HEADINGS[Verbosity]
 
 # For each group of the library's settings the fields that are options, in the order of the manual; the others keep
 # their defaults. Where an option's type differs from the setting's, it stands before the option.
@@ -272,7 +289,16 @@ def _field_parameters(group: type) -> list[inspect.Parameter]:
         if group in OPTIONS:
             option = OPTIONS[group][name]
             hint = Annotated[hint, option] if isinstance(option, OptionInfo) else option
+        heading = HEADINGS.get(group) or getattr(group, "HEADING", None)
+        hint = _under(heading, hint) if heading else hint
         default = defaults[name] or None if defaults[name] == () else defaults[name]
         assert default is not MISSING
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
     return parameters
+
+
+def _under(heading: str, hint: Any) -> Any:
+    """An option's annotation with the heading it has in `--help`; an option may stand in several groups."""
+    option = next(copy.copy(each) for each in hint.__metadata__ if isinstance(each, OptionInfo))
+    option.rich_help_panel = heading
+    return Annotated[hint.__origin__, option]

@@ -25,7 +25,9 @@ def prompt_embeds(
     ],
     report: Report,
     file: Annotated[Path | None, Argument(help="A prompt_embeds.safetensors.")] = None,
-    model: Annotated[str | None, Option(help="Of which model; default: the one that would be used.")] = None,
+    model: Annotated[
+        str | None, Option(metavar="NAME|DIR", help="Of which model; default: the one that would be used.")
+    ] = None,
     prompt: Annotated[
         list[str] | None,
         Option(help="export: this prompt too (repeatable), beside the empty one and the model's negative one."),

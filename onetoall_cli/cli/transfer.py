@@ -22,7 +22,7 @@ from onetoall_cli.cli.report import Report
 @subcommand
 def transfer(
     reference: Annotated[Path, Argument(help="Picture of the character, any framing.")],
-    pose: Annotated[Path, Option(help="A picture of a person in the wanted pose, or a pose file.")],
+    pose: Annotated[Path, Option(metavar="FILE", help="A picture of a person in the wanted pose, or a pose file.")],
     alignment: AlignSettings,
     model: ModelSettings,
     seeds: Seeds,
@@ -30,7 +30,7 @@ def transfer(
     size: SizeSettings,
     target: OutputOptions,
     report: Report,
-    pose_frame: Annotated[int, Option(min=0, help="Which frame of the pose file.")] = 0,
+    pose_frame: Annotated[int, Option(min=0, metavar="N", help="Which frame of the pose file.")] = 0,
     detector: DetectorName = "auto",
     pose_cache: PoseCache = True,
     skip_existing: SkipExisting = False,

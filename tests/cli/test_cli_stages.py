@@ -11,6 +11,7 @@ from command_fixtures import FRAMES, RATE, real_poses
 from PIL import Image
 
 from onetoall_cli.cli.completion import SHELLS, completion_script
+from onetoall_cli.cli.options import HEADINGS
 from onetoall_cli.media import open_video, read_picture, write_picture
 from onetoall_cli.pose import PoseSequence
 
@@ -142,6 +143,13 @@ def test_every_help_fits_80_columns(command, onetoall, monkeypatch):
     result = onetoall(command, "--help")
     assert result.exit_code == 0
     assert max(len(line) for line in result.out.splitlines()) <= 80
+
+
+def test_every_group_of_options_has_its_heading_in_the_help(onetoall):
+    out = onetoall("animate", "--help").out
+    places = [out.index(f"\n{title}:\n") for title in ("Arguments", "Options", *dict.fromkeys(HEADINGS.values()))]
+    assert places == sorted(places)
+    assert out.index("\nSize:\n") < out.index("--short-side") < out.index("\nModel and memory:\n")
 
 
 def test_train_refuses_a_config_that_describes_nothing(onetoall, tmp_path):
