@@ -3,7 +3,7 @@
 `OUTPUT.unfinished/` holds `run.json`, which says how the output is made, and for each finished segment `N.mkv`, its
 frames bit for bit, and `N.safetensors`, what the next one needs (`sampling.SegmentState`). Each file appears whole,
 the state after the frames, whose hash it carries; so whatever ends a run, what counts is whole. A finished output
-takes the folder's place.
+takes the folder's place, if need be when the output is next seen (`sweep_finished`).
 """
 
 import re
@@ -21,27 +21,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from onetoall_cli.animator.progress import Note
-from onetoall_cli.animator.records import RunRecord, difference
+from onetoall_cli.animator.records import Record, RunRecord, difference, read_record
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.digest import content_digest
 from onetoall_cli.files.forms import json_text, read_form
-from onetoall_cli.files.unfinished import is_working_folder, place_durably, refusals, working_folder
+from onetoall_cli.files.names import folder_of
+from onetoall_cli.files.unfinished import is_working_folder, place_durably, refusals, sweep, working_folder
 from onetoall_cli.media.lossless import LosslessWriter, read_lossless
 from onetoall_cli.sampling import SegmentState
 
-ENDING = ".unfinished"
 _RECORD, _LOCK = "run.json", "lock"
 _OURS = re.compile(rf"\d+\.(mkv|safetensors)|{re.escape(_RECORD)}|{_LOCK}")
-
-
-def folder_of(output: Path) -> Path:
-    """Where the segments of an output are kept until it is there."""
-    return output.with_name(output.name + ENDING)
-
-
-def output_of(folder: Path) -> Path:
-    """The output whose segments `folder` keeps."""
-    return folder.with_name(folder.name.removesuffix(ENDING))
 
 
 @dataclass(frozen=True)
@@ -145,6 +135,30 @@ def segments_kept(output: Path, record: RunRecord, *, restart: bool, note: Note)
             else:
                 note(f"{kept.done} segment(s) are kept in {folder}; the same command goes on behind them.")
             raise
+
+
+def sweep_finished(output: Path) -> bool:
+    """Remove what is kept of a run that has made `output`, and was killed before it could do so; returns whether."""
+    folder = folder_of(output)
+    try:
+        kept = _read_record(folder)
+        if kept is not None and not _is_made_by(output, kept, begun=(folder / _RECORD).stat().st_mtime_ns):
+            return False
+        with _locked(folder, output):
+            sweep(folder)
+            if kept is not None:
+                _empty(folder)
+    except (BadInput, OSError):  # no output of ours, a run that goes on, or a folder that may not be changed
+        return False
+    return not folder.exists()
+
+
+def _is_made_by(output: Path, kept: RunRecord, begun: int) -> bool:
+    """Whether an output comes from the run that `kept` describes, and is not an older one that it was to replace."""
+    made = read_record(output)
+    said = made.arguments[: len(kept.arguments)]  # how the video was written follows
+    same = made.model_copy(update={"arguments": said}) == Record(**kept.model_dump(include=set(Record.model_fields)))
+    return same and output.stat().st_mtime_ns >= begun
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from onetoall_cli.animator.jobs import Job, files_of
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings, VideoSettings
 from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions
-from onetoall_cli.cli.outputs import check_targets
+from onetoall_cli.cli.outputs import check_targets, tidied
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import Output
@@ -49,6 +49,8 @@ def make(
 
     inputs = [*job.files, *files_of(model)]
     named = named_outputs(target.output or job.default_output, seeds, sides)
+    for each in named:
+        tidied(each.main, report)
     outputs = [each for each in named if not (skip_existing and each.main.exists())]
     if not outputs:
         report.result(f"{named[0].main} is there already.", skipped=[each.main for each in named])

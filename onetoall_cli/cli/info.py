@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from onetoall_cli.cli.options import subcommand
+from onetoall_cli.cli.outputs import tidied
 from onetoall_cli.cli.report import Report
 from onetoall_cli.display_text import displayed
+from onetoall_cli.files.names import output_of
 
 if TYPE_CHECKING:
     from onetoall_cli.animator.records import Record
@@ -29,6 +31,8 @@ def info(
     """
     from onetoall_cli.animator.records import read_record
 
+    if tidied(output_of(file), report):
+        file = output_of(file)
     if file.is_dir() and _report_unfinished(file, report):
         return
     record = read_record(file)
@@ -37,7 +41,7 @@ def info(
 
 def _report_unfinished(folder: Path, report: Report) -> bool:
     """Tell what is kept of a run in progress, and the command that continues it; False where none is."""
-    from onetoall_cli.animator.kept_segments import output_of, read_unfinished
+    from onetoall_cli.animator.kept_segments import read_unfinished
 
     kept = read_unfinished(folder)
     if kept is None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from onetoall_cli.cli.report import leave_stdout
+from onetoall_cli.cli.report import Report, leave_stdout
 from onetoall_cli.files import Output, check_outputs, claim_outputs
+from onetoall_cli.files.names import folder_of
 from onetoall_cli.files.streams import descriptor
 
 
@@ -19,3 +20,15 @@ def check_targets(outputs: Iterable[Output | None], *, inputs: Iterable[Path | N
         leave_stdout()
     check_outputs(wanted, inputs=inputs, overwrite=overwrite)
     claim_outputs(wanted, overwrite=overwrite)
+
+
+def tidied(output: Path, report: Report) -> bool:
+    """Whether `output` was finished by a run that was killed before it had tidied up, as is done now."""
+    if not (output.is_file() and folder_of(output).is_dir()):
+        return False
+    from onetoall_cli.animator.kept_segments import sweep_finished
+
+    if not sweep_finished(output):
+        return False
+    report.note(f"{output} is finished; {folder_of(output).name}, which its run had left, is removed.")
+    return True

@@ -1,4 +1,4 @@
-"""What the names of files say: which are pictures or videos, and in what order people number them."""
+"""What the names of files say: which are pictures or videos, how people number them, what a run in progress keeps."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,17 @@ PICTURE_SUFFIXES = HEIF_SUFFIXES | {
     *(".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 }
 MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"})
+_UNFINISHED = ".unfinished"
+
+
+def folder_of(output: Path) -> Path:
+    """Where the finished segments of an output are kept until it is there (`animator.kept_segments`)."""
+    return output.with_name(output.name + _UNFINISHED)
+
+
+def output_of(folder: Path) -> Path:
+    """The output whose segments `folder` keeps; another path as it is."""
+    return folder.with_name(folder.name.removesuffix(_UNFINISHED) or folder.name)
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:

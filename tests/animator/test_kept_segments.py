@@ -1,5 +1,6 @@
 """A run of several segments that ends at any moment goes on at its segment, and gives the frames of a whole one."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from command_fixtures import real_poses
 from PIL import Image
 
 import onetoall_cli as onetoall
+from onetoall_cli.animator import kept_segments
 from onetoall_cli.animator.kept_segments import read_unfinished
 from onetoall_cli.animator.progress import WRITING
 from onetoall_cli.errors import BadInput
@@ -73,6 +75,28 @@ def test_a_run_goes_on_at_its_segment_and_gives_the_frames_of_a_whole_one(model,
     tiny.animate(**inputs).save(damaged)  # a segment that is not whole is made again, and those after it
     assert whole.read_bytes() == damaged.read_bytes()
     assert not list(tmp_path.glob("*.unfinished"))
+
+
+@pytest.mark.parametrize("door", ["animate", "info"])
+def test_what_a_run_killed_behind_its_output_left_goes_when_it_is_seen(
+    door, onetoall, model, tiny, inputs, tmp_path, monkeypatch
+) -> None:
+    output, folder = tmp_path / "out.mp4", tmp_path / "out.mp4.unfinished"
+    result = tiny.animate(**inputs)
+    with monkeypatch.context() as killed:
+        killed.setattr(kept_segments, "_empty", lambda _: None)
+        result.save(output)
+    run = ("animate", inputs["reference"], inputs["driving"], "--model", model, "-o", output)
+    seen = run if door == "animate" else ("info", folder)
+    begun = (folder / "run.json").stat().st_mtime
+    os.utime(output, (begun - 1, begun - 1))  # an output that the run was to replace
+    onetoall(*seen)
+    assert folder.exists()
+    os.utime(output)
+    said = onetoall(*seen)
+    assert "out.mp4.unfinished, which its run had left, is removed" in said.err
+    assert sorted(os.listdir(tmp_path)) == ["dance.json", "out.mp4", "ref.png"]
+    assert said.exit_code == (2 if door == "animate" else 0)
 
 
 def test_a_run_that_ends_in_its_first_segment_leaves_nothing(model, inputs, tmp_path) -> None:

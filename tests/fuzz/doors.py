@@ -317,7 +317,7 @@ def _open_videos(folder: Path) -> None:
 
 
 def _make_unfinished(folder: Path) -> None:
-    from onetoall_cli.animator.kept_segments import folder_of
+    from onetoall_cli.files.names import folder_of
 
     unfinished = folder_of(folder / "out.mp4")
     unfinished.mkdir()
