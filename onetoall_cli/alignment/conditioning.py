@@ -115,7 +115,7 @@ class Conditioning:
         """
         from onetoall_cli.media import write_picture
 
-        with whole_folder(Path(folder)) as temporary:
+        with whole_folder(Path(folder), "aligned input") as temporary:
             write_picture(temporary / REFERENCE, self.reference)
             write_picture(temporary / MASK, np.repeat(self.mask[..., None] * np.uint8(255), 3, axis=-1))
             write_picture(temporary / REFERENCE_POSE, self.reference_pose)

@@ -26,7 +26,7 @@ def _own_faults(task: Task, overwrite: bool) -> Iterator[str]:
     yield from (f"{path} does not exist." for path in missing)
     wanted = [Output(path, task.job.endings) for path in (task.output, task.compare) if path is not None]
     if task.frames is not None:
-        wanted.append(Output(task.frames, is_folder=True, option="frames"))
+        wanted.append(Output(task.frames, kind="frames", option="frames"))
     for output in wanted:
         try:
             check_outputs([_in_nearest_folder(output)], inputs=task.reads, overwrite=overwrite)
@@ -39,7 +39,7 @@ def _in_nearest_folder(output: Output) -> Output:
     folder = output.path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return Output(folder / output.path.name, output.endings, output.is_folder, output.option)
+    return Output(folder / output.path.name, output.endings, output.kind, output.option)
 
 
 def _clashes(tasks: Sequence[Task]) -> Iterator[str]:

@@ -57,7 +57,7 @@ def align(
     folder = target.output or default_name(reference, driving, ending="-aligned")
     check_targets(
         [
-            Output(folder, is_folder=True),
+            Output(folder, kind="aligned input"),
             Output(preview, PICTURE_ENDINGS, option="--preview") if preview else None,
             Output(preview_video, VIDEO_ENDINGS, option="--preview-video") if preview_video else None,
         ],

@@ -45,14 +45,14 @@ def demo(
     from onetoall_cli.media import read_picture
     from onetoall_cli.pose.drawing import draw_motion
 
-    check_targets([Output(output, is_folder=True)], inputs=[Path(model)], overwrite=overwrite)
+    check_targets([Output(output, kind="demo")], inputs=[Path(model)], overwrite=overwrite)
     animator = load(model, device=device, listener=report.listener)
     result = animator.animate(
         EXAMPLE / REFERENCE, EXAMPLE / MOTION, ref_pose=EXAMPLE / REFERENCE_POSE, seed=seed
     ).renamed({EXAMPLE / name: output / name for name in (REFERENCE, MOTION, REFERENCE_POSE)})
     report.note(result.plan.prose())
     motion = result.conditioning.motion
-    with whole_folder(output) as folder:
+    with whole_folder(output, "demo") as folder:
         for name in (REFERENCE, REFERENCE_POSE, MOTION):
             shutil.copyfile(EXAMPLE / name, folder / name)
         write_clip(folder / "dance.mp4", draw_motion(motion), motion)

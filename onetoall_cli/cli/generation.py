@@ -99,7 +99,7 @@ def check_planned(
         OutOfResources: The disk is full.
     """
     wanted = [Output(path, endings) for each in outputs for path in (each.main, each.compare) if path is not None]
-    wanted += [Output(each.frames, is_folder=True, option="--frames") for each in outputs if each.frames is not None]
+    wanted += [Output(each.frames, kind="frames", option="--frames") for each in outputs if each.frames is not None]
     if len(outputs) > 1:
         wanted.append(Output(sheet_path(outputs)))
     check_targets(wanted, inputs=inputs, overwrite=overwrite)

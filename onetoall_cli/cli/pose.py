@@ -14,7 +14,7 @@ from onetoall_cli.cli.options import OutputOptions, SkipExisting, subcommand
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files import Output, default_name, together
+from onetoall_cli.files import Kind, Output, default_name, together
 
 if TYPE_CHECKING:
     from onetoall_cli.pose import PoseSequence
@@ -86,11 +86,11 @@ def pose(
 def _outputs(output: Path, preview: Path | None, openpose: Path | None) -> list[Output | None]:
     from onetoall_cli.media import PICTURE_ENDINGS, VIDEO_ENDINGS
 
-    is_folder = openpose is not None and openpose.suffix.lower() != ".json"
+    kind: Kind | None = "OpenPose files" if openpose and openpose.suffix.lower() != ".json" else None
     return [
         Output(output, (".json",)),
         Output(preview, (*VIDEO_ENDINGS, *PICTURE_ENDINGS), option="--preview") if preview else None,
-        Output(openpose, is_folder=is_folder, option="--openpose") if openpose else None,
+        Output(openpose, kind=kind, option="--openpose") if openpose else None,
     ]
 
 

@@ -60,7 +60,7 @@ def train(
 
     opened = open_config(config, data=data, output=output, strict=strict)
     if export is not None:
-        target = Output(export, is_folder=True, option="--export")
+        target = Output(export, kind="model", option="--export")
         inputs = [opened.source, data]
         check_targets([target], inputs=inputs, overwrite=overwrite or is_export_of(export, opened))
     if dry_run:

@@ -1,14 +1,17 @@
-"""Which files of a folder are ours: a list in every folder we write, so that nothing else in it is ever replaced."""
+"""What a folder of ours is, and which files in it are ours: a list in each, so that nothing else is ever replaced."""
 
 import json
 import os
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.documents import parse_json
 from onetoall_cli.files.unfinished import is_working_folder
+
+Kind = Literal["aligned input", "checkpoint", "demo", "frames", "model", "network", "OpenPose files"]
+"""What a folder of ours is."""
 
 CONTENTS = ".onetoall-files"  # in each folder we write: the names of everything in it that is ours
 _MAX_CONTENTS = 64 * 10**6  # bytes of it that are read: a million frames
@@ -17,8 +20,8 @@ _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _RESOURCE_FORK = "._"  # how macOS begins the names of its own files on foreign disks
 
 
-def check_ours(path: Path) -> None:
-    """Refuse to replace a folder that holds anything we did not write; one that is empty or not there is fine.
+def check_ours(path: Path, kind: Kind) -> None:
+    """Refuse to replace a folder that holds anything but an older `kind` of ours; one that is empty is fine.
 
     Raises:
         BadInput: It does, or is no folder.
@@ -33,6 +36,9 @@ def check_ours(path: Path) -> None:
             f"{path} holds {foreign[0]}, which onetoall did not write.",
             "Choose another folder, or move yours out of it first.",
         )
+    before = _read_list(path).get("kind")
+    if entries(path) and before != kind:
+        raise BadInput(f"{path} is a folder of another kind ({before}, not {kind}).", "Choose another, or remove it.")
 
 
 def entries(folder: Path) -> set[str]:
@@ -46,9 +52,10 @@ def entries(folder: Path) -> set[str]:
     return found - {CONTENTS}
 
 
-def write_list(folder: Path, names: set[str], *, is_whole: bool = True) -> None:
-    """Say in `folder` that `names` are ours, and whether all of them come from one run."""
-    text = json.dumps({"onetoall": "what onetoall wrote here", "whole": is_whole, "files": sorted(names)}, indent=0)
+def write_list(folder: Path, kind: Kind, names: set[str], *, is_whole: bool = True) -> None:
+    """Say in `folder` what it is, that `names` are ours, and whether all of them come from one run."""
+    said = {"onetoall": "what onetoall wrote here", "kind": kind, "whole": is_whole, "files": sorted(names)}
+    text = json.dumps(said, indent=0)
     (folder / CONTENTS).write_text(text + "\n", encoding="ascii")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from onetoall_cli.errors import BadInput, OutOfResources
 from onetoall_cli.files.claims import claim
-from onetoall_cli.files.contents import check_ours
+from onetoall_cli.files.contents import Kind, check_ours
 from onetoall_cli.files.streams import descriptor, ending_of, is_output_stream
 from onetoall_cli.files.unfinished import working_folder
 
@@ -30,14 +30,19 @@ class Output:
     Attributes:
         path: Where to; `-` is standard output.
         endings: Lower-case endings its name may have, the usual one first; () where any will do.
-        is_folder: A folder and not a file.
+        kind: What a folder will be; None for a file.
         option: Names it on the command line.
     """
 
     path: Path
     endings: Sequence[str] = ()
-    is_folder: bool = False
+    kind: Kind | None = None
     option: str = "-o"
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is no file."""
+        return self.kind is not None
 
     @property
     def ending(self) -> str:
@@ -191,9 +196,9 @@ def _check_place(output: Output, status: os.stat_result | None, *, overwrite: bo
             raise BadInput(f"{path} is no ordinary file.", f"Choose another name with {output.option}.")
         if not overwrite:
             raise _already_exists(output)
-    if output.is_folder and status is not None:
+    if output.kind and status is not None:
         _check_not_lived_in(path)
-        check_ours(path)
+        check_ours(path, output.kind)
         _check_writable(real, path, output.option)
     else:
         _check_writable(real.parent, real.parent if os.path.islink(path) else path.parent, output.option)

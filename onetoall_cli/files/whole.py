@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.files.contents import CONTENTS, check_ours, entries, listed, write_list
+from onetoall_cli.files.contents import CONTENTS, Kind, check_ours, entries, listed, write_list
 from onetoall_cli.files.streams import copy_to_stream, ending_of, is_output_stream
 from onetoall_cli.files.unfinished import is_working_folder, refusals, working_folder
 
@@ -55,14 +55,18 @@ def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, kind: Kind) -> Iterator[Path]:
     """Yield a temporary folder; on success its files become those of `path`, on any exception it is removed.
 
     A folder that was there stays, and only what we had written in it goes, once the new one is complete. A list of
     what is ours is kept inside (`CONTENTS`).
 
+    Args:
+        path: The output.
+        kind: What it is; a folder of another kind is not replaced.
+
     Raises:
-        BadInput: `path` is no folder, holds what we did not write, or cannot be written.
+        BadInput: `path` is no folder, is one of another kind or holds what we did not write, or cannot be written.
         OutOfResources: The disk is full.
     """
     path = Path(path)
@@ -71,15 +75,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
         yield path
         return
     target = Path(os.path.realpath(path))
-    check_ours(path)
+    check_ours(path, kind)
     with ExitStack() as stack:  # in the folder itself where it is there: it may be another disk
         temporary = stack.enter_context(working_folder(target if target.is_dir() else target.parent)) / "whole"
         temporary.mkdir()
         yield temporary
         with refusals(path):
-            write_list(temporary, entries(temporary))
+            write_list(temporary, kind, entries(temporary))
             _make_ordinary(temporary, *temporary.rglob("*"))
-        _place(partial(_place_folder, temporary, target), stack)
+        _place(partial(_place_folder, temporary, target, kind), stack)
 
 
 @contextmanager
@@ -130,7 +134,7 @@ def _check_replaceable(target: Path, path: Path) -> None:
         raise BadInput(f"{path} is no ordinary file.", "Give another name.")
 
 
-def _place_folder(temporary: Path, target: Path) -> None:
+def _place_folder(temporary: Path, target: Path, kind: Kind) -> None:
     """Move a finished folder to its place: into the one that is there, file by file, if there is one."""
     with refusals(target):
         if not target.exists():
@@ -140,7 +144,7 @@ def _place_folder(temporary: Path, target: Path) -> None:
         _check_not_taken(new, old, target)
         union = temporary.with_name("union")
         union.mkdir()
-        write_list(union, new | old, is_whole=False)
+        write_list(union, kind, new | old, is_whole=False)
         os.replace(union / CONTENTS, target / CONTENTS)  # killed from here on, the folder is ours, and says it is mixed
         for name in sorted(new):  # a folder before what is in it
             _move(temporary / name, target / name)

@@ -36,7 +36,7 @@ class FrameFolderWriter:
 
     def __enter__(self) -> "FrameFolderWriter":
         self._exits.enter_context(writing(self.path))
-        self._folder = self._exits.enter_context(whole_folder(self.path))
+        self._folder = self._exits.enter_context(whole_folder(self.path, "frames"))
         return self
 
     def write(self, image: NDArray[np.uint8]) -> None:

@@ -160,7 +160,7 @@ def export_openpose(sequence: "PoseSequence", path: Path) -> None:
                 file.write((", " if number else "") + text)
             file.write(end)
         return
-    with whole_folder(path) as folder:
+    with whole_folder(path, "OpenPose files") as folder:
         stem = shortened(path.name, LONGEST_DEFAULT)
         for number, text in enumerate(texts):
             (folder / f"{stem}_{number:012d}_keypoints.json").write_text(text, encoding="ascii")

@@ -58,7 +58,7 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint) -> Path:
     """Write `run/checkpoints/step-N`, whole or not at all, and return its path. An existing one is replaced."""
     folder = Path(run) / "checkpoints" / f"step-{checkpoint.step:07d}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, "checkpoint") as temporary:
         checksums = {}
         for part in PARTS:
             file = temporary / f"{part}.safetensors"

@@ -61,7 +61,7 @@ def export_run(run: Path, folder: Path, *, checkpoint: Path | None = None) -> Tr
         transformer=in_bfloat16(network),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=defaults.shift),
     )
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, "model") as temporary:
         save_model(pipeline, defaults, temporary)
         PromptStore(temporary / "prompt_embeds.safetensors").put_all(
             _prompts(settings, start, empty, defaults.negative_prompt)

@@ -175,7 +175,7 @@ class Trainer:
         elif self.accelerator.is_main_process:
             trained = {name: value.clone() for name, value in self.plain_network.state_dict().items()}
             self.plain_network.load_state_dict(self.average.merged(self.plain_network))
-            with whole_folder(path) as temporary:
+            with whole_folder(path, "network") as temporary:
                 self.plain_network.save_pretrained(temporary)
             self.plain_network.load_state_dict(trained)
         return path

@@ -290,7 +290,7 @@ def finish_vae(vae: AutoencoderKLWan, settings: VaeSettings) -> Path:
         mean, std = latent_statistics(vae, settings.seed, settings.statistics)
         vae.register_to_config(latents_mean=mean, latents_std=std)
     folder = settings.output / "vae"
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, "network") as temporary:
         vae.to(torch.bfloat16).save_pretrained(temporary)
     return folder
 

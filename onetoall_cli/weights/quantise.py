@@ -76,7 +76,7 @@ def quantise_network(
     _check_tensors(source, network, stored_names)
     linears = quantisable_linears(network)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(target) as folder:
+    with whole_folder(target, "network") as folder:
         writer = _ShardWriter(folder)
         where = read_tensors(weight_files(source))
         for done, (own, stored) in enumerate(stored_names.items()):

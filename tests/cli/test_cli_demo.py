@@ -1,5 +1,7 @@
 """`onetoall demo`, with an untrained model in the place of the shipped one: what it writes, and how it refuses."""
 
+import os
+
 import numpy as np
 
 from onetoall_cli.media import contact_sheet, open_video, read_picture
@@ -49,13 +51,12 @@ def test_a_contact_sheet_scales_its_pictures_to_one_height_and_writes_captions()
     assert captioned.any()
 
 
-def test_with_overwrite_a_folder_of_another_command_is_replaced_since_all_in_it_is_ours(
+def test_even_with_overwrite_a_folder_of_another_command_stays(
     onetoall, model, reference, ref_pose, dance_poses, tmp_path
 ) -> None:
     aligned = onetoall("align", reference, dance_poses, "--ref-pose", ref_pose, "--model", model, "-o", "folder")
     assert aligned.exit_code == 0, aligned.err
-    before = {path.name for path in (tmp_path / "folder").iterdir()}
-    done = onetoall("demo", "--model", model, "-o", "folder", "--overwrite", "--quiet")
-    assert done.exit_code == 0, done.err
-    after = {path.name for path in (tmp_path / "folder").iterdir()}
-    assert "result.mp4" in after and before & after == {".onetoall-files", "reference.png"}
+    before = sorted(os.listdir(tmp_path / "folder"))
+    refused = onetoall("demo", "--model", model, "-o", "folder", "--overwrite")
+    assert refused.exit_code == 2 and "another kind (aligned input, not demo)" in refused.err
+    assert sorted(os.listdir(tmp_path / "folder")) == before

@@ -14,7 +14,7 @@ import sys, time
 from pathlib import Path
 from onetoall_cli.files import Output, claim_outputs, claims
 with claims():
-    claim_outputs([Output(Path(sys.argv[1]), is_folder=len(sys.argv) > 2)], overwrite=True)
+    claim_outputs([Output(Path(sys.argv[1]), kind=(sys.argv[2:] or [None])[0])], overwrite=True)
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -55,9 +55,9 @@ def test_who_makes_an_output_now_is_said_to_the_second(tmp_path, holder):
 def test_a_new_folder_and_an_existing_one_are_claimed_too(tmp_path, holder):
     (tmp_path / "old").mkdir()
     for name in ("new", "old"):
-        holder(tmp_path / name, "folder")
+        holder(tmp_path / name, "frames")
         with pytest.raises(BadInput, match=f"{name} is being made"):
-            check(tmp_path / name, is_folder=True)
+            check(tmp_path / name, kind="frames")
 
 
 def test_a_claim_ends_with_its_process_or_its_block(tmp_path, holder):

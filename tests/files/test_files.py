@@ -18,7 +18,7 @@ def names(folder) -> list[str]:
 
 
 def write_folder(path, *files):
-    with whole_folder(path) as temporary:
+    with whole_folder(path, "frames") as temporary:
         for file in files:
             (temporary / file).parent.mkdir(parents=True, exist_ok=True)
             (temporary / file).write_text(file)
@@ -108,13 +108,13 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path):
 def test_a_folder_replaces_our_old_one_only_when_complete(tmp_path):
     target = tmp_path / "folder"
     write_folder(target, "old", "sub/older", "both")
-    with pytest.raises(ValueError), whole_folder(target) as temporary:
+    with pytest.raises(ValueError), whole_folder(target, "frames") as temporary:
         (temporary / "new").touch()
         raise ValueError
     assert names(target) == ["both", "old", "sub"]
     write_folder(target, "new", "both")
     assert names(target) == ["both", "new"]
-    check_ours(target)
+    check_ours(target, "frames")
     assert names(tmp_path) == ["folder"]
 
 
@@ -147,6 +147,17 @@ def test_a_folder_that_we_did_not_write_is_refused(tmp_path):
     assert names(tmp_path) == ["diary.txt"]
 
 
+def test_a_folder_of_ours_of_another_kind_is_refused(tmp_path):
+    target = tmp_path / "folder"
+    write_folder(target, "0.png")
+    with pytest.raises(BadInput, match=r"another kind \(frames, not model\)"), whole_folder(target, "model"):
+        pass
+    (target / "0.png").unlink()  # nothing is lost any more
+    with whole_folder(target, "model") as temporary:
+        (temporary / "weights").touch()
+    assert names(target) == ["weights"]
+
+
 def test_an_empty_folder_is_taken(tmp_path):
     write_folder(tmp_path, "new")
     assert names(tmp_path) == ["new"]
@@ -164,17 +175,17 @@ def test_what_file_managers_leave_is_not_foreign_and_stays(tmp_path, clutter):
 def test_what_came_while_a_folder_was_made_is_kept(tmp_path):
     target = tmp_path / "folder"
     write_folder(target, "old")
-    with whole_folder(target) as temporary:
+    with whole_folder(target, "frames") as temporary:
         (temporary / "new").write_text("new")
         (target / "diary.txt").write_text("mine")
     assert names(target) == ["diary.txt", "new"]
     with pytest.raises(BadInput, match="diary"):
-        check_ours(target)
+        check_ours(target, "frames")
 
 
 def test_what_came_under_a_name_of_ours_is_not_overwritten(tmp_path):
     target = tmp_path / "folder"
-    with pytest.raises(BadInput, match="somebody else"), whole_folder(target) as temporary:
+    with pytest.raises(BadInput, match="somebody else"), whole_folder(target, "frames") as temporary:
         (temporary / "new").write_text("new")
         target.mkdir()
         (target / "new").write_text("mine")
@@ -247,7 +258,7 @@ def test_a_half_replaced_folder_is_not_read(tmp_path):
     from onetoall_cli.media import open_video
     from onetoall_cli.pose import PoseSequence
 
-    write_list(tmp_path, {"a"}, is_whole=False)
+    write_list(tmp_path, "model", {"a"}, is_whole=False)
     for reading in (Conditioning.load, open_video, PoseSequence.load, lambda folder: locate_model(str(folder))):
         with pytest.raises(BadInput, match="half replaced"):
             reading(tmp_path)
@@ -267,14 +278,14 @@ def test_of_outputs_that_belong_together_all_fail_if_one_does(tmp_path):
     with pytest.raises(ValueError), together():
         with whole_file(tmp_path / "a.txt") as temporary:
             temporary.write_text("new")
-        with whole_folder(tmp_path / "b"):
+        with whole_folder(tmp_path / "b", "frames"):
             raise ValueError
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
 def test_files_of_an_unfinished_folder_are_written_in_it(tmp_path):
-    with together(), whole_folder(tmp_path / "folder") as folder:
+    with together(), whole_folder(tmp_path / "folder", "frames") as folder:
         with whole_file(folder / "a.txt") as temporary:
             temporary.write_text("a")
         assert [path.name for path in folder.iterdir()] == ["a.txt"]
@@ -286,7 +297,7 @@ def test_what_a_library_wrote_for_its_owner_alone_becomes_an_ordinary_file(tmp_p
     for path in (elsewhere, tmp_path / "ordinary"):
         path.touch()
     elsewhere.chmod(0o600)
-    with whole_folder(tmp_path / "folder") as temporary:
+    with whole_folder(tmp_path / "folder", "frames") as temporary:
         (temporary / "weights").mkdir(mode=0o700)
         (temporary / "weights" / "private").touch(mode=0o600)
         (temporary / "link").symlink_to(elsewhere)

@@ -31,11 +31,11 @@ def file(name, *endings, **more) -> Output:
 
 
 def folder(name, **more) -> Output:
-    return Output(Path(name), is_folder=True, **more)
+    return Output(Path(name), kind="frames", **more)
 
 
 def ours(name):
-    with whole_folder(Path(name)) as temporary:
+    with whole_folder(Path(name), "frames") as temporary:
         (temporary / "old.txt").write_text("old")
 
 

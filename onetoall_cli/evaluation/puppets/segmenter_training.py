@@ -117,7 +117,7 @@ def main(folder: Path, steps: int) -> None:
     """Train, save in float16, and print the IoU."""
     vae = load_vae(SHIPPED / "tiny" / "vae", torch.bfloat16)
     network = train_segmenter(vae, steps)
-    with whole_folder(folder) as temporary:
+    with whole_folder(folder, "network") as temporary:
         network.half().save_pretrained(temporary)
     for name, value in measure_segmenter(network.float(), vae).items():
         print(f"IoU, {name}: {value:.3f}")
