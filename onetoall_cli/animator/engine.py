@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,19 +16,24 @@ from onetoall_cli.animator.plans import RunPlan, make_plan
 from onetoall_cli.animator.progress import DENOISING, WRITING, Listener
 from onetoall_cli.animator.resolving import Resolved, distillation_of, find_loras, resolve
 from onetoall_cli.animator.settings import ModelSettings, Settings
-from onetoall_cli.errors import OutOfResources
+from onetoall_cli.errors import BadInput, OutOfResources
 from onetoall_cli.hub import ModelLocation
 from onetoall_cli.runtime import (
     MemoryPlan,
     compute_deterministically,
     pick_device,
     pick_dtype,
+    processes,
     return_freed_memory,
     why_not_repeatable,
 )
+from onetoall_cli.runtime.parallel import Parallel, choose_parallel
 from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refit
 from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
+from onetoall_cli.sampling.parallel import LedPipeline, Team
+from onetoall_cli.sampling.presets import Approximation
 from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
+from onetoall_cli.weights.network import empty_network
 
 
 class Engine:
@@ -49,7 +55,7 @@ class Engine:
         self.location, self.settings, self.listener = location, settings, listener
         network_config(location)  # weights of another network are named at once
         compute_deterministically()
-        self.device = pick_device(settings.device)
+        self.device = pick_device(processes.local_device(settings.device))
         self._distilled = distillation_of(location.name, settings)
         self.loras = find_loras(settings, listener, self._distilled)
         why = why_not_repeatable(self.device, settings.attention)
@@ -58,6 +64,7 @@ class Engine:
         self._embeds: dict[str, torch.Tensor] = {}
         self._pipeline: OneToAllPipeline | None = None
         self._loaded: MemoryPlan | None = None  # what `_pipeline` follows
+        self._team: Team | None = None
 
     def resolved(self, settings: Settings = Settings()) -> Resolved:
         """How a run with these settings samples, nothing left open.
@@ -74,6 +81,7 @@ class Engine:
         resolved = self.resolved(settings)
         if resolved.remark:
             self.listener.note(resolved.remark)
+        self._parallel(resolved)
         self._prompt_embeds(resolved)
         return resolved
 
@@ -97,6 +105,7 @@ class Engine:
             self.device,
             self.settings,
             resolved,
+            self._parallel(resolved),
             self.listener,
             held=self._loaded.estimate.weights if self._loaded else 0,
             width=width,
@@ -143,8 +152,10 @@ class Engine:
         self.listener.progress(DENOISING, done * plan.steps, steps)
         if done == len(plan.segments):
             return
+        if self.settings.processes > 1 and self._team is None:
+            self._meet(plan.parallel)
         pipeline = self.pipeline_for(plan.memory)
-        resolved.approximation.set_up(pipeline, resolved.shift)
+        self._set_up(resolved.approximation, resolved.shift)
         if not self.location.defaults.reference_pose:
             conditioning = replace(conditioning, reference_pose=np.zeros_like(conditioning.reference_pose))
 
@@ -152,7 +163,7 @@ class Engine:
             self.listener.progress(DENOISING, segment * plan.steps + step, steps)
 
         yield from animate(
-            pipeline,
+            pipeline if self._team is None else LedPipeline(pipeline),
             conditioning,
             resolved.sampling,
             *self._prompt_embeds(resolved),
@@ -160,13 +171,14 @@ class Engine:
             begin=kept.state if kept else None,
             on_step=on_step,
             on_segment=kept.finish if kept else None,
-            make_room=self._room_maker(resolved),
+            make_room=None if self._team else self._room_maker(resolved),  # the others could not come after
         )
 
     def pipeline_for(self, plan: MemoryPlan) -> OneToAllPipeline:
         """The loaded model, placed as `plan` says; loaded now unless it follows that plan already."""
         if self._pipeline is not None and self._loaded is not None and self._loaded.same_place(plan):
             return self._pipeline
+        self._order("pipeline_for", plan)
         self._pipeline = None  # before the new weights come
         if self.device.type == "cpu":
             return_freed_memory()
@@ -186,6 +198,8 @@ class Engine:
 
     def _set_up_network(self) -> None:
         assert self._pipeline is not None and self._loaded is not None
+        if self._team is not None:
+            self._team.set_up(self._pipeline)
         choose_attention(self._pipeline.transformer, self.attention_of(self._loaded))
         if self.settings.compile:
             compile_blocks(self._pipeline.transformer)
@@ -224,6 +238,58 @@ class Engine:
             self._loaded = smaller
             if refit(self._pipeline, self.location, self.device, plan, smaller, self.loras):
                 self._set_up_network()
-                resolved.approximation.set_up(self._pipeline, resolved.shift)
+                self._set_up(resolved.approximation, resolved.shift)
 
         return make_room
+
+    # -- with other processes -------------------------------------------------------------------------------------
+
+    def _parallel(self, resolved: Resolved) -> Parallel:
+        count, wanted = self.settings.processes, self.settings.parallel
+        if count == 1 and wanted is None:
+            return Parallel()
+        if wanted != "guidance" and self.settings.compile:
+            raise BadInput("Blocks that share their tokens cannot be compiled.", "Use --parallel guidance.")
+        return choose_parallel(
+            count,
+            wanted,
+            passes=resolved.guidance.most_passes,
+            heads=empty_network(self.location.transformer, network_config(self.location)).config["num_attention_heads"],
+            cache=resolved.approximation.cache,
+        )
+
+    def _meet(self, parallel: Parallel) -> None:
+        processes.meet(self.device)
+        processes.send_order(parallel)
+        self._team = Team(parallel)
+
+    def _order(self, method: str, *arguments: object) -> None:
+        """Have the other processes do the same."""
+        if self._team is not None and processes.rank() == 0:
+            processes.send_order((method, arguments, {}))
+
+    def _set_up(self, approximation: Approximation, shift: float) -> None:
+        self._order("_set_up", approximation, shift)
+        approximation.set_up(self.pipeline, shift)
+
+    def dismiss(self) -> None:
+        """Let the other processes end; without effect where there are none."""
+        if self.settings.processes > 1:
+            if self._team is None:
+                processes.meet(self.device)
+            processes.send_order(None)
+            processes.part()
+            self._team = None
+
+    def follow(self, team: Team) -> None:
+        """Do what the first process of `team` says, until it is done."""
+        self._team = team
+        subject: Any = None
+        while (order := processes.next_order()) is not None:
+            name, arguments, options = order
+            if name == "encode_subject":
+                subject = self.pipeline.encode_subject(*arguments)
+            elif name == "generate":
+                self.pipeline.generate(subject, **options)
+            else:
+                getattr(self, name)(*arguments)

@@ -16,6 +16,7 @@ from onetoall_cli.lattice import floored
 from onetoall_cli.precisions import UNQUANTISED
 from onetoall_cli.runtime import MemoryPlan, Wishes, choose_plan, fits, machine, pick_dtype, possible_plans
 from onetoall_cli.runtime.memory import Workload, config_json
+from onetoall_cli.runtime.parallel import Parallel
 from onetoall_cli.sampling import plan_segments
 from onetoall_cli.weights import network_config, stored_precision
 from onetoall_cli.weights.network import empty_network
@@ -34,6 +35,7 @@ class RunPlan:
         passes: Runs of the network in a step with full guidance.
         network_runs: Of all segments together.
         memory: How the model is placed and computed.
+        parallel: How processes share a step.
     """
 
     model: str
@@ -45,6 +47,7 @@ class RunPlan:
     passes: int
     network_runs: int
     memory: MemoryPlan
+    parallel: Parallel
 
     def fields(self) -> dict[str, Any]:
         """The plan as plain values, for JSON and for the record; memory apart."""
@@ -57,7 +60,9 @@ class RunPlan:
         return (
             f"{self.frames} frames of {self.width} x {self.height} in {len(self.segments)} segment(s) "
             f"of {lengths} frames, {self.steps} steps of {self.passes} pass(es) each: "
-            f"{self.network_runs} runs of the network {self.model}.\nMemory: {self.memory.prose()}."
+            f"{self.network_runs} runs of the network {self.model}.\nMemory: {self.memory.prose()}"
+            + (f", in each of {self.parallel.count} processes ({self.parallel})" if self.parallel.count > 1 else "")
+            + "."
         )
 
 
@@ -66,6 +71,7 @@ def make_plan(
     device: torch.device,
     model: ModelSettings,
     resolved: Resolved,
+    parallel: Parallel,
     listener: Listener,
     *,
     held: int,
@@ -81,6 +87,7 @@ def make_plan(
         device: Where it runs.
         model: What the user wants of memory and precision.
         resolved: How it samples.
+        parallel: How processes share a step.
         listener: Told where the plan may not fit, or gives up exactness.
         held: Bytes of the model that are loaded already.
         width, height: Of the frames, in pixels.
@@ -94,7 +101,6 @@ def make_plan(
     longest = resolved.sampling.max_segment_frames
     segments = tuple(segment.length for segment in plan_segments(frames, longest, has_context=has_context))
     guidance = resolved.guidance
-    passes = max(map(len, map(guidance.passes, range(guidance.steps))))
     workload = Workload(
         network=config_json(empty_network(location.transformer, network_config(location)).config),
         vae=config_json(read_model_file(VaeConfig, location.vae / CONFIG).arguments()),
@@ -102,6 +108,7 @@ def make_plan(
         width=width,
         frames=max(segments),
         references=len({each.reference for each in guidance.all_passes()}),
+        token_shards=parallel.tokens,
     )
     return RunPlan(
         model=location.name,
@@ -110,9 +117,10 @@ def make_plan(
         frames=frames,
         segments=segments,
         steps=resolved.sampling.num_inference_steps,
-        passes=passes,
+        passes=guidance.most_passes,
         network_runs=guidance.network_runs() * len(segments),
-        memory=_fit_memory(workload, location, device, model, listener, held),
+        memory=_fit_memory(workload, location, device, model, parallel.count, listener, held),
+        parallel=parallel,
     )
 
 
@@ -121,6 +129,7 @@ def _fit_memory(
     location: ModelLocation,
     device: torch.device,
     model: ModelSettings,
+    processes: int,
     listener: Listener,
     held: int,
 ) -> MemoryPlan:
@@ -131,14 +140,17 @@ def _fit_memory(
     wishes = Wishes(model.quantize, model.offload, model.tiling)
     stored = stored_precision(location)
     plans = possible_plans(workload, device, dtypes, wishes, stored_as=stored)
+    main = machine.system_memory().shared_by(processes)
     free = machine.memory_of(device)
+    if device.type != "cuda":  # each process has a GPU of its own, but they share the main memory
+        free = free.shared_by(processes)
     free = replace(free, free=min(free.total, free.free + held))
-    plan = choose_plan(plans, model.memory, free, machine.system_memory())
+    plan = choose_plan(plans, model.memory, free, main)
     if not fits(plan, free):
         listener.note(f"This may not fit: {plan.prose()}, and {free.free / 10**9:.1f} GB are free ({free.device}).")
     if plan.quantisation not in (UNQUANTISED, stored, model.quantize):
         listener.note(f"The weights are quantised to {plan.quantisation} to fit the memory, which changes the result.")
-    others = machine.others_at_work()
+    others = machine.others_at_work() if processes == 1 else 0
     if others:
         listener.note(
             f"{others} other run(s) of onetoall are at work here; the plan counts what they hold by now only."

@@ -35,6 +35,8 @@ class ModelSettings:
         quantize: "none", "int8" or "nf4".
         offload: "none" or "blocks".
         tiling: Whether the VAE runs in tiles.
+        processes: How many processes make one video together; from the command line only.
+        parallel: How they share a step: "guidance", "ulysses:N" or "guidance,ulysses:N".
     """
 
     model: str | None = None
@@ -48,6 +50,8 @@ class ModelSettings:
     quantize: Literal["none", "int8", "nf4"] | None = None
     offload: Literal["none", "blocks"] | None = None
     tiling: bool | None = None
+    processes: int = field(default=1, metadata=NOT_RECORDED)
+    parallel: str | None = field(default=None, metadata=NOT_RECORDED)
 
 
 @dataclass(frozen=True)

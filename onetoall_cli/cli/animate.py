@@ -16,8 +16,16 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import make
-from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, SideOptions, SkipExisting, subcommand
+from onetoall_cli.cli.generation import followed, make
+from onetoall_cli.cli.options import (
+    OutputOptions,
+    ParallelOptions,
+    Restart,
+    Seeds,
+    SideOptions,
+    SkipExisting,
+    subcommand,
+)
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.streams import as_file
@@ -29,6 +37,7 @@ def animate(
     motion: MotionSettings,
     alignment: AlignSettings,
     model: ModelSettings,
+    parallel: ParallelOptions,
     seeds: Seeds,
     generation: GenerationSettings,
     size: SizeSettings,
@@ -51,8 +60,10 @@ def animate(
 
     Example: onetoall animate ref.png dance.mp4 -o out.mp4
     """
+    if followed(model, generation):
+        return
     made = job(motion, alignment, generation, size, reference, driving, from_)
-    make(report, made, model, seeds, target, video, sides, restart=restart, skip_existing=skip_existing)
+    make(report, made, model, parallel, seeds, target, video, sides, restart=restart, skip_existing=skip_existing)
 
 
 def job(

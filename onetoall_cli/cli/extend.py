@@ -16,8 +16,8 @@ from onetoall_cli.animator.settings import (
     Settings,
     VideoSettings,
 )
-from onetoall_cli.cli.generation import make
-from onetoall_cli.cli.options import OutputOptions, Restart, Seeds, SkipExisting, subcommand
+from onetoall_cli.cli.generation import followed, make
+from onetoall_cli.cli.options import OutputOptions, ParallelOptions, Restart, Seeds, SkipExisting, subcommand
 from onetoall_cli.cli.report import Report
 
 
@@ -28,6 +28,7 @@ def extend(
     reference: Annotated[Path, Option(metavar="FILE", help="Picture of the character, as for `animate`.")],
     motion: MotionSettings,
     model: ModelSettings,
+    parallel: ParallelOptions,
     seeds: Seeds,
     generation: GenerationSettings,
     video: VideoSettings,
@@ -49,8 +50,10 @@ def extend(
 
     Example: onetoall extend out.mp4 dance2.mp4 --reference ref.png -o longer.mp4
     """
+    if followed(model, generation):
+        return
     made = job(motion, generation, clip, driving, reference, ref_pose, clip_pose, face, head)
-    make(report, made, model, seeds, target, video, restart=restart, skip_existing=skip_existing)
+    make(report, made, model, parallel, seeds, target, video, restart=restart, skip_existing=skip_existing)
 
 
 def job(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onetoall_cli.animator.jobs import Job, files_of
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings, VideoSettings
-from onetoall_cli.cli.options import OutputOptions, Seeds, SideOptions
+from onetoall_cli.cli.options import OutputOptions, ParallelOptions, Seeds, SideOptions
 from onetoall_cli.cli.outputs import check_targets, tidied
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import Output
 from onetoall_cli.files.streams import is_output_stream
+from onetoall_cli.runtime import processes
 
 if TYPE_CHECKING:
     from onetoall_cli.animator import Result, RunPlan
@@ -36,6 +38,7 @@ def make(
     report: Report,
     job: Job,
     model: ModelSettings,
+    parallel: ParallelOptions,
     seeds: Seeds,
     target: OutputOptions,
     video: VideoSettings = VideoSettings(),
@@ -56,11 +59,35 @@ def make(
         report.result(f"{named[0].main} is there already.", skipped=[each.main for each in named])
         return
     check_planned(outputs, job.endings, inputs=inputs, overwrite=target.overwrite)
-    animator = load(settings=with_preset(model, job.settings.generation), listener=report.listener)
-    if target.dry_run:
-        report_plan(report, job.plan(animator))
+    wanted = replace(with_preset(model, job.settings.generation), parallel=parallel.parallel, processes=parallel.count)
+    with _others_started(0 if target.dry_run else parallel.count):
+        animator = load(settings=wanted, listener=report.listener)
+        if target.dry_run:
+            report_plan(report, job.plan(animator))
+        else:
+            save_all(report, job.result(animator), outputs, video, restart=restart or target.overwrite)
+        if processes.count() > 1:
+            animator.engine.dismiss()
+
+
+@contextmanager
+def _others_started(count: int) -> Iterator[None]:
+    """While the block lasts the other processes run, unless torchrun started them."""
+    if count <= processes.count():
+        yield
         return
-    save_all(report, job.result(animator), outputs, video, restart=restart or target.overwrite)
+    with processes.started(count):
+        yield
+
+
+def followed(model: ModelSettings, generation: GenerationSettings) -> bool:
+    """In every process but the first: do the whole run as the first says. Returns whether this is one of them."""
+    if processes.rank() == 0:
+        return False
+    from onetoall_cli.animator.following import follow
+
+    follow(replace(with_preset(model, generation), processes=processes.count()))
+    return True
 
 
 def named_outputs(main: Path, seeds: Seeds, sides: SideOptions = SideOptions()) -> list[SeedOutput]:

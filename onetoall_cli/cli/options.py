@@ -27,6 +27,7 @@ from onetoall_cli.cli.report import Report, reported
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import claims
 from onetoall_cli.files.outputs import check_current_folder
+from onetoall_cli.runtime import processes
 
 # Options that stand in several commands, outside any group
 Device = Annotated[str, Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.")]
@@ -108,6 +109,29 @@ class SideOptions:
     ] = False
 
 
+@dataclass(frozen=True)
+class ParallelOptions:
+    """Several processes for one video."""
+
+    gpus: Annotated[int | None, Option(min=1, metavar="N", help="Make one video on N GPUs of this machine.")] = None
+    parallel: Annotated[
+        str | None,
+        Option(metavar="HOW", help="How GPUs share a step: guidance, ulysses:N or both, with a comma; default: best."),
+    ] = None
+
+    @property
+    def count(self) -> int:
+        """How many processes there are to be.
+
+        Raises:
+            BadInput: Another number was started.
+        """
+        started = processes.count()
+        if started > 1 and self.gpus not in (None, started):
+            raise BadInput(f"--gpus {self.gpus} differs from the {started} started processes.", "Leave it out.")
+        return self.gpus or started
+
+
 # What `--help` says above the options of each group, in its order there; options outside any group come first.
 # A command's own groups have a `HEADING`, and come before the last.
 HEADINGS: dict[type, str] = {
@@ -118,6 +142,7 @@ HEADINGS: dict[type, str] = {
     AlignSettings: "Alignment",
     SizeSettings: "Size",
     ModelSettings: "Model and memory",
+    ParallelOptions: "Model and memory",
     Seeds: "Generation",
     GenerationSettings: "Generation",
     Verbosity: "Messages",

@@ -22,6 +22,7 @@ from onetoall_cli.animator.progress import Listener, Stage
 from onetoall_cli.cli.progress_display import BarProgress, JsonProgress, Show
 from onetoall_cli.display_text import MESSAGE, displayed, displayed_lines
 from onetoall_cli.errors import OnetoallError
+from onetoall_cli.runtime import processes
 from onetoall_cli.runtime.shortage import as_user_error
 from onetoall_cli.stopping import Stop, ignore_signals, raise_if_stopped, signal_that_came
 
@@ -152,7 +153,10 @@ def explain(error: BaseException, options: dict[str, Any]) -> int:
         error: What ended the run.
         options: The command's: `as_json`, `progress` and `verbose` decide the form.
     """
-    known = as_user_error(error)
+    known = processes.loss(error) or as_user_error(error)
+    code = known.exit_code if known is not None else 128 + _stop_signal if _stop_signal is not None else BUG
+    if (elsewhere := processes.told_elsewhere(code)) is not None:
+        return elsewhere
     _say("", sys.stdout, end="")  # what stdout did not take must not come up again on Python's way out
     if isinstance(error, BrokenPipeError):  # whoever read our output (`| head`) has seen enough
         return BROKEN_PIPE

@@ -14,8 +14,16 @@ from onetoall_cli.animator.settings import (
     Settings,
     SizeSettings,
 )
-from onetoall_cli.cli.generation import make
-from onetoall_cli.cli.options import DetectorName, OutputOptions, PoseCache, Seeds, SkipExisting, subcommand
+from onetoall_cli.cli.generation import followed, make
+from onetoall_cli.cli.options import (
+    DetectorName,
+    OutputOptions,
+    ParallelOptions,
+    PoseCache,
+    Seeds,
+    SkipExisting,
+    subcommand,
+)
 from onetoall_cli.cli.report import Report
 
 
@@ -25,6 +33,7 @@ def transfer(
     pose: Annotated[Path, Option(metavar="FILE", help="A picture of a person in the wanted pose, or a pose file.")],
     alignment: AlignSettings,
     model: ModelSettings,
+    parallel: ParallelOptions,
     seeds: Seeds,
     generation: GenerationSettings,
     size: SizeSettings,
@@ -39,8 +48,10 @@ def transfer(
 
     Example: onetoall transfer ref.jpg --pose pose.json -o out.png
     """
+    if followed(model, generation):
+        return
     made = job(alignment, generation, size, reference, pose, pose_frame, detector, pose_cache)
-    make(report, made, model, seeds, target, skip_existing=skip_existing)
+    make(report, made, model, parallel, seeds, target, skip_existing=skip_existing)
 
 
 def job(

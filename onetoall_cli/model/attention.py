@@ -186,7 +186,7 @@ class SelfAttention(_Attention):
         (query,) = self.norm_q(self.to_q(hidden_states), rotation)
         (key,) = self.norm_k(self.to_k(hidden_states), rotation)
         value = self.to_v(hidden_states).unflatten(-1, (self.heads, -1))
-        return self.to_out(self.processor(query, key, value))
+        return self.to_out(rotation.sharding.attend(self.processor, query, key, value))
 
 
 class ReferenceFusionAttention(_Attention):
@@ -211,7 +211,7 @@ class ReferenceFusionAttention(_Attention):
         query, spatial_query = self.norm_q(self.to_q(hidden_states), rotary.full, rotary.spatial)
         (key,) = self.norm_k(self.to_k(hidden_states), rotary.full)
         value = self.to_v(hidden_states).unflatten(-1, (self.heads, -1))
-        attended = self.processor(query, key, value)
+        attended = rotary.full.sharding.attend(self.processor, query, key, value)
         del query, key, value
         (reference_key,) = self.norm_reference_k(self.to_reference_k(reference), rotary.reference)
         reference_value = self.to_reference_v(reference).unflatten(-1, (self.heads, -1))

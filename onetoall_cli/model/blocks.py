@@ -40,6 +40,11 @@ class Modulation(NamedTuple):
     projection: torch.Tensor
     ranges: tuple[tuple[int, int, int], ...]
 
+    def part(self, start: int, stop: int) -> "Modulation":
+        """The times of the tokens from `start` up to `stop`."""
+        cut = ((max(a, start) - start, min(b, stop) - start, time) for a, b, time in self.ranges)
+        return self._replace(ranges=tuple((a, b, time) for a, b, time in cut if a < b))
+
 
 class TimeEmbedding(nn.Module):
     """Embeds the flow time; keys and structure are those of Wan's condition embedder without its text part."""

@@ -9,21 +9,31 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from onetoall_cli.model.sharding import WHOLE, Sharding
+
 THETA = 10000.0  # Wan2.1
 
 
 class Rotation(NamedTuple):
     """Factors that rotate the channel pairs (2i, 2i + 1) of every head: see `rotate`.
 
-    Both are float32 (tokens, 1, head dim). `cos` holds each cosine twice, `sin` each sine as -sin, +sin.
+    Attributes:
+        cos: Each cosine twice, float32 (tokens, 1, head dim).
+        sin: Each sine as -sin, +sin, likewise.
+        sharding: How the sequence is spread whose tokens these are.
     """
 
     cos: torch.Tensor
     sin: torch.Tensor
+    sharding: Sharding = WHOLE
 
     def part(self, start: int, stop: int) -> "Rotation":
         """The rotation of the tokens from `start` up to `stop`."""
-        return Rotation(self.cos[start:stop], self.sin[start:stop])
+        return Rotation(self.cos[start:stop], self.sin[start:stop], self.sharding)
+
+    def own(self, sharding: Sharding) -> "Rotation":
+        """The rotation of this process's tokens."""
+        return self._replace(sharding=sharding).part(*sharding.own(len(self.cos)))
 
 
 class RotaryTables(NamedTuple):
@@ -38,6 +48,10 @@ class RotaryTables(NamedTuple):
     full: Rotation
     spatial: Rotation
     reference: Rotation
+
+    def own(self, sharding: Sharding) -> "RotaryTables":
+        """The tables of this process's tokens; the reference stays whole."""
+        return RotaryTables(self.full.own(sharding), self.spatial.own(sharding), self.reference)
 
 
 def rotary_tables(

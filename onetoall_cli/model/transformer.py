@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import torch.distributed as dist
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.attention import AttentionMixin
@@ -33,6 +34,7 @@ from onetoall_cli.model.prepared import Prepared
 from onetoall_cli.model.published import KeyMapping, key_mapping, load_published
 from onetoall_cli.model.reference import PrefixEncoder, ReferenceExtractor
 from onetoall_cli.model.rotary import RotaryTables, rotary_tables
+from onetoall_cli.model.sharding import WHOLE, TokenShards
 
 PREFIX_STAGES = 3  # released prefix encoder
 
@@ -132,6 +134,7 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
         self.blocks = nn.ModuleList([DenoiserBlock(heads, head_dim, ffn_dim, eps) for _ in range(num_layers)])
         self.output_head = OutputHead(width, out_channels * math.prod(patch_size), eps)
         self.gradient_checkpointing = False
+        self.token_group: dist.ProcessGroup | None = None  # the processes that share a pass's tokens
 
     # ---- once per segment -------------------------------------------------------------------------------------
 
@@ -284,6 +287,12 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
         tokens = self.patch_embedding(latents).flatten(2).transpose(1, 2).contiguous()  # (B, L, width)
         modulation = self._modulation(_per_sample(timestep, tokens), tokens, grid, num_context_frames)
 
+        length = tokens.shape[1]
+        sharding = WHOLE if self.token_group is None else TokenShards(self.token_group, length)
+        start, stop = sharding.own(length)
+        tokens, modulation, rotary = tokens[:, start:stop], modulation.part(start, stop), rotary.own(sharding)
+        pose = None if pose is None else pose[:, start:stop]
+
         residuals: tuple[torch.Tensor, ...] = ()
         blocks_per_feature = math.ceil(len(self.blocks) / len(features))
         for index, block in enumerate(self.blocks):
@@ -294,8 +303,8 @@ class OneToAllTransformer3DModel(  # type: ignore[misc]
                 residuals = self.pose_refiner(tokens + pose, modulation, rotary.full, pose_scale)
 
         one_frame = grid[1] * grid[2]
-        patches = self.output_head(tokens, modulation)[:, one_frame:]  # the prefix frame's output is dropped
-        return self._unpatchify(patches, grid)
+        patches = sharding.joined(self.output_head(tokens, modulation))
+        return self._unpatchify(patches[:, one_frame:], grid)  # the prefix frame's output is dropped
 
     def _modulation(
         self, timestep: torch.Tensor, tokens: torch.Tensor, grid: list[int], num_context_frames: int

@@ -24,6 +24,10 @@ class Memory:
     total: int
     free: int
 
+    def shared_by(self, processes: int) -> "Memory":
+        """The share of each of so many processes."""
+        return Memory(self.device, self.total // processes, self.free // processes)
+
 
 def system_memory() -> Memory:
     """The computer's main memory."""

@@ -40,6 +40,8 @@ CPU_POSE = {torch.bfloat16: 1.0, torch.float16: 1.0, torch.float32: 1.45}
 # key, value and the attended values. In bfloat16 a CPU also makes a rearranged copy of the keys.
 BLOCK_SEQUENCES = 7
 CPU_NARROW_SEQUENCES = 1
+# Besides them while processes exchange tokens for heads: query, key and value once more, and as they are sent.
+EXCHANGED_SEQUENCES = 6
 # Live token sequences while LLM.int8 computes the last of query, key and value.
 INT8_SEQUENCES = 5
 # Memory for dequantising an NF4 weight on a CPU (indices and float32 values), in units of its unquantised size.
@@ -61,6 +63,7 @@ class Workload:
         text_rows: Rows of both prompts' embeddings without padding.
         references: Number of references that the passes use; 2 with the black one.
         context: Whether segments continue others.
+        token_shards: Among how many processes the tokens of a pass are divided.
     """
 
     network: str
@@ -71,6 +74,7 @@ class Workload:
     text_rows: int = 256
     references: int = 2
     context: bool = True
+    token_shards: int = 1
 
     @property
     def network_config(self) -> dict[str, Any]:
@@ -265,7 +269,8 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
     """Peak bytes of one step: a pass at its peak, the reference features and the latents."""
     config = workload.network_config
     weights = network_weights(workload.network, dtype, quantisation)
-    sequence = workload.tokens * weights.width * dtype.itemsize
+    tokens = -(-workload.tokens // workload.token_shards)  # of this process
+    sequence = tokens * weights.width * dtype.itemsize
     features = (
         workload.references
         * (config["num_reference_layers"] + 1)
@@ -274,19 +279,19 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
         * dtype.itemsize
     )
     latents = 6 * 16 * (workload.tokens * 4) * 4  # float32 (1, 16, n, h, w): noise, velocities, the step's result
-    piece = min(workload.tokens, CPU_FEED_FORWARD_PIECE if device == "cpu" else DEVICE_PIECE)
+    piece = min(tokens, CPU_FEED_FORWARD_PIECE if device == "cpu" else DEVICE_PIECE)
     temporaries = 0 if device == "cpu" else FLOAT_TEMPORARIES * piece * weights.width * 4
     hidden = piece * (2 * config["ffn_dim"] + 2 * weights.width) * dtype.itemsize
     # In the refiner's last block live the tokens, its own input and the residuals of the blocks before.
     poses = config["num_pose_layers"] * sequence
     in_refiner = poses + (sequence if config["num_pose_layers"] > 1 else 0)
-    attention = BLOCK_SEQUENCES * sequence
+    attention = (BLOCK_SEQUENCES + (EXCHANGED_SEQUENCES if workload.token_shards > 1 else 0)) * sequence
     if device == "cpu" and dtype != torch.float32:
         logits = ATTENTION_ROWS * workload.tokens * dtype.itemsize  # and as many weights
         attention += CPU_NARROW_SEQUENCES * sequence + 2 * logits
     feed_forward = FEED_FORWARD_SEQUENCES * sequence + hidden
     if quantisation == "int8":
-        making_values = _int8_product(workload.tokens, weights.width, weights.width, device)
+        making_values = _int8_product(tokens, weights.width, weights.width, device)
         attention = max(attention, INT8_SEQUENCES * sequence + making_values)
         feed_forward += _int8_product(piece, config["ffn_dim"], weights.width, device)
     elif quantisation == "nf4":

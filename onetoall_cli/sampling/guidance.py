@@ -144,6 +144,11 @@ class Guidance:
         """All passes that run at any step."""
         return {each for step in range(self.steps) for each in self.passes(step)}
 
+    @property
+    def most_passes(self) -> int:
+        """Passes of the step that has most."""
+        return max(len(self.passes(step)) for step in range(self.steps))
+
     def network_runs(self) -> int:
         """Number of passes of all steps together."""
         return sum(len(self.passes(step)) for step in range(self.steps))

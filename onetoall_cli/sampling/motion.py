@@ -20,6 +20,7 @@ from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
 from onetoall_cli.runtime.vae import decode_frames
 from onetoall_cli.sampling.guidance import Guidance, Scale
+from onetoall_cli.sampling.parallel import LedPipeline
 from onetoall_cli.sampling.pipeline import EncodedSubject, OneToAllPipeline, Picture
 from onetoall_cli.sampling.segments import (
     MAX_SEGMENT_FRAMES,
@@ -84,7 +85,7 @@ def first_state(seed: int, context_frames: Sequence[np.ndarray] | None = None) -
 
 
 def animate(
-    pipeline: OneToAllPipeline,
+    pipeline: OneToAllPipeline | LedPipeline,
     conditioning: Conditioning,
     settings: SamplingSettings,
     prompt_embeds: torch.Tensor,
@@ -155,7 +156,7 @@ def animate(
 
 
 def _segment_frames(
-    pipeline: OneToAllPipeline,
+    pipeline: OneToAllPipeline | LedPipeline,
     subject: "functools._lru_cache_wrapper[EncodedSubject]",
     call: Mapping[str, Any],
     index: int,
@@ -182,7 +183,7 @@ def _segment_frames(
         subject.cache_clear()  # the network may have another precision now
 
 
-def _decoded(pipeline: OneToAllPipeline, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+def _decoded(pipeline: OneToAllPipeline | LedPipeline, latents: torch.Tensor) -> Iterator[torch.Tensor]:
     for frames in decode_frames(pipeline.vae, latents):
         yield from frames[0].transpose(0, 1).cpu()  # (1, 3, t, H, W) -> t times (3, H, W)
 

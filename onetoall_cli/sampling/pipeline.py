@@ -21,6 +21,7 @@ from onetoall_cli.model.pixels import to_uint8
 from onetoall_cli.model.rotary import RotaryTables
 from onetoall_cli.runtime.vae import decode_frames, encode
 from onetoall_cli.sampling.guidance import Guidance, Pass, Scale
+from onetoall_cli.sampling.parallel import ALONE, PassSharing
 from onetoall_cli.sampling.solvers import Scheduler, start
 from onetoall_cli.weights.text_encoder import encoded_rows
 
@@ -91,6 +92,7 @@ class OneToAllPipeline(DiffusionPipeline):
             text_encoder=text_encoder,
             tokenizer=tokenizer,
         )
+        self.sharing: PassSharing = ALONE
 
     @torch.no_grad()
     def __call__(
@@ -306,14 +308,15 @@ class OneToAllPipeline(DiffusionPipeline):
         noisy = latents.to(network.dtype)
         timestep = timestep.expand(1)
         passes = guidance.passes(step)
+        own = self.sharing.own(passes)
         features = {}
-        for known in sorted({each.reference for each in passes}):
+        for known in sorted({each.reference for each in own}):
             with network.cache_context(f"extractor {known}"):
                 features[known] = network.extract_reference(
                     conditions.subject.reference_latents[known], timestep, conditions.rotary
                 )
         velocities = {}
-        for each in passes:
+        for each in own:
             with network.cache_context(each.title):
                 velocities[each] = network.denoise(
                     noisy,
@@ -325,7 +328,7 @@ class OneToAllPipeline(DiffusionPipeline):
                     num_context_frames=0 if conditions.context is None else CONTEXT_LATENTS,
                     rotary=conditions.rotary,
                 )
-        return guidance.combine(step, velocities)
+        return guidance.combine(step, self.sharing.all(passes, velocities, noisy))
 
 
 def _with_context(latents: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
