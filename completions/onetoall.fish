@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend batch pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --study --task --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --borders --cache --cache-strength --clip-pose --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --gpus --guidance-every --guidance-interval --head --height --lora --markdown --memory --metrics --model --negative-prompt --offload --only --openpose --output --parallel --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --study --task --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -102,6 +102,8 @@ complete -c onetoall -n '_shtab_onetoall_using animate' -l memory -xka "auto low
 complete -c onetoall -n '_shtab_onetoall_using animate' -l quantize -xka "none int8 nf4" -d 'Quantise the network'"'"'s weights; default: to fit.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l offload -xka "none blocks" -d 'blocks: weights wait in main memory (NVIDIA only); default: to fit.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l tiling -l no-tiling -d 'Run the VAE in tiles; default: to fit.'
+complete -c onetoall -n '_shtab_onetoall_using animate' -l gpus -x -d 'Make one video on N GPUs of this machine.'
+complete -c onetoall -n '_shtab_onetoall_using animate' -l parallel -x -d 'How GPUs share a step: guidance, ulysses:N or both, with a comma; default: best.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l seed -x -d 'Same seed, same result; several: an output each, named by its seed.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l seeds -x -d 'So many outputs, of the seeds from --seed on.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l steps -x -d 'Denoising steps.'
@@ -155,6 +157,8 @@ complete -c onetoall -n '_shtab_onetoall_using transfer' -l memory -xka "auto lo
 complete -c onetoall -n '_shtab_onetoall_using transfer' -l quantize -xka "none int8 nf4" -d 'Quantise the network'"'"'s weights; default: to fit.'
 complete -c onetoall -n '_shtab_onetoall_using transfer' -l offload -xka "none blocks" -d 'blocks: weights wait in main memory (NVIDIA only); default: to fit.'
 complete -c onetoall -n '_shtab_onetoall_using transfer' -l tiling -l no-tiling -d 'Run the VAE in tiles; default: to fit.'
+complete -c onetoall -n '_shtab_onetoall_using transfer' -l gpus -x -d 'Make one video on N GPUs of this machine.'
+complete -c onetoall -n '_shtab_onetoall_using transfer' -l parallel -x -d 'How GPUs share a step: guidance, ulysses:N or both, with a comma; default: best.'
 complete -c onetoall -n '_shtab_onetoall_using transfer' -l seed -x -d 'Same seed, same result; several: an output each, named by its seed.'
 complete -c onetoall -n '_shtab_onetoall_using transfer' -l seeds -x -d 'So many outputs, of the seeds from --seed on.'
 complete -c onetoall -n '_shtab_onetoall_using transfer' -l steps -x -d 'Denoising steps.'
@@ -210,6 +214,8 @@ complete -c onetoall -n '_shtab_onetoall_using extend' -l memory -xka "auto low 
 complete -c onetoall -n '_shtab_onetoall_using extend' -l quantize -xka "none int8 nf4" -d 'Quantise the network'"'"'s weights; default: to fit.'
 complete -c onetoall -n '_shtab_onetoall_using extend' -l offload -xka "none blocks" -d 'blocks: weights wait in main memory (NVIDIA only); default: to fit.'
 complete -c onetoall -n '_shtab_onetoall_using extend' -l tiling -l no-tiling -d 'Run the VAE in tiles; default: to fit.'
+complete -c onetoall -n '_shtab_onetoall_using extend' -l gpus -x -d 'Make one video on N GPUs of this machine.'
+complete -c onetoall -n '_shtab_onetoall_using extend' -l parallel -x -d 'How GPUs share a step: guidance, ulysses:N or both, with a comma; default: best.'
 complete -c onetoall -n '_shtab_onetoall_using extend' -l seed -x -d 'Same seed, same result; several: an output each, named by its seed.'
 complete -c onetoall -n '_shtab_onetoall_using extend' -l seeds -x -d 'So many outputs, of the seeds from --seed on.'
 complete -c onetoall -n '_shtab_onetoall_using extend' -l steps -x -d 'Denoising steps.'

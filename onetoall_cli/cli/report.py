@@ -154,13 +154,14 @@ def explain(error: BaseException, options: dict[str, Any]) -> int:
         options: The command's: `as_json`, `progress` and `verbose` decide the form.
     """
     known = processes.loss(error) or as_user_error(error)
-    code = known.exit_code if known is not None else 128 + _stop_signal if _stop_signal is not None else BUG
+    signum = signal_that_came()
+    code = 128 + signum if signum is not None else known.exit_code if known is not None else BUG
     if (elsewhere := processes.told_elsewhere(code)) is not None:
         return elsewhere
     _say("", sys.stdout, end="")  # what stdout did not take must not come up again on Python's way out
     if isinstance(error, BrokenPipeError):  # whoever read our output (`| head`) has seen enough
         return BROKEN_PIPE
-    if (signum := signal_that_came()) is not None:  # libraries turn what is raised inside them into their own errors
+    if signum is not None:  # libraries turn what is raised inside them into their own errors
         return _complain_of_signal(signum, options)
     if isinstance(error, typer.Abort):
         return complain("The question was not answered, so nothing was done.", "", OnetoallError.exit_code, options)

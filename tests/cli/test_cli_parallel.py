@@ -63,13 +63,14 @@ def test_a_number_that_cannot_share_a_step_is_refused_before_the_others_are_wait
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seconds", [1, 20], ids=["before they meet", "at work"])
 @pytest.mark.parametrize("struck, code", [("other", 4), ("first", 130)])
-def test_gpus_starts_processes_that_do_not_outlive_the_first(command, struck, code, tmp_path):
+def test_gpus_starts_processes_that_do_not_outlive_the_first(command, struck, code, seconds, tmp_path):
     words = [str(each) for each in (*command, "--steps", 3000, "--gpus", 2, "-o", tmp_path / "out.mp4")]
     first = subprocess.Popen([sys.executable, "-m", "onetoall_cli", *words], stderr=subprocess.PIPE, text=True)
     while not (others := psutil.Process(first.pid).children()):
         time.sleep(0.1)
-    time.sleep(15)  # both are at work
+    time.sleep(seconds)
     if struck == "other":
         others[0].kill()
     else:
