@@ -399,7 +399,7 @@ complete -c onetoall -n '_shtab_onetoall_using doctor' -l progress -xka "auto js
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a bench -d 'Measure speed, memory and the quality of approximations.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -s h -l help -d 'Show the manual.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l model -x -d 'Installed model; --quality: or a training run.'
-complete -c onetoall -n '_shtab_onetoall_using bench' -l random -xka "1.3b mid tiny" -d 'Random weights of this shape instead of a model.'
+complete -c onetoall -n '_shtab_onetoall_using bench' -l random -xka "1.3b 14b mid tiny" -d 'Random weights of this shape instead of a model.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l width -x -d 'Width, a multiple of 16.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l height -x -d 'Height, a multiple of 16.'
 complete -c onetoall -n '_shtab_onetoall_using bench' -l frames -x -d 'Frames of a segment, 4k+1.'

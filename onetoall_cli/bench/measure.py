@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ class BenchJob:
         context_frames: Latent frames that are clean context, 0 or 2.
         device, dtype: As `--device` and `--dtype`.
         repeats: Number of timed runs; above 1 an untimed run comes first.
+        attention: One of `sampling.kernels.KERNELS`, or "auto".
+        compiled: Whether our network's blocks are compiled.
+        quantisation, offload: As in `runtime.MemoryPlan`, of our network.
     """
 
     work: str
@@ -46,6 +50,10 @@ class BenchJob:
     device: str = "cpu"
     dtype: str = "bfloat16"
     repeats: int = 1
+    attention: str = "auto"
+    compiled: bool = False
+    quantisation: str = "none"
+    offload: str = "none"
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Measurement:
         peak: Peak bytes during the work, weights and inputs included: of the process on a CPU, of the allocator on
             CUDA, None elsewhere.
         working: Peak bytes above those in use before the work; None where `peak` is None.
+        operations: Floating-point operations of a run, counted in the untimed one; 0 where there is none.
     """
 
     seconds: float
@@ -66,6 +75,7 @@ class Measurement:
     weights: int
     peak: int | None
     working: int | None
+    operations: int = 0
 
     @property
     def needed(self) -> int | None:
@@ -94,17 +104,20 @@ def measure(job: BenchJob) -> Measurement:
 def run(job: BenchJob) -> Measurement:
     """Run a job in this process."""
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     from onetoall_cli.bench.networks import random_inputs
     from onetoall_cli.bench.steps import VAE_WORKS, vae_work, work
     from onetoall_cli.runtime import pick_device, pick_dtype
     from onetoall_cli.runtime.peak_memory import read_peak, start_peak
-    from onetoall_cli.sampling.kernels import choose_attention, kernel_for
+    from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
 
     device = pick_device(job.device)
     dtype = pick_dtype(job.dtype, device)
-    network = _network(job, device, dtype)
-    choose_attention(network, kernel_for("auto", device, dtype))
+    network = load_job_network(job)
+    choose_attention(network, kernel_for(job.attention, device, dtype, compiled=job.compiled))
+    if job.compiled:
+        compile_blocks(network)
     inputs = random_inputs(network, job.width, job.height, job.frames, context_frames=job.context_frames)
     if job.work in VAE_WORKS:
         action = vae_work(job.work, _vae(job, device, dtype), inputs)
@@ -113,29 +126,49 @@ def run(job: BenchJob) -> Measurement:
     before = start_peak(device)
     seconds: list[float] = []
     cpu_seconds: list[float] = []
-    for attempt in range(job.repeats + (job.repeats > 1)):
+    counter = FlopCounterMode(display=False)
+    if job.repeats > 1:
+        with nullcontext() if job.compiled else counter:
+            action()
+    for _ in range(job.repeats):
         started, cpu_started = time.perf_counter(), time.process_time()
         action()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        if attempt or job.repeats == 1:
-            seconds.append(time.perf_counter() - started)
-            cpu_seconds.append(time.process_time() - cpu_started)
+        seconds.append(time.perf_counter() - started)
+        cpu_seconds.append(time.process_time() - cpu_started)
     peak = read_peak(device)
     weights = sum(parameter.nbytes for parameter in network.parameters())
     working = None if peak is None or before is None else peak - before
-    return Measurement(median(seconds), median(cpu_seconds), weights, peak, working)
+    operations = counter.get_total_flops()
+    return Measurement(median(seconds), median(cpu_seconds), weights, peak, working, operations)
 
 
-def _network(job: BenchJob, device: "torch.device", dtype: "torch.dtype") -> "OneToAllTransformer3DModel":
+def load_job_network(job: BenchJob) -> "OneToAllTransformer3DModel":
+    """The network of a job, on its device or offloaded."""
+    import torch
+
     from onetoall_cli.bench.networks import random_network
     from onetoall_cli.hub import locate_model
+    from onetoall_cli.runtime import pick_device, pick_dtype
+    from onetoall_cli.runtime.offloading import offload_blocks
     from onetoall_cli.weights import load_network
+    from onetoall_cli.weights.quantise import quantise_in_place
 
+    device = pick_device(job.device)
+    dtype = pick_dtype(job.dtype, device)
+    first = torch.device("cpu") if job.offload == "blocks" or job.quantisation != "none" else device
     if job.shape is not None:
-        return random_network(job.shape, dtype, device)
-    assert job.model is not None
-    return load_network(locate_model(job.model), dtype).to(device)
+        network = random_network(job.shape, dtype, first)
+        if job.quantisation != "none":
+            quantise_in_place(network, job.quantisation, dtype)
+    else:
+        assert job.model is not None
+        network = load_network(locate_model(job.model), dtype, quantisation=job.quantisation)
+    if job.offload == "blocks":
+        offload_blocks(network, device)
+        return network
+    return network.to(device)
 
 
 def _vae(job: BenchJob, device: "torch.device", dtype: "torch.dtype") -> "AutoencoderKLWan":

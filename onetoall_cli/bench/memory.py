@@ -17,12 +17,12 @@ from diffusers import AutoencoderKLWan
 from onetoall_cli.lattice import latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.configs import CONFIG_1_3B
-from onetoall_cli.model.precision import is_kept_wide, quantisable_linears
+from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.runtime.freed_memory import return_freed_memory
 from onetoall_cli.runtime.memory import Workload, config_json, estimate
 from onetoall_cli.runtime.peak_memory import read_peak, start_peak
 from onetoall_cli.runtime.vae import decode_frames
-from onetoall_cli.weights.quantise import quantised_weight, replace_linears
+from onetoall_cli.weights.quantise import quantise_in_place
 
 CPU = torch.device("cpu")
 SMALL_VAE = {"base_dim": 32, "num_res_blocks": 1}
@@ -146,21 +146,9 @@ def _network(case: MemoryCase, dtype: torch.dtype) -> OneToAllTransformer3DModel
         network = OneToAllTransformer3DModel(**case.network)
     _filled(network, lambda name: torch.float32 if is_kept_wide(name) else dtype)
     if case.quantisation != "none":
-        _quantise(network, case.quantisation, dtype)
+        quantise_in_place(network, case.quantisation, dtype)
         start_peak(CPU)  # again: the peak of quantising is higher than the phase's
     return network.eval()
-
-
-def _quantise(network: OneToAllTransformer3DModel, precision: str, dtype: torch.dtype) -> None:
-    """Quantise in place, as `weights.quantise` does while loading."""
-    names = quantisable_linears(network)
-    plain = {name: network.get_submodule(name) for name in names}
-    replace_linears(network, names, precision, dtype)
-    for name, linear in plain.items():
-        layer = network.get_submodule(name)
-        layer.bias = linear.bias
-        layer.weight = quantised_weight(linear.weight.data, layer, precision)
-        linear.weight = None
 
 
 def _vae(case: MemoryCase, dtype: torch.dtype) -> AutoencoderKLWan:

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 
 from onetoall_cli.lattice import latent_shape
-from onetoall_cli.model import CONFIG_1_3B, OneToAllTransformer3DModel
+from onetoall_cli.model import CONFIG_1_3B, CONFIG_14B, OneToAllTransformer3DModel
 from onetoall_cli.model.precision import is_kept_wide
 from onetoall_cli.sampling.guidance import Pass, guidance_weights
 
 SHAPES: dict[str, dict[str, Any]] = {
     "1.3b": CONFIG_1_3B,
+    "14b": CONFIG_14B,
     "mid": {
         **CONFIG_1_3B,
         "num_attention_heads": 6,

@@ -31,7 +31,7 @@ def bench(
         str | None, Option(metavar="NAME|DIR", help="Installed model; --quality: or a training run.")
     ] = None,
     random: Annotated[
-        Literal["1.3b", "mid", "tiny"] | None, Option(help="Random weights of this shape instead of a model.")
+        Literal["1.3b", "14b", "mid", "tiny"] | None, Option(help="Random weights of this shape instead of a model.")
     ] = None,
     width: Annotated[int, Option(min=16, metavar="PIXELS", help="Width, a multiple of 16.")] = 384,
     height: Annotated[int, Option(min=16, metavar="PIXELS", help="Height, a multiple of 16.")] = 256,

@@ -353,6 +353,18 @@ def replace_linears(network: "torch.nn.Module", names: set[str], precision: str,
         setattr(network.get_submodule(parent), child, layer.requires_grad_(False))
 
 
+def quantise_in_place(network: "torch.nn.Module", precision: str, dtype: "torch.dtype") -> None:
+    """Quantise a network that is on the CPU, layer by layer, as `load_quantising` does while it loads."""
+    names = quantisable_linears(network)
+    plain: dict[str, Any] = {name: network.get_submodule(name) for name in names}
+    replace_linears(network, names, precision, dtype)
+    for name, linear in plain.items():
+        layer: Any = network.get_submodule(name)
+        layer.bias = linear.bias
+        layer.weight = quantised_weight(linear.weight.data, layer, precision)
+        linear.weight = None
+
+
 def _read_int8(tensors: StoredTensors, name: str, layer: Any) -> Any:
     return _int8_parameter(tensors.take(name), tensors.take(name.removesuffix("weight") + "SCB"))
 
