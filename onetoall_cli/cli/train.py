@@ -29,6 +29,9 @@ def train(
     data: Annotated[Path | None, Option(metavar="DIR", help="Your videos, in place of the config's.")] = None,
     output: Annotated[Path | None, Option("-o", "--output", metavar="DIR", help="The run's folder.")] = None,
     strict: Annotated[bool, Option("--strict", help="Stop if a video cannot be used, or only in part.")] = False,
+    prepare: Annotated[
+        bool, Option("--prepare", help="Find poses and encode latents, shared by all processes, and stop.")
+    ] = False,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Print what it needs (memory, disk, time), what would fit, and stop.")
     ] = False,
@@ -56,7 +59,7 @@ def train(
         return
     if evaluate is not None:
         raise BadInput("--evaluate takes the place of a config.", "Train first, then evaluate the run's folder.")
-    from onetoall_cli.training.runs import is_export_of, open_config, run_config
+    from onetoall_cli.training.runs import is_export_of, open_config, prepare_config, run_config
 
     opened = open_config(config, data=data, output=output, strict=strict)
     if export is not None:
@@ -66,10 +69,15 @@ def train(
     if dry_run:
         _report_plan(opened, report)
         return
+    detecting = report.counter("Finding poses", "steps")
+    if prepare:
+        caches = prepare_config(opened, report.counter("Encoding", "steps"), detecting, report.note)
+        report.result(", ".join(map(str, caches)), caches=caches)
+        return
     result = run_config(
         opened,
         progress=report.counter("Training", "steps"),
-        data_progress=report.counter("Detecting poses", "frames"),
+        data_progress=detecting,
         export=export,
         note=report.note,
     )

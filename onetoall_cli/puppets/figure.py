@@ -1,5 +1,7 @@
 """Painting a puppet's body: limbs, torso, clothes and hands, from the furthest to the nearest."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -251,6 +253,16 @@ class _Painter:
                     spot, facing = self._on_front(level, angle)
                     if facing > 0.25:
                         self.canvas.disc(spot, 0.014 * self.unit, look.pattern_colour, TORSO)
+
+        if look.pattern == "checks":  # on no puppet of a split: for characters that no training has seen
+            levels, columns = np.arange(0.06, hem, 0.12), np.linspace(0, 1, 7)
+            rows = [np.array(self._edge(level)) for level in levels]
+            lines = [left + columns[:, None] * (right - left) for left, right in rows]
+            for row, (above, below) in enumerate(pairwise(lines)):
+                for column in range(row % 2, len(columns) - 1, 2):
+                    part = slice(column, column + 2)
+                    square = np.concatenate([above[part], below[part][::-1]])
+                    self.canvas.fill(square, look.pattern_colour, TORSO)
 
     def _front_details(self, hem: float) -> None:
         look, dark = self.look, shade(self.look.top_colour, 0.6)

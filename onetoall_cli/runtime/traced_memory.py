@@ -9,13 +9,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 
-class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of live storages that operations inside it allocate."""
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of live storages that operations inside it allocate: `live` now, `peak` at most."""
 
     def __init__(self) -> None:
         super().__init__()
         self.peak = 0
-        self._live = 0
+        self.live = 0
         self._guards: dict[int, weakref.ref] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -25,14 +25,14 @@ class _LiveBytes(TorchDispatchMode):
             storage = tensor.untyped_storage()
             key = storage._cdata
             if key not in known and key not in self._guards:
-                self._live += storage.nbytes()
+                self.live += storage.nbytes()
                 self._guards[key] = weakref.ref(storage, self._forget(key, storage.nbytes()))
-        self.peak = max(self.peak, self._live)
+        self.peak = max(self.peak, self.live)
         return result
 
     def _forget(self, key: int, size: int) -> Callable[[object], None]:
         def forget(_: object) -> None:
-            self._live -= size
+            self.live -= size
             del self._guards[key]
 
         return forget
@@ -49,6 +49,6 @@ def traced_peak(work: Callable[[], object], *, gradients: bool = False) -> int:
         work: A function that computes on the meta device.
         gradients: Whether it keeps what a backward pass needs.
     """
-    with torch.set_grad_enabled(gradients), _LiveBytes() as live:
+    with torch.set_grad_enabled(gradients), LiveBytes() as live:
         work()
     return live.peak

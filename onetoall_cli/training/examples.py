@@ -19,7 +19,7 @@ from onetoall_cli.training.enhancement import enhance
 from onetoall_cli.training.losses import region_weights
 from onetoall_cli.training.masks import all_but, centre_box, face_centred_box, small_hole
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, draw_frames, plan_batch
-from onetoall_cli.training.sources import ClipSource, TrainingClip
+from onetoall_cli.training.sources import ClipSource, TrainingClip, Window
 from onetoall_cli.training.stages import TrainingStage
 
 CLIP_ZOOM, PICTURE_ZOOM = 1.2, 1.3  # the most that one side of a pair is enlarged
@@ -92,15 +92,8 @@ class Batches(Dataset):
     def _example(self, number: int, plan: BatchPlan, stage: TrainingStage, rng: np.random.Generator) -> Example:
         first_frame, side = bool(rng.random() < stage.first_frame), draw_zoomed_side(stage, rng)
         # The cache must not change the random draws, or a continued run would differ from an uninterrupted one.
-        clip = self.source.clip(
-            number,
-            width=plan.width,
-            height=plan.height,
-            frames=plan.frames,
-            rng=rng,
-            first_frame=first_frame,
-            cached=side != "clip",
-        )
+        window = Window(plan.width, plan.height, plan.frames, first_frame, cached=side != "clip")
+        clip = self.source.clip(number, window, rng)
         if side:
             clip = zoomed(clip, side, rng.uniform(1, CLIP_ZOOM if plan.frames > 1 else PICTURE_ZOOM))
         return make_example(clip, plan, stage, self.settings, self.source, rng)

@@ -75,7 +75,7 @@ def find_start(init_from: str | None) -> Start:
     """
     if init_from is None:
         return Start("random")
-    folder = Path(init_from).expanduser()
+    folder = Path(init_from)
     if load_catalogue().knows(init_from) or init_from in shipped_models() or not folder.is_dir():
         location = locate_model(init_from)
         return Start("published" if location.published else "finished", location.transformer, location)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from onetoall_cli.files import whole_file
 from onetoall_cli.lattice import SPATIAL_STRIDE
+from onetoall_cli.model.pixels import to_tensor
 from onetoall_cli.runtime.stills import encode_sparingly
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,11 @@ def no_reference(vae: AutoencoderKLWan, like: Tensor) -> Tensor:
     return torch.cat([black, black], dim=1).expand(like.shape).to(like)
 
 
+def encode_window(vae: AutoencoderKLWan, frames: Tensor) -> Tensor:
+    """Encode a window, uint8 (T, H, W, 3), to latents as the cache holds them, float16 (16, n, h, w)."""
+    return encode_sparingly(vae, to_tensor(frames[None], vae.device))[0].half()
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """A cached window: float16 latents (16, n, h, w), normalised, and float32 keypoints (T, 133, 3)."""
@@ -58,6 +64,10 @@ class LatentCache:
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.npz"
+
+    def has(self, key: str) -> bool:
+        """Whether a window is stored."""
+        return self._file(key).is_file()
 
     def get(self, key: str) -> Stored | None:
         """A stored window; None if there is none or its file is damaged, in which case it will be written again."""

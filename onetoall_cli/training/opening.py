@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 
-from onetoall_cli.training.enhancement import PosePool
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.picture_pairs import PictureSource, VideosAndPictures
+from onetoall_cli.training.picture_pairs import VideosAndPictures, open_pictures
+from onetoall_cli.training.preparation import Progress
 from onetoall_cli.training.recipe import TrainingSettings
 from onetoall_cli.training.sources import PUPPET_FPS, ClipSource, PuppetSource, load_motions, load_pool, puppet_pool
-from onetoall_cli.training.videos import VideoSource
-
-Progress = Callable[[int, int | None], None]
+from onetoall_cli.training.videos import open_videos
 
 
 def open_source(
@@ -42,54 +40,9 @@ def open_source(
             cache=latents,
             pool=pool,
         )
-    pictures = _open_pictures(settings, latents, pool, progress, note) if data.pairs else None
+    pictures = open_pictures(settings, latents, pool, progress, note) if data.pairs else None
     if data.source == "pictures":
         assert pictures is not None
         return pictures
-    videos = _open_videos(settings, latents, pool, progress, note)
+    videos = open_videos(settings, latents, pool, progress, note)
     return VideosAndPictures(videos, pictures) if pictures else videos
-
-
-def _open_videos(
-    settings: TrainingSettings,
-    latents: LatentCache | None,
-    pool: PosePool,
-    progress: Progress | None,
-    note: Callable[[str], None] | None,
-) -> ClipSource:
-    data = settings.data
-    assert data.folder is not None
-    return VideoSource(
-        data.folder,
-        frames=settings.frames,
-        fps=settings.fps,
-        aspects=settings.aspects,
-        cache=settings.cache,
-        latents=latents,
-        pool=pool,
-        detector=data.detector,
-        ignore=data.ignore,
-        strict=data.strict,
-        progress=progress,
-        note=note,
-    )
-
-
-def _open_pictures(
-    settings: TrainingSettings,
-    latents: LatentCache | None,
-    pool: PosePool,
-    progress: Progress | None,
-    note: Callable[[str], None] | None,
-) -> PictureSource:
-    assert settings.data.pairs is not None
-    return PictureSource(
-        settings.data.pairs,
-        aspects=settings.aspects,
-        cache=settings.cache,
-        latents=latents,
-        pool=pool,
-        detector=settings.data.detector,
-        progress=progress,
-        note=note,
-    )

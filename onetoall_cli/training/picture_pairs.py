@@ -1,7 +1,7 @@
 """Pairs of pictures of one person as a source of training samples of one frame."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,17 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.media import read_picture
 from onetoall_cli.pose import PoseSequence, find_people, open_detector
 from onetoall_cli.training.enhancement import PosePool
+from onetoall_cli.training.fitting import fit_picture, fitted
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.recipe import nearest_aspect
-from onetoall_cli.training.sources import ClipSource, TrainingClip, draw_alike
-from onetoall_cli.training.videos import cache_name, fit_picture, fitted, shows_person
+from onetoall_cli.training.preparation import Progress, share_work
+from onetoall_cli.training.recipe import TrainingSettings
+from onetoall_cli.training.sources import FolderSource, Pictures, Place, TrainingClip, Window
+from onetoall_cli.training.videos import VideoSource, cache_name, shows_person
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 # Words in a caption that say that it is drawn: what a detector finds in drawn faces is no guide (released training).
 _DRAWN = ("cartoon", "anime")
+_PORTION = 64  # pictures whose poses one process finds in a row
 _FPS = 1.0  # a picture has none; pose files must name one
 
 
@@ -37,104 +40,95 @@ class Pair:
     is_drawn: bool = False
 
 
-class PictureSource:
+class PictureSource(FolderSource):
     """Picture pairs; a clip is one frame."""
 
     def __init__(
         self,
-        pairs: Path,
-        *,
-        aspects: tuple[float, ...],
-        cache: Path,
+        pairs: Sequence[Pair],
+        poses: Mapping[Path, PoseSequence],
+        settings: TrainingSettings,
         latents: LatentCache | None,
         pool: PosePool,
-        detector: str = "auto",
-        progress: Callable[[int, int | None], None] | None = None,
-        note: Callable[[str], None] | None = None,
     ) -> None:
-        """Read the pairs, and detect the poses of new pictures.
+        names, shown = [cache_name(pair.target) for pair in pairs], [poses[pair.target] for pair in pairs]
+        super().__init__(names, shown, (1,), settings, latents)
+        self.pairs, self._poses, self.pool = tuple(pairs), poses, pool
 
-        Args:
-            pairs: A CSV or a folder, see `read_pairs`.
-            aspects: Aspects (width / height) of the size buckets.
-            cache: Folder for the detected poses.
-            latents: Cache of encoded pictures.
-            pool: Poses to borrow faces from.
-            detector: Name of the pose detector.
-            progress: Called with (pictures done, all pictures).
-            note: Called with a line about pictures in which nobody is seen.
-
-        Raises:
-            BadInput: There are no pairs, or a picture is missing.
-        """
-        found = read_pairs(pairs)
-        self.latents, self.pool = latents, pool
-        files = sorted({file for pair in found for file in (pair.reference, pair.target)})
-        self._poses = _poses_of(files, cache / "poses", detector, progress)
-        self.pairs = [pair for pair in found if {pair.reference, pair.target} <= self._poses.keys()]
-        if note and len(self._poses) < len(files):
-            note(f"{len(files) - len(self._poses)} of {len(files)} pictures show nobody and are left out.")
-        if not self.pairs:
-            raise BadInput(f"No pair in {pairs} shows a person in both pictures.", "Add other pictures.")
-        shown = [self._poses[pair.target] for pair in self.pairs]
-        self._aspects = [nearest_aspect(pose.width / pose.height, aspects) for pose in shown]
-
-    def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
-        return draw_alike(rng, self._aspects, count)
-
-    def clip(
-        self,
-        number: int,
-        *,
-        width: int,
-        height: int,
-        frames: int,
-        rng: np.random.Generator,
-        first_frame: bool,
-        cached: bool = True,
-    ) -> TrainingClip:
-        pair = self.pairs[number]
-        reference = pair.target if first_frame else pair.reference
-        key = f"{cache_name(pair.target)}-{width}x{height}"
-        stored = self.latents.get(key) if self.latents and cached else None
+    def clip(self, number: int, window: Window, rng: np.random.Generator) -> TrainingClip:
+        pair, width, height = self.pairs[number], window.width, window.height
+        reference = pair.target if window.first_frame else pair.reference
+        key = self._name(number, window)
+        stored = self.stored(key, window)
         return TrainingClip(
             frames=None if stored else fit_picture(read_picture(pair.target), width, height)[None],
             latents=stored.latents if stored else None,
             motion=fitted(self._poses[pair.target], width, height),
             reference=fit_picture(read_picture(reference), width, height),
             reference_pose=fitted(self._poses[reference], width, height),
-            key=key if self.latents and cached else None,
+            key=self.key(key, window),
             same_picture=reference == pair.target,
             has_driving_face=not pair.is_drawn,
         )
+
+    def places(self, number: int, window: Window) -> Iterator[Place]:
+        target = self.pairs[number].target
+
+        def read() -> tuple[Pictures, PoseSequence]:
+            picture = fit_picture(read_picture(target), window.width, window.height)
+            return picture[None], fitted(self._poses[target], window.width, window.height)
+
+        yield Place(self._name(number, window), read)
+
+    def _name(self, number: int, window: Window) -> str:
+        return f"{self.names[number]}-{window.width}x{window.height}"
 
 
 class VideosAndPictures:
     """Windows of videos, and picture pairs where single pictures are wanted."""
 
-    def __init__(self, videos: ClipSource, pictures: PictureSource) -> None:
+    def __init__(self, videos: VideoSource, pictures: PictureSource) -> None:
         self.videos, self.pictures, self.pool = videos, pictures, videos.pool
 
     def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
         return self._source(frames).draw(rng, count, frames)
 
-    def clip(
-        self,
-        number: int,
-        *,
-        width: int,
-        height: int,
-        frames: int,
-        rng: np.random.Generator,
-        first_frame: bool,
-        cached: bool = True,
-    ) -> TrainingClip:
-        return self._source(frames).clip(
-            number, width=width, height=height, frames=frames, rng=rng, first_frame=first_frame, cached=cached
-        )
+    def clip(self, number: int, window: Window, rng: np.random.Generator) -> TrainingClip:
+        return self._source(window.frames).clip(number, window, rng)
 
-    def _source(self, frames: int) -> ClipSource:
+    def _source(self, frames: int) -> VideoSource | PictureSource:
         return self.pictures if frames == 1 else self.videos
+
+
+def open_pictures(
+    settings: TrainingSettings,
+    latents: LatentCache | None,
+    pool: PosePool,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> PictureSource:
+    """Read the pairs of `data.pairs`, and find the poses of new pictures.
+
+    Args:
+        settings: The run's settings.
+        latents: Cache of encoded pictures.
+        pool: Poses to borrow faces from.
+        progress: Called with (portions of the pictures done, all portions).
+        note: Called with a line about pictures in which nobody is seen.
+
+    Raises:
+        BadInput: There are no pairs, or a picture is missing.
+    """
+    assert settings.data.pairs is not None
+    found = read_pairs(settings.data.pairs)
+    files = sorted({file for pair in found for file in (pair.reference, pair.target)})
+    poses = _poses_of(files, settings, progress)
+    pairs = [pair for pair in found if {pair.reference, pair.target} <= poses.keys()]
+    if note and len(poses) < len(files):
+        note(f"{len(files) - len(poses)} of {len(files)} pictures show nobody and are left out.")
+    if not pairs:
+        raise BadInput(f"No pair in {settings.data.pairs} shows a person in both pictures.", "Add other pictures.")
+    return PictureSource(pairs, poses, settings, latents, pool)
 
 
 def read_pairs(source: Path) -> list[Pair]:
@@ -187,21 +181,28 @@ def _pairs_in_list(file: Path) -> list[Pair]:
     ]
 
 
-def _poses_of(
-    files: list[Path], cache: Path, detector: str, progress: Callable[[int, int | None], None] | None
-) -> dict[Path, PoseSequence]:
+def _poses_of(files: list[Path], settings: TrainingSettings, progress: Progress | None) -> dict[Path, PoseSequence]:
     """The pose of the largest person of each picture that shows one."""
+    cache = settings.cache / "poses"
     cache.mkdir(parents=True, exist_ok=True)
     places = {file: cache / f"{cache_name(file)}.json" for file in files}
-    missing = [file for file in files if not places[file].exists()]
-    if missing:
-        with open_detector(detector) as opened:
-            for done, file in enumerate(missing):
-                picture: NDArray[np.uint8] = read_picture(file)
-                height, width = picture.shape[:2]
-                found = find_people([(picture, 0.0)], opened, width=width, height=height, fps=_FPS)
-                found.person(int(found.body_sizes().argmax())).save(places[file])
-                if progress:
-                    progress(done + 1, len(missing))
+
+    def work(portion: list[Path]) -> None:
+        with open_detector(settings.data.detector) as opened:
+            for file in portion:
+                if not places[file].exists():
+                    picture: NDArray[np.uint8] = read_picture(file)
+                    height, width = picture.shape[:2]
+                    found = find_people([(picture, 0.0)], opened, width=width, height=height, fps=_FPS)
+                    found.person(int(found.body_sizes().argmax())).save(places[file])
+
+    portions = [files[start : start + _PORTION] for start in range(0, len(files), _PORTION)]
+    share_work(
+        {f"pictures-{cache_name(portion[0])}": portion for portion in portions},
+        work,
+        is_done=lambda portion: all(places[file].exists() for file in portion),
+        locks=settings.cache / "locks",
+        progress=progress,
+    )
     poses = {file: PoseSequence.load(place).person(0) for file, place in places.items()}
     return {file: pose for file, pose in poses.items() if shows_person(pose).any()}

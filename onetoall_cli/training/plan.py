@@ -25,7 +25,7 @@ from onetoall_cli.model.precision import is_kept_wide, quantisable_linears
 from onetoall_cli.model.prepared import Prepared
 from onetoall_cli.precisions import QUANTISED
 from onetoall_cli.runtime.machine import Memory
-from onetoall_cli.runtime.traced_memory import traced_peak
+from onetoall_cli.runtime.traced_memory import LiveBytes
 from onetoall_cli.training.initial import choose_trained, find_start
 from onetoall_cli.training.recipe import Resolution, TrainingSettings, own_rate
 from onetoall_cli.training.videos import video_files
@@ -36,7 +36,8 @@ GB = 10**9
 VAE_BYTES = 0.25 * GB  # Wan2.1's VAE in bfloat16
 _FLOAT = 4
 _NARROW = torch.bfloat16
-_PROBE_TOKENS = 1024
+# Passes of the probe grow until one takes long enough to be timed.
+_PROBE_TOKENS, _PROBE_SECONDS = (64, 512, 4096), 0.2
 
 
 @dataclass(frozen=True)
@@ -167,27 +168,43 @@ def _frozen_bytes(name: str, parameter: nn.Parameter, settings: TrainingSettings
 def _activations(config: Mapping[str, Any], settings: TrainingSettings, width: int, height: int) -> int:
     """Peak bytes of activations in a micro-step of the largest bucket.
 
-    Blocks are all alike: those of shallow networks are followed, the rest is a multiple.
+    Blocks are all alike: a shallow network is followed, and what its last blocks keep is multiplied.
     """
     layers, reference = config["num_layers"], config["num_reference_layers"]
-    few = min(layers, config["num_pose_layers"] + 1)
+    plain = config["num_pose_layers"] + 1  # the first block that takes nothing from the pose
+    followed = {"num_layers": min(layers, plain + 2), "num_reference_layers": min(reference, 2)}
+    network = _structure({**config, **followed}, settings)
+    choose_trained(network, settings)
+    for module in network.modules():
+        if hasattr(module, "processor"):
+            module.processor = _FusedAttention()
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.empty_like(parameter)  # counted as a part of its own
+    sides = (network.blocks, network.reference_extractor.blocks)
+    after: dict[nn.Module, int] = {}  # live bytes after each block's first pass
+    peaks: list[int] = []  # before the denoiser's blocks, and in them until the last one's gradients are there
+    with torch.enable_grad(), LiveBytes() as memory:
 
-    def traced(layers: int, reference: int) -> int:
-        shallow = {**config, "num_layers": layers, "num_reference_layers": reference}
-        network = _structure(shallow, settings)
-        choose_trained(network, settings)
-        for module in network.modules():
-            if hasattr(module, "processor"):
-                module.processor = _FusedAttention()
-        for parameter in network.parameters():
-            if parameter.requires_grad:
-                parameter.grad = torch.empty_like(parameter)  # counted as a part of its own
-        return traced_peak(lambda: _one_pass(network, settings, width, height), gradients=True)
+        def begin(*_: Any) -> None:
+            if not peaks:
+                peaks.append(memory.peak)
+                memory.peak = memory.live
 
-    base = traced(few, 1)
-    deeper = traced(few + 1, 1) - base if layers > few else 0
-    wider = traced(few, 2) - base if reference > 1 else 0
-    return base + (layers - few) * deeper + (reference - 1) * wider
+        def end(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if inputs[0].requires_grad and len(peaks) == 1:
+                inputs[0].register_hook(lambda _: peaks.append(memory.peak))
+
+        for block in (block for side in sides for block in side):
+            block.register_forward_hook(lambda block, *_: after.setdefault(block, memory.live) and None)
+        network.blocks[0].register_forward_pre_hook(begin)
+        network.blocks[-1].register_forward_pre_hook(end)
+        _one_pass(network, settings, width, height)
+    denoiser, extractor = (
+        (wanted - len(side)) * (after[side[-1]] - after[side[-2]]) if len(side) < wanted else 0
+        for side, wanted in zip(sides, (layers, reference), strict=True)
+    )
+    return max(peaks[0], memory.peak, peaks[1] + denoiser) + extractor
 
 
 def _operations(
@@ -279,26 +296,32 @@ def probed_rate(settings: TrainingSettings, device: torch.device) -> float:
     """Operations a second that this device reaches in one of the network's blocks, forward and backward."""
     config = _config(settings)
     heads, head_dim = config["num_attention_heads"], config["attention_head_dim"]
-    dtype = _NARROW if settings.bf16 else torch.float32
-    linears = nn.Sequential(
-        nn.Linear(heads * head_dim, config["ffn_dim"]), nn.GELU("tanh"), nn.Linear(config["ffn_dim"], heads * head_dim)
-    ).to(device, dtype)
-    tokens = torch.randn(1, _PROBE_TOKENS, heads * head_dim, device=device, dtype=dtype, requires_grad=True)
+    width, dtype = heads * head_dim, _NARROW if settings.bf16 else torch.float32
+    with torch.device("meta"):
+        linears = nn.Sequential(
+            nn.Linear(width, config["ffn_dim"]), nn.GELU("tanh"), nn.Linear(config["ffn_dim"], width)
+        )
+    linears = linears.to(dtype).to_empty(device=device)
+    for parameter in linears.parameters():
+        nn.init.constant_(parameter, 1 / width)
 
-    def once() -> None:
-        query = linears(tokens).unflatten(-1, (heads, head_dim)).transpose(1, 2)
-        nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()
+    def timed(tokens: int) -> tuple[float, int]:
+        """Seconds and operations of a pass."""
+        hidden = torch.randn(1, tokens, width, device=device, dtype=dtype, requires_grad=True)
+        began = time.perf_counter()
+        with FlopCounterMode(display=False) as flops:
+            query = linears(hidden).unflatten(-1, (heads, head_dim)).transpose(1, 2)
+            nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
+        return time.perf_counter() - began, flops.get_total_flops()
 
-    once()  # warms up
-    with FlopCounterMode(display=False) as flops:
-        once()
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < 1.0:
-        once()
-        count += 1
-    return count * flops.get_total_flops() / (time.perf_counter() - began)
+    timed(_PROBE_TOKENS[0])  # warms up
+    for tokens in _PROBE_TOKENS:
+        seconds, operations = timed(tokens)
+        if seconds > _PROBE_SECONDS:
+            break
+    return operations / seconds
 
 
 def data_size(settings: TrainingSettings, window: int) -> int | None:

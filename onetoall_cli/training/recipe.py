@@ -22,6 +22,7 @@ from onetoall_cli.training.settings import (
     Settings,
     Share,
     read_settings,
+    usable,
 )
 from onetoall_cli.training.stages import STAGES, TrainingStage
 
@@ -138,6 +139,8 @@ class DataSettings(Settings):
     the loss."""
     cache: Place | None = None
     """Folder for detected poses and encoded latents; by default in the run's folder."""
+    poses: Place | None = None
+    """Folder of pose files named like the videos (`NAME.json`), in place of detection."""
     detector: str = "auto"
     """Pose detector for videos and pictures."""
     strict: bool = False
@@ -267,6 +270,11 @@ class TrainingSettings(Settings):
     """Sampling steps of a row."""
     generation: dict[str, Any] = Field(default={})
     """Settings of an exported model (`generation_config.json`) that differ from those it would have."""
+
+    @field_validator("init_from")
+    @classmethod
+    def _is_at_home(cls, init_from: str | None) -> str | None:
+        return str(usable(Path(init_from))) if init_from and init_from.startswith("~") else init_from
 
     @field_validator("frames", "sample_frames")
     @classmethod

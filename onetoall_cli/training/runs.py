@@ -140,6 +140,26 @@ def run_config(
     return config.arms or finished
 
 
+def prepare_config(
+    config: Config,
+    progress: Progress | None = None,
+    data_progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> list[Path]:
+    """Prepare the videos and pictures of all runs of a config (see `encoding.prepare`); returns the caches' folders.
+
+    Raises:
+        BadInput: None of them has any, or they cannot be used.
+        ModelMissing: The VAE or the pose detector is missing.
+    """
+    from onetoall_cli.training.encoding import prepare
+
+    runs = [run for run in config.runs if isinstance(run, TrainingSettings) and run.data.source != "puppets"]
+    if not runs:
+        raise BadInput(f"{config.source} has neither videos nor pictures to prepare.", "Leave out --prepare.")
+    return [prepare(run, progress, data_progress, note) for run in runs]
+
+
 def is_export_of(folder: Path, config: Config) -> bool:
     """Whether `folder` is a model that an earlier attempt of the same config exported."""
     try:

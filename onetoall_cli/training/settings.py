@@ -22,13 +22,17 @@ class Settings(Form):
         return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | values)
 
 
-def _usable(path: Path) -> Path:
+def usable(path: Path) -> Path:
+    """A path that a disk can have, a home folder's ~ written out; others are a ValueError."""
     if "\0" in str(path) or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
         raise ValueError("should be a path that a disk can have")
-    return path.expanduser()
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("should not begin with ~, because there is no home folder here") from error
 
 
-Place = Annotated[Path, AfterValidator(_usable)]
+Place = Annotated[Path, AfterValidator(usable)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 CountOrNone = Annotated[int, Field(ge=0, le=10**9)]  # 0 means none, or all, as the setting says

@@ -16,7 +16,7 @@ from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.training.checkpoints import Average
 from onetoall_cli.training.examples import Example, make_example
 from onetoall_cli.training.recipe import BatchPlan, TrainingSettings, nearest_aspect
-from onetoall_cli.training.sources import PUPPET_FPS, ClipSource, PuppetSource
+from onetoall_cli.training.sources import PUPPET_FPS, ClipSource, PuppetSource, Window
 
 SHIFT = 7.0  # shift of the sampling times: released inference setting
 GUIDANCE = 1.5  # both scales: the paper's inference setting
@@ -68,7 +68,7 @@ def sample_example(source: ClipSource, settings: TrainingSettings, number: int) 
     plan = BatchPlan(frames, width, height, "nothing", token_replace=False)
     mask, given = float(number % 2), {"drop_both": 0.0, "drop_reference": 0.0, "mask_pictures_always": False}
     stage = settings.conditions_of_stage.changed(mask=mask, **given)
-    clip = shown.clip(clip_number, width=width, height=height, frames=frames, rng=rng, first_frame=False, cached=False)
+    clip = shown.clip(clip_number, Window(width, height, frames, cached=False), rng)
     return make_example(clip, plan, stage, settings, shown, rng)
 
 

@@ -1,9 +1,9 @@
 """Sources of training clips: the protocol, and the puppet world as a source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from onetoall_cli.pose import PoseSequence
 from onetoall_cli.puppets import Motion, Scene, Split, sample_other_motion, sample_scene
 from onetoall_cli.puppets.render import observe
 from onetoall_cli.training.enhancement import PosePool
-from onetoall_cli.training.latents import LatentCache
+from onetoall_cli.training.latents import LatentCache, Stored
+from onetoall_cli.training.recipe import TrainingSettings, nearest_aspect
 
 Pictures = NDArray[np.uint8]
 
@@ -54,6 +55,24 @@ class TrainingClip:
     has_driving_face: bool = True
 
 
+@dataclass(frozen=True)
+class Window:
+    """What is wanted of a clip.
+
+    Attributes:
+        width, height: Size of the pictures in pixels.
+        frames: Number of frames.
+        first_frame: Whether the reference is the first of them instead of a frame outside.
+        cached: Whether latents from the cache may stand in for the frames.
+    """
+
+    width: int
+    height: int
+    frames: int
+    first_frame: bool = False
+    cached: bool = True
+
+
 class ClipSource(Protocol):
     """A source of training clips, with a pool of poses to borrow faces from."""
 
@@ -63,35 +82,64 @@ class ClipSource(Protocol):
         """Draw the numbers of `count` clips for one batch of `frames` frames each, and the aspect (width / height) that
         they share; None is any."""
 
-    def clip(
-        self,
-        number: int,
-        *,
-        width: int,
-        height: int,
-        frames: int,
-        rng: np.random.Generator,
-        first_frame: bool,
-        cached: bool = True,
-    ) -> TrainingClip:
-        """Draw a window of a clip.
-
-        Args:
-            number: The clip, from `draw`.
-            width, height: Size of the pictures in pixels.
-            frames: Frames of the window.
-            rng: Source of randomness; drawn from the same way whether latents are cached or not.
-            first_frame: Whether the reference is the window's first frame instead of one outside the window.
-            cached: Whether latents from the cache may stand in for the frames.
-        """
+    def clip(self, number: int, window: Window, rng: np.random.Generator) -> TrainingClip:
+        """Draw a window of the clip `number` (from `draw`); `rng` is drawn from the same way whether latents are cached
+        or not."""
         ...
 
 
-def draw_alike(rng: np.random.Generator, aspects: Sequence[float], count: int) -> tuple[list[int], float]:
-    """Draw the numbers of `count` clips that share an aspect, and that aspect; `aspects` has one for each clip."""
-    first = int(rng.integers(len(aspects)))
-    alike = [number for number, aspect in enumerate(aspects) if aspect == aspects[first]]
-    return [first, *(alike[int(rng.integers(len(alike)))] for _ in range(count - 1))], aspects[first]
+class Place(NamedTuple):
+    """A window at its place in a clip: its key in the cache of latents, and what reads its pictures and keypoints."""
+
+    key: str
+    read: Callable[[], tuple[Pictures, PoseSequence]]
+
+
+class FolderSource:
+    """What videos and pairs of pictures share as sources: the clips of a batch have one aspect, latents are cached."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        shown: Sequence[PoseSequence],
+        lengths: Iterable[int],
+        settings: TrainingSettings,
+        latents: LatentCache | None,
+    ) -> None:
+        """Take names of the clips, their keypoints (for the canvas), and the lengths of windows that are drawn."""
+        self.names, self._latents = tuple(names), latents
+        self._lengths, self._sizes = tuple(lengths), settings.sizes
+        self._aspects = [nearest_aspect(poses.width / poses.height, settings.aspects) for poses in shown]
+
+    def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
+        first = int(rng.integers(len(self._aspects)))
+        alike = [number for number, aspect in enumerate(self._aspects) if aspect == self._aspects[first]]
+        others = [alike[int(rng.integers(len(alike)))] for _ in range(count - 1)]
+        return [first, *others], self._aspects[first]
+
+    def windows(self, number: int) -> Iterator[Window]:
+        """The kinds of windows that may be drawn of a clip."""
+        for frames in self._lengths:
+            for size in self._sizes:
+                yield Window(*size.size(self._aspects[number]), frames)
+
+    def unencoded(self, number: int) -> Iterator[Place]:
+        """The windows of a clip whose latents are not in the cache yet."""
+        assert self._latents is not None
+        for window in self.windows(number):
+            yield from (each for each in self.places(number, window) if not self._latents.has(each.key))
+
+    def places(self, number: int, window: Window) -> Iterator[Place]:
+        """The windows of one kind in a clip."""
+        raise NotImplementedError
+
+    def stored(self, key: str, window: Window) -> Stored | None:
+        """The latents of a window, if they may be and are in the cache."""
+        return self._latents.get(key) if self._latents and window.cached else None
+
+    def key(self, key: str, window: Window) -> str | None:
+        """The key by which the latents of a window will be stored; None where they are not."""
+        return key if self._latents and window.cached else None
 
 
 class PuppetSource:
@@ -126,34 +174,30 @@ class PuppetSource:
     def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
         return [int(number) for number in rng.integers(self.clips or _ENDLESS, size=count)], None
 
-    def clip(
-        self,
-        number: int,
-        *,
-        width: int,
-        height: int,
-        frames: int,
-        rng: np.random.Generator,
-        first_frame: bool,
-        cached: bool = True,
-    ) -> TrainingClip:
-        key = f"{self.split}-{number}-{width}x{height}x{frames}" if cached and self.clips and self.cache else None
+    def clip(self, number: int, window: Window, rng: np.random.Generator) -> TrainingClip:
+        width, height, frames = window.width, window.height, window.frames
+        is_cached = window.cached and self.clips and self.cache
+        key = f"{self.split}-{number}-{width}x{height}x{frames}" if is_cached else None
         scene = self._scene(number, width, height, frames + 2 * _ROUND)
         # A real motion may be shorter than wanted: the window then lies in its middle.
         around = max(0, len(scene) - frames) // 2
-        window = np.minimum(np.arange(frames) + around, len(scene) - 1)
-        outside = [index for index in range(len(scene)) if index < window[0] or index > window[-1]]
-        chosen = int(window[0]) if first_frame or not outside else int(rng.choice(outside))
+        shown = np.minimum(np.arange(frames) + around, len(scene) - 1)
+        outside = [index for index in range(len(scene)) if index < shown[0] or index > shown[-1]]
+        chosen = int(shown[0]) if window.first_frame or not outside else int(rng.choice(outside))
         still = scene.cut(slice(chosen, chosen + 1))
-        if not first_frame and rng.random() < _FAR:
+        if not window.first_frame and rng.random() < _FAR:
             still = replace(still, motion=self._another_moment(number, rng))
         reference = still.film(supersample=2)
         stored = self.cache.get(key) if self.cache and key else None
         if stored is not None:
             motion = PoseSequence(stored.keypoints[:, None], width, height, self.fps)
-            return TrainingClip(None, stored.latents, motion, reference.frames[0], reference.poses, key, first_frame)
-        film = replace(scene, motion=scene.motion[window]).film(supersample=2)
-        return TrainingClip(film.frames, None, film.poses, reference.frames[0], reference.poses, key, first_frame)
+            return TrainingClip(
+                None, stored.latents, motion, reference.frames[0], reference.poses, key, window.first_frame
+            )
+        film = replace(scene, motion=scene.motion[shown]).film(supersample=2)
+        return TrainingClip(
+            film.frames, None, film.poses, reference.frames[0], reference.poses, key, window.first_frame
+        )
 
     def _another_moment(self, number: int, rng: np.random.Generator) -> Motion:
         """One frame of the puppet's other dance."""

@@ -22,7 +22,6 @@ from onetoall_cli.files import whole_file, whole_folder
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.pixels import to_tensor
 from onetoall_cli.model.precision import is_kept_wide
-from onetoall_cli.runtime.stills import encode_sparingly
 from onetoall_cli.training.checkpoints import (
     Average,
     Checkpoint,
@@ -34,9 +33,10 @@ from onetoall_cli.training.checkpoints import (
     restore_optimisers,
     save_checkpoint,
 )
+from onetoall_cli.training.encoding import open_vae
 from onetoall_cli.training.examples import Batch, Batches
 from onetoall_cli.training.initial import Start, build_network, choose_trained, find_start, released_defaults
-from onetoall_cli.training.latents import LatentCache, Stored, encode_reference, no_reference
+from onetoall_cli.training.latents import Stored, encode_reference, encode_window, no_reference
 from onetoall_cli.training.lora import LORA_FILE, save_lora
 from onetoall_cli.training.losses import flow_loss, noised
 from onetoall_cli.training.opening import Progress, open_source
@@ -44,7 +44,7 @@ from onetoall_cli.training.optimisers import build_optimisers
 from onetoall_cli.training.recipe import RELEASED_TEXT_ROWS, BatchPlan, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
 from onetoall_cli.training.sheets import write_sample_sheet
-from onetoall_cli.weights import PromptStore, load_vae
+from onetoall_cli.weights import PromptStore
 from onetoall_cli.weights.text_encoder import prompt_rows
 
 
@@ -122,13 +122,9 @@ class Trainer:
         )
         device = self.accelerator.device
         start = find_start(settings.init_from)
-        vae = settings.vae or start.whole().vae
-        self.vae = load_vae(vae, torch.bfloat16 if settings.bf16 else torch.float32)
-        self.vae.to(device).requires_grad_(False)
-        self.cache = LatentCache(settings.cache, vae)
-        with self.accelerator.main_process_first():  # one process detects the poses, the others read them
-            told = note if self.accelerator.is_main_process else None
-            self.source = open_source(settings, self.cache, data_progress, told)
+        self.vae, self.cache = open_vae(settings, start, device)
+        told = note if self.accelerator.is_main_process else None
+        self.source = open_source(settings, self.cache, data_progress, told)
         network = trainable_network(settings, start)
         _check_sizes(network.config, self.vae.config)
         self.text = empty_prompt(settings, start, network.config["text_dim"]).to(device)
@@ -251,7 +247,7 @@ class Trainer:
         ):
             if latents is None:
                 assert frames is not None
-                latents = encode_sparingly(self.vae, to_tensor(frames[None], self.accelerator.device))[0].half()
+                latents = encode_window(self.vae, frames)
                 if key is not None:
                     self.cache.put(key, Stored(latents.cpu().numpy(), keypoints))
             values.append(latents.to(self.accelerator.device).float())

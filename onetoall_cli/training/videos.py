@@ -1,12 +1,12 @@
-"""A folder of videos as a source of training clips: poses are detected once, windows lie on a fixed grid."""
+"""A folder of videos as a source of training clips: poses are found once, windows lie on a fixed grid."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,15 +14,16 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
 from onetoall_cli.files.forms import Form, json_text, read_form
 from onetoall_cli.files.names import MOVIE_SUFFIXES
-from onetoall_cli.media import open_video, read_picture
+from onetoall_cli.media import Video, open_video, read_picture
 from onetoall_cli.pose import PoseSequence, find_people, open_detector
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.detectors.cuts import CutFinder
 from onetoall_cli.training.enhancement import PosePool
+from onetoall_cli.training.fitting import fit_mask, fit_picture, fitted
 from onetoall_cli.training.latents import LatentCache
-from onetoall_cli.training.preparation import Finding, Preparation
-from onetoall_cli.training.recipe import nearest_aspect, own_rate
-from onetoall_cli.training.sources import TrainingClip, draw_alike
+from onetoall_cli.training.preparation import Finding, Preparation, Progress, share_work
+from onetoall_cli.training.recipe import TrainingSettings, own_rate
+from onetoall_cli.training.sources import FolderSource, Pictures, Place, TrainingClip, Window
 
 _SEEN = 0.3
 _PRESENT = 0.8  # share of a window's frames in which the person must be visible
@@ -51,101 +52,97 @@ class _Recording:
     def fps(self) -> float:
         return self.motion.fps
 
+    def key(self, start: int, window: Window) -> str:
+        """The key of a window's latents in the cache."""
+        return f"{self.name}-{self.fps:g}-{start}-{window.width}x{window.height}x{window.frames}"
 
-class VideoSource:
-    """Windows of the videos in a folder and its subfolders; none spans a cut."""
+
+class VideoSource(FolderSource):
+    """Windows of videos; none spans a cut."""
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        frames: int,
-        fps: float | None,
-        aspects: tuple[float, ...],
-        cache: Path,
-        latents: LatentCache | None,
-        pool: PosePool,
-        detector: str = "auto",
-        ignore: Path | None = None,
-        strict: bool = False,
-        progress: Callable[[int, int | None], None] | None = None,
-        note: Callable[[str], None] | None = None,
+        self, recordings: Sequence[_Recording], settings: TrainingSettings, latents: LatentCache | None, pool: PosePool
     ) -> None:
-        """Detect the poses of new videos, then list the usable windows.
+        names, motions = [each.name for each in recordings], [each.motion for each in recordings]
+        has_pictures = settings.video_share < 1 and settings.data.pairs is None
+        lengths = {settings.frames} | ({1} if has_pictures else set())
+        super().__init__(names, motions, lengths, settings, latents)
+        self.recordings, self.pool = tuple(recordings), pool
 
-        Args:
-            folder: The folder of videos.
-            frames: Frames of a window; single pictures are windows too.
-            fps: Frame rate of the windows; None takes every n-th frame of each video (see `own_rate`).
-            aspects: Aspects (width / height) of the size buckets.
-            cache: Folder for the detected poses.
-            latents: Cache of encoded windows.
-            pool: Poses to borrow faces from.
-            detector: Name of the pose detector.
-            ignore: Folder of pictures named like the videos, white where the loss is not to look.
-            strict: Whether anything wrong with a video is an error.
-            progress: Called with (videos done, all videos).
-            note: Called with each line of a table of what is wrong with which video.
-
-        Raises:
-            BadInput: There is no video, none that shows a person, or with `strict` one that cannot be used wholly.
-        """
-        files = video_files(folder)
-        self.latents, self.pool = latents, pool
-        self.recordings: list[_Recording] = []
-        findings = []
-        for index, file in enumerate(files):
-            try:
-                recording, finding = _record(file, cache, detector, frames, fps)
-            except BadInput as error:
-                findings.append(Finding(file.name, 0, 0, (error.problem,)))
-                continue
-            findings.append(finding)
-            if finding.windows:
-                self.recordings.append(replace(recording, ignored=_mask_of(file, folder, ignore)))
-            if progress:
-                progress(index + 1, len(files))
-        preparation = Preparation(folder, tuple(findings))
-        if note:
-            for line in preparation.lines():
-                note(line)
-        preparation.check(strict=strict)
-        motions = [recording.motion for recording in self.recordings]
-        self._aspects = [nearest_aspect(motion.width / motion.height, aspects) for motion in motions]
-
-    def draw(self, rng: np.random.Generator, count: int, frames: int) -> tuple[list[int], float | None]:
-        return draw_alike(rng, self._aspects, count)
-
-    def clip(
-        self,
-        number: int,
-        *,
-        width: int,
-        height: int,
-        frames: int,
-        rng: np.random.Generator,
-        first_frame: bool,
-        cached: bool = True,
-    ) -> TrainingClip:
-        recording = self.recordings[number]
-        starts = recording.windows[frames]
+    def clip(self, number: int, window: Window, rng: np.random.Generator) -> TrainingClip:
+        recording, width, height = self.recordings[number], window.width, window.height
+        starts = recording.windows[window.frames]
         start = starts[int(rng.integers(len(starts)))]
-        outside = [i for i in recording.windows[1] if i < start or i >= start + frames]
-        same = first_frame or not outside
+        end = start + window.frames
+        outside = [i for i in recording.windows[1] if i < start or i >= end]
+        same = window.first_frame or not outside
         chosen = start if same else int(rng.choice(outside))
-        key = f"{recording.name}-{recording.fps:g}-{start}-{width}x{height}x{frames}"
-        stored = self.latents.get(key) if self.latents and cached else None
+        key = recording.key(start, window)
+        stored = self.stored(key, window)
         (reference,) = _read(recording, chosen, 1, width, height)
         return TrainingClip(
-            frames=None if stored else np.stack(_read(recording, start, frames, width, height)),
+            frames=None if stored else np.stack(_read(recording, start, window.frames, width, height)),
             latents=stored.latents if stored else None,
-            motion=fitted(recording.motion[start : start + frames], width, height),
+            motion=fitted(recording.motion[start:end], width, height),
             reference=reference,
             reference_pose=fitted(recording.motion.frame(chosen), width, height),
-            key=key if self.latents and cached else None,
+            key=self.key(key, window),
             same_picture=same,
             ignored=None if recording.ignored is None else fit_mask(recording.ignored, width, height),
         )
+
+    def places(self, number: int, window: Window) -> Iterator[Place]:
+        recording, width, height = self.recordings[number], window.width, window.height
+        for start in recording.windows[window.frames]:
+
+            def read(start: int = start) -> tuple[Pictures, PoseSequence]:
+                frames = _read(recording, start, window.frames, width, height)
+                return np.stack(frames), fitted(recording.motion[start : start + window.frames], width, height)
+
+            yield Place(recording.key(start, window), read)
+
+
+def open_videos(
+    settings: TrainingSettings,
+    latents: LatentCache | None,
+    pool: PosePool,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> VideoSource:
+    """Open the videos of `data.folder` and its subfolders. Their poses are found first, or imported (`data.poses`).
+
+    Args:
+        settings: The run's settings.
+        latents: Cache of encoded windows.
+        pool: Poses to borrow faces from.
+        progress: Called with (videos done, all videos).
+        note: Called with each line of a table of what is wrong with which video.
+
+    Raises:
+        BadInput: There is no video, none that shows a person, or with `data.strict` one that cannot be used wholly.
+    """
+    folder = settings.data.folder
+    assert folder is not None
+    files = video_files(folder)
+    failed = _find_poses(files, settings, progress)
+    recordings, findings = [], []
+    for file in files:
+        try:
+            if file in failed:
+                raise failed[file]
+            recording, finding = _record(file, settings)
+        except BadInput as error:
+            findings.append(Finding(file.name, 0, 0, (error.problem,)))
+            continue
+        findings.append(finding)
+        if finding.windows:
+            recordings.append(recording)
+    preparation = Preparation(folder, tuple(findings))
+    if note:
+        for line in preparation.lines():
+            note(line)
+    preparation.check(strict=settings.data.strict)
+    return VideoSource(recordings, settings, latents, pool)
 
 
 def video_files(folder: Path) -> list[Path]:
@@ -167,13 +164,66 @@ def cache_name(file: Path) -> str:
     return f"{file.stem[:40]}-{digest}"
 
 
-def _record(file: Path, cache: Path, detector: str, length: int, fps: float | None) -> tuple[_Recording, Finding]:
-    name = cache_name(file)
-    poses, cuts = _prepared(file, cache / "poses" / name, detector)
+def _find_poses(files: list[Path], settings: TrainingSettings, progress: Progress | None) -> dict[Path, BadInput]:
+    """Find poses and cuts of all videos, together with other processes that do so; returns what failed."""
+    failed: dict[Path, BadInput] = {}
+
+    def work(file: Path) -> None:
+        poses, cuts = _places(file, settings)
+        cuts.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if settings.data.poses is None:
+                found, where = _detect(file, settings.data.detector)
+                found.save(poses)
+            else:
+                where = _cuts_in(file)
+        except BadInput as error:
+            failed[file] = error
+            return
+        with whole_file(cuts) as temporary:
+            temporary.write_text(json_text(_Cuts(cuts=where)), encoding="utf-8")
+
+    share_work(
+        {cache_name(file): file for file in files},
+        work,
+        is_done=lambda file: file in failed or _places(file, settings)[1].exists(),
+        locks=settings.cache / "locks",
+        progress=progress,
+    )
+    return failed
+
+
+def _places(file: Path, settings: TrainingSettings) -> tuple[Path, Path]:
+    """Files of a video's poses, in `data.poses` or in the cache, and of its cuts, which are written after them."""
+    cached = settings.cache / "poses" / cache_name(file)
+    poses = _beside(file, settings, settings.data.poses, ".json")
+    return poses or Path(f"{cached}.json"), Path(f"{cached}.cuts.json")
+
+
+def _beside(file: Path, settings: TrainingSettings, folder: Path | None, suffix: str) -> Path | None:
+    """The file of `folder` that is named like a video, in the same subfolder.
+
+    Raises:
+        BadInput: There is no such folder.
+    """
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is no folder.", "Name a folder of files named like the videos.")
+    assert settings.data.folder is not None
+    return (folder / file.relative_to(settings.data.folder)).with_suffix(suffix)
+
+
+def _record(file: Path, settings: TrainingSettings) -> tuple[_Recording, Finding]:
+    length = settings.frames
+    poses_file, cuts_file = _places(file, settings)
+    poses = PoseSequence.load(poses_file)
+    if settings.data.poses is not None:
+        _check_imported(poses, file)
     motion = poses.person(0)
-    motion = motion.resampled(fps or own_rate(motion.fps))
+    motion = motion.resampled(settings.fps or own_rate(motion.fps))
     present = shows_person(motion)
-    borders = [0, *(int(np.ceil(cut * motion.fps - 1e-6)) for cut in cuts), len(motion)]
+    borders = [0, *(int(np.ceil(cut * motion.fps - 1e-6)) for cut in read_cuts(cuts_file)), len(motion)]
     windows = {size: _windows(present, size, motion.fps, borders) for size in {1, length}}
     faults = []
     if len(motion) == 1:
@@ -189,19 +239,20 @@ def _record(file: Path, cache: Path, detector: str, length: int, fps: float | No
     if len(borders) > 2:
         faults.append(f"{len(borders) - 2} cuts: no window spans one")
     usable = len(windows[length]) if windows[1] else 0
-    return _Recording(file, name, motion, windows, None), Finding(file.name, len(motion), usable, tuple(faults))
+    mask = _beside(file, settings, settings.data.ignore, ".png")
+    ignored = np.asarray(read_picture(mask)[..., 0] >= 128) if mask is not None and mask.exists() else None
+    recording = _Recording(file, cache_name(file), motion, windows, ignored)
+    return recording, Finding(file.name, len(motion), usable, tuple(faults))
 
 
-def _prepared(file: Path, place: Path, detector: str) -> tuple[PoseSequence, tuple[float, ...]]:
-    """Poses and cuts of a video: from the cache, or found and put there."""
-    poses, cuts = place.with_name(f"{place.name}.json"), place.with_name(f"{place.name}.cuts.json")
-    if not (poses.exists() and cuts.exists()):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        found, where = _detect(file, detector)
-        with whole_file(cuts) as temporary:
-            temporary.write_text(json_text(_Cuts(cuts=where)), encoding="utf-8")
-        found.save(poses)
-    return PoseSequence.load(poses), read_cuts(cuts)
+def _check_imported(poses: PoseSequence, file: Path) -> None:
+    """Refuse the poses of another video: of another aspect, or longer."""
+    video = open_video(file)
+    if poses.width * video.height != poses.height * video.width:
+        sizes = f"of {poses.width} x {poses.height} pixels, the video of {video.width} x {video.height}"
+        raise BadInput(f"its poses are {sizes}", "Give the poses of this video.")
+    if video.duration is not None and poses.duration > float(video.duration) + 1.5 / poses.fps:
+        raise BadInput(f"its poses last {poses.duration:.1f} s, the video less", "Give the poses of this video.")
 
 
 def read_cuts(file: Path) -> tuple[float, ...]:
@@ -215,17 +266,26 @@ def read_cuts(file: Path) -> tuple[float, ...]:
 
 def _detect(file: Path, detector: str) -> tuple[PoseSequence, tuple[float, ...]]:
     video = open_video(file)
-    finder, cuts = CutFinder(), []
-
-    def frames() -> Iterator[tuple[NDArray[np.uint8], float]]:
-        for frame in video:
-            if finder.is_cut(frame.image):
-                cuts.append(float(frame.time))
-            yield frame.image, frame.time
-
+    cuts: list[float] = []
     with open_detector(detector) as opened:
-        poses = find_people(frames(), opened, width=video.width, height=video.height, fps=float(video.fps))
+        frames = _watched(video, cuts)
+        poses = find_people(frames, opened, width=video.width, height=video.height, fps=float(video.fps))
     return poses, tuple(cuts)
+
+
+def _cuts_in(file: Path) -> tuple[float, ...]:
+    cuts: list[float] = []
+    deque(_watched(open_video(file), cuts), maxlen=0)
+    return tuple(cuts)
+
+
+def _watched(video: Video, cuts: list[float]) -> Iterator[tuple[NDArray[np.uint8], float]]:
+    """The frames of a video with their times; the times of its cuts are put into `cuts`."""
+    finder = CutFinder()
+    for frame in video:
+        if finder.is_cut(frame.image):
+            cuts.append(float(frame.time))
+        yield frame.image, frame.time
 
 
 def _has_company(poses: PoseSequence) -> bool:
@@ -257,16 +317,6 @@ def _on_screen(frames: Iterator, wanted: list[float]) -> Iterator[NDArray[np.uin
         yield current.image
 
 
-def _mask_of(file: Path, folder: Path, ignore: Path | None) -> NDArray[np.bool_] | None:
-    """What the loss leaves out of a video: the white of the picture named like it, in the same subfolder."""
-    if ignore is None:
-        return None
-    if not ignore.is_dir():
-        raise BadInput(f"{ignore} is no folder.", "Set data.ignore to a folder of masks named like the videos.")
-    picture = (ignore / file.relative_to(folder)).with_suffix(".png")
-    return np.asarray(read_picture(picture)[..., 0] >= 128) if picture.exists() else None
-
-
 def shows_person(motion: PoseSequence) -> NDArray[np.bool_]:
     """Whether both shoulders and the nose are visible, (frames,)."""
     scores = motion.keypoints[:, 0, [kp.NOSE, kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER], 2]
@@ -285,32 +335,3 @@ def _windows(present: NDArray[np.bool_], length: int, fps: float, borders: list[
         for start in range(first, end - length + 1, step)
         if present[start : start + length].mean() >= _PRESENT
     ]
-
-
-def _cover(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int, int, int]:
-    """Size after scaling so that the target is covered, and the offset of the centred crop."""
-    scale = max(to_width / width, to_height / height)
-    wide, high = max(to_width, round(width * scale)), max(to_height, round(height * scale))
-    return wide, high, (wide - to_width) // 2, (high - to_height) // 2
-
-
-def fit_picture(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Scale a picture (H, W, 3) so that it covers width x height, and crop the middle."""
-    wide, high, left, top = _cover(picture.shape[1], picture.shape[0], width, height)
-    method = cv2.INTER_AREA if wide < picture.shape[1] else cv2.INTER_CUBIC
-    scaled = cv2.resize(picture, (wide, high), interpolation=method)
-    return np.ascontiguousarray(scaled[top : top + height, left : left + width], np.uint8)
-
-
-def fit_mask(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
-    """A mask (H, W) moved like pictures of `fit_picture`."""
-    return fit_picture(np.repeat(mask[..., None], 3, axis=-1).astype(np.uint8) * 255, width, height)[..., 0] >= 128
-
-
-def fitted(poses: PoseSequence, width: int, height: int) -> PoseSequence:
-    """Keypoints moved like pictures of `fit_picture`; those cut off get score 0."""
-    wide, high, left, top = _cover(poses.width, poses.height, width, height)
-    points = poses.keypoints * np.array([wide / poses.width, high / poses.height, 1.0]) - np.array([left, top, 0.0])
-    inside = (points[..., 0] >= 0) & (points[..., 0] < width) & (points[..., 1] >= 0) & (points[..., 1] < height)
-    points[..., 2] *= inside
-    return replace(poses, keypoints=points.astype(np.float32), width=width, height=height)

@@ -14,7 +14,7 @@ from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.training.lora import add_lora
 from onetoall_cli.training.recipe import NetworkSettings, TrainingSettings
 from onetoall_cli.training.runs import RECIPES, open_config, recipes
-from onetoall_cli.training.settings import dump_settings, load_settings
+from onetoall_cli.training.settings import dump_settings, load_settings, read_settings
 from onetoall_cli.training.stages import trained_names
 
 DATA = Path(__file__).parents[1] / "data"
@@ -124,3 +124,14 @@ def test_changed_recipes_are_read_or_refused_in_two_sentences(tmp_path) -> None:
 def test_the_settings_of_the_shipped_model_are_still_read() -> None:
     settings = load_settings(TrainingSettings, SHIPPED / "tiny" / "training.yaml")
     assert settings.conditions_of_stage.mask_where_given == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("name", ["output", "init_from"])
+def test_a_home_that_is_not_there_is_one_sentence(monkeypatch, name) -> None:
+    def nowhere(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    settings = {"output": "run", "stage": 1, "steps": 1, "init_from": "1.3b", name: "~/place"}
+    with pytest.raises(OnetoallError, match="no home folder here"):
+        read_settings(TrainingSettings, settings, "config.yaml")

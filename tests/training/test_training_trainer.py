@@ -19,7 +19,7 @@ from onetoall_cli.training.examples import Batches, moved, zoomed
 from onetoall_cli.training.latents import LatentCache
 from onetoall_cli.training.recipe import DataSettings, NetworkSettings, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
-from onetoall_cli.training.sources import PuppetSource
+from onetoall_cli.training.sources import PuppetSource, Window
 from onetoall_cli.training.stages import STAGES, trained_names
 from onetoall_cli.training.trainer import Trainer, train
 from onetoall_cli.weights import PromptStore
@@ -158,11 +158,10 @@ def test_the_network_sees_a_masked_reference_and_no_pose_where_it_is_dropped(set
 
 def test_the_reference_is_another_frame_unless_the_stage_wants_the_first(settings) -> None:
     source = PuppetSource()
-    options = {"width": 32, "height": 48, "frames": 5, "rng": np.random.default_rng(0)}
-    same = source.clip(4, first_frame=True, **options)
+    same = source.clip(4, Window(32, 48, 5, first_frame=True), np.random.default_rng(0))
     assert np.array_equal(same.reference, same.frames[0])
     np.testing.assert_array_equal(same.reference_pose.keypoints[0], same.motion.keypoints[0])
-    other = source.clip(4, first_frame=False, **options)
+    other = source.clip(4, Window(32, 48, 5), np.random.default_rng(0))
     assert not any(np.array_equal(other.reference, frame) for frame in other.frames)
 
 
@@ -173,7 +172,7 @@ def test_references_are_from_near_and_from_far() -> None:
     other = replace(scene, motion=sample_other_motion("train", 4, frames=48)).film().poses.keypoints[:, 0]
     near = far = 0
     for seed in range(24):
-        clip = PuppetSource().clip(4, width=32, height=48, frames=5, rng=np.random.default_rng(seed), first_frame=False)
+        clip = PuppetSource().clip(4, Window(32, 48, 5), np.random.default_rng(seed))
         shown = clip.reference_pose.keypoints[0, 0, :, :2]
         near += any(np.allclose(shown, frame[:, :2]) for frame in [*dance[:8], *dance[-8:]])
         far += any(np.allclose(shown, frame[:, :2]) for frame in other)
@@ -182,7 +181,7 @@ def test_references_are_from_near_and_from_far() -> None:
 
 @pytest.mark.parametrize("side", ["reference", "clip"])
 def test_zooming_enlarges_one_side_and_moves_its_keypoints_alike(side) -> None:
-    clip = PuppetSource().clip(8, width=128, height=192, frames=1, rng=np.random.default_rng(0), first_frame=True)
+    clip = PuppetSource().clip(8, Window(128, 192, 1, first_frame=True), np.random.default_rng(0))
     x, y = 60, 70
     picture, points = clip.reference.copy(), clip.reference_pose.keypoints.copy()
     picture[y, x] = (255, 0, 255)
@@ -204,7 +203,7 @@ def test_zooming_enlarges_one_side_and_moves_its_keypoints_alike(side) -> None:
 
 
 def test_keypoints_moved_out_of_the_picture_are_not_seen() -> None:
-    poses = PuppetSource().clip(1, width=32, height=48, frames=1, rng=np.random.default_rng(0), first_frame=True).motion
+    poses = PuppetSource().clip(1, Window(32, 48, 1, first_frame=True), np.random.default_rng(0)).motion
     assert (moved(poses, 1.0, (100.0, 0.0)).keypoints[..., 2] == 0).all()
 
 
@@ -217,7 +216,7 @@ def test_real_motions_can_be_performed(tmp_path) -> None:
         width, height = data["dance_full_size"]
         PoseSequence(data["dance_full"][:, None], int(width), int(height), 16.0).save(tmp_path / "dance.json")
     source = PuppetSource(motions=load_motions(tmp_path), motion_share=1.0)
-    clip = source.clip(2, width=64, height=96, frames=13, rng=np.random.default_rng(0), first_frame=False)
+    clip = source.clip(2, Window(64, 96, 13), np.random.default_rng(0))
     assert clip.frames.shape == (13, 96, 64, 3)
     assert np.abs(np.diff(clip.motion.keypoints[:, 0, :17, 0], axis=0)).max() > 0.2
     with pytest.raises(BadInput, match="no pose files"):

@@ -1,10 +1,14 @@
 """A folder of videos as training data: poses detected once, windows at the training's rate, all fitted alike."""
 
 import contextlib
+import shutil
+import time
 from dataclasses import replace
+from threading import Thread
 
 import numpy as np
 import pytest
+import torch
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.media import VideoWriter, write_picture
@@ -12,19 +16,27 @@ from onetoall_cli.pose import PoseSequence
 from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.puppets import sample_scene
 from onetoall_cli.training import picture_pairs, videos
-from onetoall_cli.training.picture_pairs import PictureSource, read_pairs
-from onetoall_cli.training.preparation import Finding, Preparation
-from onetoall_cli.training.videos import VideoSource, fit_picture, fitted, shows_person
+from onetoall_cli.training.encoding import open_vae, prepare
+from onetoall_cli.training.enhancement import PosePool
+from onetoall_cli.training.examples import Batches
+from onetoall_cli.training.fitting import fit_picture, fitted
+from onetoall_cli.training.initial import find_start
+from onetoall_cli.training.opening import open_source
+from onetoall_cli.training.picture_pairs import PictureSource, open_pictures, read_pairs
+from onetoall_cli.training.preparation import Finding, Preparation, share_work
+from onetoall_cli.training.recipe import DataSettings, Resolution, TrainingSettings
+from onetoall_cli.training.sources import Window
+from onetoall_cli.training.videos import VideoSource, open_videos, shows_person
 
 FPS = 30.0
 REAL_DETECT = videos._detect
+POOL = PosePool([PoseSequence(np.ones((1, 1, kp.COUNT, 3), np.float32), 64, 96)])
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Two videos of puppets, 60 frames at 30 fps, and one of an empty room."""
-    (tmp_path / "films").mkdir()
-    truth = {}
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Two videos of puppets, 60 frames at 30 fps, and one of an empty room; and their poses."""
+    place, truth = tmp_path_factory.mktemp("films"), {}
     for name, width, height in (("tall", 64, 96), ("wide", 96, 64), ("empty", 64, 96)):
         scene = sample_scene("train", 3, width=width, height=height, frames=60, framing="half", fps=FPS)
         film = scene.film(supersample=1)
@@ -32,9 +44,17 @@ def folder(tmp_path, monkeypatch):
         if name == "empty":
             poses[..., 2] = 0
         truth[name] = PoseSequence(poses, width, height, FPS)
-        with VideoWriter(tmp_path / "films" / f"{name}.mp4", width, height, fps=FPS, crf=12) as writer:
+        with VideoWriter(place / f"{name}.mp4", width, height, fps=FPS, crf=12) as writer:
             for frame in film.frames:
                 writer.write(frame)
+    return place, truth
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, films):
+    """A copy of the films, their poses as the detector finds them, and the films that it was asked about."""
+    shutil.copytree(films[0], tmp_path / "films")
+    truth = dict(films[1])
     calls = []
 
     def detect(file, detector):
@@ -45,9 +65,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path, truth, calls
 
 
-def source(tmp_path, **options) -> VideoSource:
-    standard = {"frames": 13, "fps": 15.0, "aspects": (2 / 3, 3 / 2), "cache": tmp_path / "cache", "latents": None}
-    return VideoSource(tmp_path / "films", **{**standard, "pool": None, **options})
+def settings_of(tmp_path, data: DataSettings, **options) -> TrainingSettings:
+    standard = {"frames": 13, "fps": 15.0, "aspects": (2 / 3, 3 / 2), "init_from": "tiny"}
+    return TrainingSettings(output=tmp_path, stage=3, steps=1, data=data, **{**standard, **options})
+
+
+def source(tmp_path, note=None, *, frames=13, fps=15.0, **data) -> VideoSource:
+    data = {"source": "videos", "folder": tmp_path / "films", **data}
+    return open_videos(settings_of(tmp_path, DataSettings(**data), frames=frames, fps=fps), None, POOL, note=note)
 
 
 def test_poses_are_detected_once_and_videos_without_a_person_left_out(folder) -> None:
@@ -63,7 +88,7 @@ def test_a_window_shows_what_its_keypoints_say_at_the_trainings_rate(folder) -> 
     tmp_path, truth, _ = folder
     clips = source(tmp_path)
     number = next(i for i, r in enumerate(clips.recordings) if r.path.stem == "tall")
-    clip = clips.clip(number, width=64, height=96, frames=13, rng=np.random.default_rng(0), first_frame=False)
+    clip = clips.clip(number, Window(64, 96, 13), np.random.default_rng(0))
     assert clip.frames is not None and clip.frames.shape == (13, 96, 64, 3)
     tall = sample_scene("train", 3, width=64, height=96, frames=60, framing="half", fps=FPS).film(supersample=1)
     starts = [np.abs(tall.frames[2 * s].astype(int) - clip.frames[0]).mean() for s in range(30)]
@@ -113,10 +138,7 @@ def test_a_person_is_shown_where_nose_and_shoulders_are_seen() -> None:
 def test_clips_run_at_their_own_rate_unless_another_is_asked_for(folder) -> None:
     own, slow = source(folder[0], fps=None), source(folder[0])
     assert [recording.fps for recording in own.recordings] == [30, 30]
-    clips = [
-        each.clip(0, width=64, height=96, frames=13, rng=np.random.default_rng(0), first_frame=True)
-        for each in (own, slow)
-    ]
+    clips = [each.clip(0, Window(64, 96, 13, first_frame=True), np.random.default_rng(0)) for each in (own, slow)]
     moved = [np.abs(np.diff(clip.motion.keypoints[:, 0, :17, :2], axis=0)).mean() for clip in clips]
     assert moved[1] > 1.5 * moved[0]
 
@@ -129,7 +151,7 @@ def test_no_window_spans_a_cut_and_every_fault_is_told(folder, monkeypatch) -> N
     detect = videos._detect
     monkeypatch.setattr(videos, "_detect", lambda file, detector: (detect(file, detector)[0], (0.9,)))
     lines: list[str] = []
-    clips = source(tmp_path, fps=None, note=lines.append)
+    clips = source(tmp_path, lines.append, fps=None)
     assert all(start + 13 <= 27 or start >= 27 for each in clips.recordings for start in each.windows[13])
     text = "\n".join(lines)
     for fault in ("nobody is seen", "two people", "1 cuts", "2 of 3 videos can be used"):
@@ -137,7 +159,7 @@ def test_no_window_spans_a_cut_and_every_fault_is_told(folder, monkeypatch) -> N
     with pytest.raises(BadInput, match=r"have faults \(empty"):
         source(tmp_path, fps=None, strict=True)
     lines.clear()
-    source(tmp_path, fps=None, frames=29, note=lines.append)
+    source(tmp_path, lines.append, fps=None, frames=29)
     assert "tall" in "".join(lines) and "without a cut" in "".join(lines)
 
 
@@ -152,7 +174,7 @@ def test_a_file_that_is_no_video_is_told_too(folder, monkeypatch) -> None:
     (tmp_path / "films" / "broken.mp4").write_bytes(b"no video")
     monkeypatch.setattr(videos, "_detect", detect_unless_broken(videos._detect))
     lines: list[str] = []
-    assert len(source(tmp_path, note=lines.append).recordings) == 2
+    assert len(source(tmp_path, lines.append).recordings) == 2
     assert any("broken.mp4" in line for line in lines)
     assert "0 windows  one frame" in Preparation(tmp_path, (Finding("a", 1, 0, ("one frame",)),)).lines()[0]
 
@@ -165,10 +187,73 @@ def test_the_loss_can_be_told_where_not_to_look(folder) -> None:
     write_picture(tmp_path / "masks" / "tall.png", mask)
     clips = source(tmp_path, ignore=tmp_path / "masks")
     number = next(i for i, r in enumerate(clips.recordings) if r.path.stem == "tall")
-    clip = clips.clip(number, width=64, height=96, frames=13, rng=np.random.default_rng(0), first_frame=False)
+    clip = clips.clip(number, Window(64, 96, 13), np.random.default_rng(0))
     assert clip.ignored is not None and np.array_equal(clip.ignored, mask[..., 0] > 0)
     with pytest.raises(BadInput, match="no folder"):
         source(tmp_path, ignore=tmp_path / "nowhere")
+
+
+def test_poses_can_be_imported_and_those_of_other_videos_are_told(folder) -> None:
+    tmp_path, truth, calls = folder
+    (tmp_path / "poses").mkdir()
+    truth["tall"].save(tmp_path / "poses" / "tall.json")
+    truth["tall"].save(tmp_path / "poses" / "wide.json")
+    lines: list[str] = []
+    (recording,) = source(tmp_path, lines.append, poses=tmp_path / "poses").recordings
+    assert recording.path.stem == "tall" and not calls
+    np.testing.assert_allclose(recording.motion.keypoints[3], truth["tall"].keypoints[6], atol=0.01)
+    text = "\n".join(lines)
+    assert "empty.json" in text and "64 x 96 pixels, the video of 96 x 64" in text
+    long = truth["tall"].keypoints.repeat(2, axis=0)
+    PoseSequence(long, 64, 96, FPS).save(tmp_path / "poses" / "tall.json")
+    with pytest.raises(BadInput, match=r"can be used"):
+        source(tmp_path, lines.append, poses=tmp_path / "poses")
+    assert "last 4.0 s" in "\n".join(lines)
+
+
+def test_work_is_shared_and_what_another_leaves_undone_is_done(tmp_path) -> None:
+    done: list[tuple[int, int]] = []
+
+    def process(own: int) -> None:
+        def work(item: int) -> None:
+            time.sleep(0.02)
+            if (own, item) == (0, failing):
+                raise RuntimeError("killed")
+            done.append((own, item))
+
+        with contextlib.suppress(RuntimeError):
+            names = {str(item): item for item in range(6)}
+            share_work(names, work, is_done=lambda item: item in dict(map(reversed, done)), locks=tmp_path / "locks")
+
+    for failing in (None, 0):
+        done.clear()
+        threads = [Thread(target=process, args=(own,)) for own in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(item for _, item in done) == list(range(6))
+        assert failing == 0 or {own for own, _ in done} == {0, 1}
+        assert not list((tmp_path / "locks").iterdir())
+
+
+def test_a_prepared_run_encodes_nothing(folder, micro_vae) -> None:
+    tmp_path, *_ = folder
+    (tmp_path / "films" / "wide.mp4").unlink()
+    data = DataSettings(source="videos", folder=tmp_path / "films")
+    options = {"vae": micro_vae, "bf16": False, "resolutions": (Resolution(short_side=32),), "fps": 5.0, "frames": 5}
+    settings = settings_of(tmp_path / "run", data, conditions={"token_replace": 0.0}, workers=0, **options)
+    made = {path.name: path.read_bytes() for path in prepare(settings).rglob("*.npz")}
+    assert any("x5.npz" in name for name in made) and any("x1.npz" in name for name in made)
+    some = next(iter(settings.cache.rglob("*x5.npz")))
+    some.unlink()  # as if killed before it
+    prepare(settings)
+    assert {path.name: path.read_bytes() for path in settings.cache.rglob("*.npz")} == made
+    _, cache = open_vae(settings, find_start("tiny"), torch.device("cpu"))
+    batches = Batches(settings.changed(conditions={"token_replace": 0.0, "zoom": 0.0}), open_source(settings, cache))
+    for batch in (batches[number] for number in range(6)):
+        ((latents, key),) = zip(batch.latents, batch.keys, strict=True)
+        assert latents is not None and key is not None
 
 
 def pictures(tmp_path, monkeypatch) -> dict[str, np.ndarray]:
@@ -188,17 +273,20 @@ def pictures(tmp_path, monkeypatch) -> dict[str, np.ndarray]:
 
 def test_pictures_of_one_person_make_pairs(tmp_path, monkeypatch) -> None:
     shown = pictures(tmp_path, monkeypatch)
-    options = {"aspects": (2 / 3,), "cache": tmp_path / "cache", "latents": None, "pool": None}
-    source = PictureSource(tmp_path / "people", **options)
-    size = {"width": 64, "height": 96, "frames": 1, "rng": np.random.default_rng(0)}
-    clips = [source.clip(number, first_frame=False, **size) for number in range(3)]
+
+    def opened(name: str) -> PictureSource:
+        data = DataSettings(source="pictures", pairs=tmp_path / name)
+        return open_pictures(settings_of(tmp_path, data, video_share=0.0), None, POOL)
+
+    source, rng = opened("people"), np.random.default_rng(0)
+    clips = [source.clip(number, Window(64, 96, 1), rng) for number in range(3)]
     assert [clip.same_picture for clip in clips] == [False, False, True]
     assert np.array_equal(clips[0].reference, shown["a/1"]) and np.array_equal(clips[0].frames[0], shown["a/2"])
-    assert source.clip(0, first_frame=True, **size).same_picture
+    assert source.clip(0, Window(64, 96, 1, first_frame=True), rng).same_picture
     (tmp_path / "pairs.csv").write_text("from,to,caption\npeople/a/2.png,people/a/1.png,An anime girl\n")
     (drawn,) = read_pairs(tmp_path / "pairs.csv")
     assert drawn.is_drawn and drawn.reference == tmp_path / "people/a/2.png"
-    assert not PictureSource(tmp_path / "pairs.csv", **options).clip(0, first_frame=False, **size).has_driving_face
+    assert not opened("pairs.csv").clip(0, Window(64, 96, 1), rng).has_driving_face
 
 
 @pytest.mark.parametrize(
@@ -215,7 +303,7 @@ def test_folders_without_use_are_named(folder, tmp_path) -> None:
     base = folder[0]
     (base / "nothing").mkdir()
     with pytest.raises(BadInput, match="no videos"):
-        VideoSource(base / "nothing", frames=13, fps=15, aspects=(1.0,), cache=base, latents=None, pool=None)
+        source(base, folder=base / "nothing")
     for name in ("tall", "wide"):
         (base / "films" / f"{name}.mp4").unlink()
     with pytest.raises(BadInput, match=r"can be used \(empty.*nobody is seen"):

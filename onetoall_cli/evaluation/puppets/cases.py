@@ -88,6 +88,12 @@ def make_case(
         face: How the driver's face is drawn; "auto" lets `align` choose.
     """
     pair = sample_pair(task, split, number, width=width, height=height, frames=1 if task == "transfer" else frames)
+    return case_of(pair, number, canvas_short_side=canvas_short_side, face=face)
+
+
+def case_of(pair: Pair, number: int, *, canvas_short_side: int, face: Literal["auto"] | Face = "auto") -> Case:
+    """Align a pair, whichever puppet it is of, and render the answer; arguments as `make_case`."""
+    task, width, height = pair.kind, pair.target.width, pair.target.height
     reference = pair.reference.film()
     performed = driver_film(pair)
     conditioning = align(
