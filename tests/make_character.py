@@ -17,9 +17,9 @@ import numpy as np
 
 from onetoall_cli.animator import Animator, Settings, load
 from onetoall_cli.animator.settings import ModelSettings
-from onetoall_cli.evaluation.cases import Case, case_of
-from onetoall_cli.evaluation.scores import score
-from onetoall_cli.evaluation.segment_borders import generate
+from onetoall_cli.evaluation.puppets.cases import Case, case_of
+from onetoall_cli.evaluation.puppets.scores import score
+from onetoall_cli.evaluation.puppets.segment_borders import generate
 from onetoall_cli.media import VideoWriter, picture_grid, write_picture
 from onetoall_cli.puppets import Framing, Identity, sample_identity, sample_pair, sample_scene
 
