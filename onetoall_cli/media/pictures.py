@@ -19,6 +19,7 @@ from onetoall_cli.files.names import HEIF_SUFFIXES
 from onetoall_cli.files.streams import as_file, ending_of, input_ending
 from onetoall_cli.media.colour import on_white
 from onetoall_cli.media.containers import PICTURE_STREAMED_AS, picture_format
+from onetoall_cli.media.deep_colour import restore_low_bytes
 from onetoall_cli.media.file_errors import reading, writing
 from onetoall_cli.media.metadata import PNG_KEYWORD, exif_with, metadata_text
 
@@ -76,6 +77,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 def open_picture(path: Path) -> Iterator[Image.Image]:
     """A Pillow picture of any supported format; reading errors inside the block become `BadInput` too."""
     with _header(path) as image:
+        restore_low_bytes(image, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.getexif()  # read and kept now, while its warnings are off: odd EXIF data does no harm
@@ -151,7 +153,8 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 
 def _grey_divisor(image: Image.Image) -> float:
     """What brings the values of a deep grey picture to 0..255: floats are taken as 0..1. Whole numbers that all lie
-    below 256 are 8-bit ones that a tool stored in 16 or 32 bits: as true 16-bit ones they would show nothing."""
+    below 256 are 8-bit ones that a tool stored in 16 or 32 bits: as true 16-bit ones they would show nothing. Of
+    pictures in colour, see `deep_colour`."""
     if image.mode == "F":
         return 1 / 255
     return 1.0 if max(np.asarray(strip).max() for _, strip in _strips(image)) < 256 else 257.0

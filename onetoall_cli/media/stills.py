@@ -8,6 +8,7 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -15,13 +16,14 @@ from PIL import Image, ImageOps
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.contents import check_whole
 from onetoall_cli.files.names import PICTURE_SUFFIXES, natural_order
+from onetoall_cli.files.streams import as_file
 from onetoall_cli.media.animated import TOO_SHORT
 from onetoall_cli.media.file_errors import reading
 from onetoall_cli.media.pictures import open_picture, picture_size, read_picture, to_rgb, too_large
 from onetoall_cli.media.timeline import DEFAULT_FPS, Part, Timeline, counted, stamped, tidy_rate
 from onetoall_cli.media.video import Frame, Video, part_of_video
 
-# Of one frame: every frame is decoded to know how long it is shown. 5K video has 15 million.
+# Of one frame: but for GIFs, every frame is decoded to know how long it is shown. 5K video has 15 million.
 MAX_ANIMATED_PIXELS = 1 << 24
 _INSTEAD = Fraction(1, 10)  # seconds that a frame which claims too few is shown
 _MOST_TICKS = 90_000  # a second: MPEG's own clock, fine enough for any variable rate
@@ -34,7 +36,10 @@ def open_animation(path: Path, start: float, duration: float | None) -> Video:
         if image.width * image.height > MAX_ANIMATED_PIXELS and getattr(image, "n_frames", 1) > 1:
             raise too_large(path, f" for an animation: {image.width} x {image.height}", MAX_ANIMATED_PIXELS)
         size = ImageOps.exif_transpose(image).size
-        durations = [_duration(image, index) for index in range(getattr(image, "n_frames", 1))]
+        count = getattr(image, "n_frames", 1)
+        durations = _gif_durations(path) if image.format == "GIF" else []
+        if len(durations) != count:  # another format, or a file whose end is missing
+            durations = [_duration(image, index) for index in range(count)]
         is_animated = len(durations) > 1 or bool(image.info.get("duration"))
         usual_ticks = 100 if image.format == "GIF" else 1000  # a second
     timeline = _timeline(durations, usual_ticks) if is_animated else counted(1, DEFAULT_FPS)
@@ -45,7 +50,16 @@ def _duration(image: Image.Image, index: int) -> Fraction:
     """How long frame `index` is shown, seconds, as browsers do it; leaves the picture at that frame."""
     image.seek(index)
     image.load()  # WebP and AVIF know a frame's duration once it is decoded
-    seconds = Fraction(image.info.get("duration", 0) / 1000).limit_denominator(_LONGEST_DENOMINATOR)
+    return _as_browsers(Fraction(image.info.get("duration", 0) / 1000).limit_denominator(_LONGEST_DENOMINATOR))
+
+
+def _gif_durations(path: Path) -> list[Fraction]:
+    """`_duration` of every frame, without decoding them."""
+    with av.open(as_file(path)) as file:
+        return [_as_browsers((each.duration or 0) * each.time_base) for each in file.demux(video=0) if each.size]
+
+
+def _as_browsers(seconds: Fraction) -> Fraction:
     return seconds if seconds > TOO_SHORT else _INSTEAD
 
 

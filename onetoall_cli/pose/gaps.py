@@ -23,6 +23,8 @@ REACH = 1.0  # seconds; across twice as much neither gaps nor smoothing (2 Hz: a
 _CARRIER = np.arange(kp.COUNT)
 _CARRIER[kp.FACE] = kp.NOSE
 _CARRIER[kp.LEFT_HAND], _CARRIER[kp.RIGHT_HAND] = kp.LEFT_WRIST, kp.RIGHT_WRIST
+# Rows that are bridged together: the body first, on which hands and face ride; no more than needed, for memory.
+_TOGETHER = ((0, kp.FEET.stop), *((each.start, each.stop) for each in (kp.FACE, kp.LEFT_HAND, kp.RIGHT_HAND)))
 
 
 def missing_frames(sequence: PoseSequence, person: int = 0) -> list[tuple[int, int]]:
@@ -40,11 +42,8 @@ def fill_gaps(sequence: PoseSequence, longest: float = LONGEST_GAP) -> PoseSeque
     """
 
     def filled(visit: PoseSequence) -> PoseSequence:
-        clock, keypoints = visit.clock(), visit.keypoints.copy()
-        # the body first: hands and face ride on it
-        _bridge(keypoints, np.arange(kp.FEET.stop), clock, longest + 1 / visit.fps)
-        _bridge(keypoints, np.arange(kp.FEET.stop, kp.COUNT), clock, longest + 1 / visit.fps)
-        _hold_at_ends(keypoints, clock, longest)
+        keypoints = visit.keypoints.copy()
+        _fill(keypoints, visit.clock(), visit.fps, longest)
         return replace(visit, keypoints=keypoints)
 
     return by_visit(sequence, filled, max(REACH, 2 * longest))
@@ -87,20 +86,15 @@ def steady_sight(sequence: PoseSequence) -> PoseSequence:
     By hysteresis on the score, then `fill_gaps`, then dropping sightings shorter than 0.1 s. Unseen keypoints get
     score 0; hands and face that stay seen through a dip get the score from which they are drawn.
     """
-    scores = sequence.keypoints[..., 2]
+    keypoints, clock = sequence.keypoints.copy(), sequence.clock()
+    scores = keypoints[..., 2]  # a view: all is done in place
     appear, stay = np.full(kp.COUNT, FINE_APPEAR, np.float32), np.full(kp.COUNT, FINE_STAY, np.float32)
     appear[: kp.FEET.stop], stay[: kp.FEET.stop] = BODY_APPEAR, BODY_STAY
     seen = _latched(scores, appear, stay) | _latched(scores[::-1], appear, stay)[::-1]
-    lifted = scores.copy()
-    lifted[..., kp.FEET.stop :] = np.maximum(lifted[..., kp.FEET.stop :], DRAWN_FROM)
-    steady = fill_gaps(_with_scores(sequence, np.where(seen, lifted, 0)))
-    scores = steady.keypoints[..., 2]
-    return _with_scores(steady, np.where(_long_enough(scores > 0, sequence.clock()), scores, 0))
-
-
-def _with_scores(sequence: PoseSequence, scores: NDArray) -> PoseSequence:
-    keypoints = sequence.keypoints.copy()
-    keypoints[..., 2] = scores
+    np.maximum(scores[..., kp.FEET.stop :], DRAWN_FROM, out=scores[..., kp.FEET.stop :])
+    scores[~seen] = 0
+    _fill(keypoints, clock, sequence.fps, LONGEST_GAP)
+    scores[~_long_enough(scores > 0, clock)] = 0
     return replace(sequence, keypoints=keypoints)
 
 
@@ -120,10 +114,17 @@ def _long_enough(seen: NDArray[np.bool_], clock: NDArray[np.float64]) -> NDArray
     return seen & ~(inside & (span < SHORTEST_SIGHT))
 
 
-def _neighbours(marked: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _fill(keypoints: NDArray[np.float32], clock: NDArray[np.float64], fps: float, longest: float) -> None:
+    """`fill_gaps` in place, of an array (frames, people, 133, 3)."""
+    for start, stop in _TOGETHER:
+        _bridge(keypoints, np.arange(start, stop), clock, longest + 1 / fps)
+    _hold_at_ends(keypoints, clock, longest)
+
+
+def _neighbours(marked: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """For each frame the nearest marked frame at or before it (-1: none) and at or after it (frames: none)."""
     count = len(marked)
-    index = np.arange(count).reshape(-1, *[1] * (marked.ndim - 1))
+    index = np.arange(count, dtype=np.int32).reshape(-1, *[1] * (marked.ndim - 1))
     before = np.maximum.accumulate(np.where(marked, index, -1), axis=0)
     after = np.minimum.accumulate(np.where(marked, index, count)[::-1], axis=0)[::-1]
     return before, after

@@ -48,6 +48,8 @@ class Sightings:
     def joined(frames: int, parts: list[list["Sightings"]]) -> "Sightings":
         """People from their sightings: of each person the parts, each of one person, in order of time."""
         every = [part for own in parts for part in own]
+        if len(parts) == len(every) == 1:
+            return replace(every[0], frames=frames)
         people = [index for index, own in enumerate(parts) for part in own for _ in part.frame]
         keypoints = np.empty((len(people), kp.COUNT, 3), np.float32)
         end = 0

@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.pose.gaps import by_visit, steady_sight
 from onetoall_cli.pose.sequence import PoseSequence
 from onetoall_cli.pose.swaps import undo_swaps
@@ -25,7 +24,8 @@ CUTOFF_PER_SPEED = 12.0  # Hz more for each body size a second beyond that
 SPEED_CUTOFF = 6.0  # Hz, of the fit that measures the speed
 SCORE_CUTOFF = 2.0  # Hz, for the scores, which are brightness in the picture
 
-_AT_ONCE = 2000 * kp.COUNT  # points of all frames smoothed together, so that a long visit takes no more memory
+_AT_ONCE = 500  # frames, so that a long visit takes no more memory
+_FORGOTTEN = 3.0  # seconds: weights have then decayed to e^-37, which no sum in double precision shows
 
 
 def smooth(sequence: PoseSequence) -> PoseSequence:
@@ -46,11 +46,15 @@ def _smooth_visit(visit: PoseSequence) -> PoseSequence:
     (size,) = steady.body_sizes()
     if not size > 0:
         return steady
-    keypoints, steps = steady.keypoints[:, 0].copy(), np.diff(steady.clock())
-    blocks = min(kp.COUNT, -(-keypoints[..., 0].size // _AT_ONCE))
-    for points in np.array_split(np.arange(kp.COUNT), blocks):
-        keypoints[:, points] = _smooth_points(keypoints[:, points], steps, float(size))
-    return replace(steady, keypoints=keypoints[:, None])
+    keypoints, clock = steady.keypoints[:, 0], steady.clock()
+    smoothed = np.empty_like(keypoints)
+    for start in range(0, len(clock), _AT_ONCE):
+        stop = min(start + _AT_ONCE, len(clock))
+        first = int(np.searchsorted(clock, clock[start] - _FORGOTTEN))
+        last = int(np.searchsorted(clock, clock[stop - 1] + _FORGOTTEN, side="right"))
+        around = _smooth_points(keypoints[first:last], np.diff(clock[first:last]), float(size))
+        smoothed[start:stop] = around[start - first : stop - first]
+    return replace(steady, keypoints=smoothed[:, None])
 
 
 def _smooth_points(keypoints: NDArray[np.float32], steps: NDArray[np.float64], size: float) -> NDArray[np.float32]:

@@ -60,11 +60,6 @@ class _Track:
     def last_frame(self) -> int:
         return self.sightings[-1][0]
 
-    def as_sightings(self, frames: int) -> Sightings:
-        """Those of a clip of so many frames with nobody else."""
-        when, people = zip(*self.sightings, strict=True)
-        return Sightings(frames, 1, np.array(when), np.zeros(len(when), np.int64), np.stack(people))
-
     def expected(self, frame: int) -> NDArray[np.float32]:
         """Where the person should be in `frame`, (133, 3)."""
         keypoints = self.sightings[-1][1].copy()
@@ -127,7 +122,13 @@ class Tracker:
         """
         tracks = sorted(self._tracks, key=lambda track: -len(track.sightings))
         lasting = [track for track in tracks if not self._is_brief(track)] or tracks[:1]
-        return Sightings.joined(self._frame, [[track.as_sightings(self._frame)] for track in lasting] or [[]])
+        seen = [sighting for track in lasting for sighting in track.sightings]
+        keypoints = np.empty((len(seen), kp.COUNT, 3), np.float32)
+        for index, (_, person) in enumerate(seen):
+            keypoints[index] = person
+        frame = np.array([when for when, _ in seen], np.int64)
+        whose = np.repeat(np.arange(len(lasting)), [len(track.sightings) for track in lasting])
+        return Sightings(self._frame, max(1, len(lasting)), frame, whose, keypoints)
 
     def _is_brief(self, track: _Track) -> bool:
         return len(track.sightings) < min(_BRIEF_FRAMES, _BRIEF * self._frame)

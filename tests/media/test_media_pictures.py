@@ -5,6 +5,7 @@ import io
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from made_media import GREEN, RED, assert_refused, make_video, picture
@@ -99,8 +100,17 @@ def test_the_dark_grey_picture_that_went_wrong_is_not_black():
     assert read_picture(CASES / "pictures" / "grey16_dark.png").max() == 127
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("alpha", [None, 255, 65535])
+def test_8_bit_values_in_16_bits_of_colour_are_not_black(tmp_path, suffix, alpha):
+    deep = PICTURE.astype(np.uint16)[..., ::-1]
+    if alpha is not None:
+        deep = np.dstack([deep, np.full(deep.shape[:2], alpha, np.uint16)])
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), deep)
+    assert np.array_equal(read_picture(tmp_path / f"a{suffix}"), PICTURE)
+
+
 def test_16_bit_colour_png_keeps_its_8_upper_bits(tmp_path):
-    cv2 = pytest.importorskip("cv2")
     deep = PICTURE.astype(np.uint16) * 257
     cv2.imwrite(str(tmp_path / "a.png"), deep[..., ::-1])
     assert np.array_equal(read_picture(tmp_path / "a.png"), PICTURE)

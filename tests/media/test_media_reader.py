@@ -12,7 +12,7 @@ from made_media import HEIGHT, WIDTH, make_video, number_of, picture
 from PIL import Image
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.media import movie, open_video
+from onetoall_cli.media import movie, open_video, stills
 
 FORMATS = {
     "h264.mp4": {},
@@ -205,6 +205,12 @@ def test_animated_pictures_may_have_a_variable_rate(tmp_path, name):
 
 def test_a_gif_frame_without_a_duration_is_shown_as_browsers_show_it(tmp_path):
     assert open_video(animation(tmp_path / "a.gif", range(3), 0)).duration == pytest.approx(0.3)
+
+
+def test_no_frame_of_a_gif_is_decoded_to_know_its_times(tmp_path, monkeypatch):
+    path = animation(tmp_path / "a.gif", range(4), [40, 10, 20, 300])
+    monkeypatch.setattr(stills, "_duration", None)  # what decodes
+    assert open_video(path).duration == pytest.approx(0.04 + 0.1 + 0.02 + 0.3)
 
 
 def test_a_still_picture_is_a_video_of_one_frame(tmp_path):

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from onetoall_cli.pose import PoseSequence, select_person, smooth
+from onetoall_cli.pose import PoseSequence, select_person, smooth, smoothing
 from onetoall_cli.pose.sightings import Sightings
 
 
@@ -57,3 +57,24 @@ def test_memory_goes_by_who_is_seen_and_not_by_who_was_ever_seen(tmp_path):
     tracemalloc.stop()
     assert sequence.people == people
     assert peak < 6 * seen
+
+
+def test_a_long_visit_is_smoothed_in_stretches_as_if_at_once(monkeypatch):
+    sequence = PoseSequence(relay(930, 1), 600, 400, fps=30)
+    stretches = smooth(sequence).keypoints
+    monkeypatch.setattr(smoothing, "_AT_ONCE", 10_000)
+    np.testing.assert_allclose(stretches, smooth(sequence).keypoints, rtol=0, atol=1e-4)
+
+
+def test_smoothing_takes_no_more_for_a_longer_visit_than_a_few_copies_of_it(monkeypatch):
+    monkeypatch.setattr(smoothing, "_AT_ONCE", 100)
+
+    def peak(frames):
+        sequence = PoseSequence(relay(frames, 1), 600, 400, fps=30)
+        tracemalloc.start()
+        smooth(sequence)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert peak(1100) - peak(600) < 5 * 500 * 133 * 3 * 4
