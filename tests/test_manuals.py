@@ -136,7 +136,7 @@ def check_parses(command: Command, place: str) -> None:
     program, *words = command.words
     ours = [word for word in words if word.startswith(("onetoall_cli/", "tests/"))]
     assert all((ROOT / word).exists() for word in ours), f"{place}: {ours}"
-    if program == "accelerate":
+    if program in ("accelerate", "torchrun"):
         program, *words = words[words.index("-m") :]
     if program in ("python", "-m"):
         words = words[1:] if words[0] == "-m" else words

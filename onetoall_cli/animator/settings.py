@@ -29,10 +29,10 @@ class ModelSettings:
         auto_fetch: Whether a missing model is fetched.
         lora: LoRAs, each a file, `hf:OWNER/REPO/FILE`, or "lightning" (the catalogue's step-distillation LoRA for the
             model), with `:WEIGHT` behind it if that is not 1.
-        attention: Attention kernel: "auto", "sdpa", "blocked", "flash" or "sage".
+        attention: Attention kernel: "auto", "sdpa", "blocked", "cudnn", "flash", "flash3" or "sage".
         compile: Whether the blocks are compiled.
         memory: How much memory to use: "auto", "low", "balanced" or "high" (see `runtime.choose_plan`).
-        quantize: "none", "int8" or "nf4".
+        quantize: "none", "fp8", "int8" or "nf4".
         offload: "none" or "blocks".
         tiling: Whether the VAE runs in tiles.
         processes: How many processes make one video together; from the command line only.
@@ -44,10 +44,10 @@ class ModelSettings:
     dtype: str = "auto"
     auto_fetch: bool = False
     lora: Sequence[str] = ()
-    attention: Literal["auto", "sdpa", "blocked", "flash", "sage"] = "auto"
+    attention: Literal["auto", "sdpa", "blocked", "cudnn", "flash", "flash3", "sage"] = "auto"
     compile: bool = False
     memory: Literal["auto", "low", "balanced", "high"] = "auto"
-    quantize: Literal["none", "int8", "nf4"] | None = None
+    quantize: Literal["none", "fp8", "int8", "nf4"] | None = None
     offload: Literal["none", "blocks"] | None = None
     tiling: bool | None = None
     processes: int = field(default=1, metadata=NOT_RECORDED)

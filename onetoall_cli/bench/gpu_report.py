@@ -23,7 +23,7 @@ from onetoall_cli.bench.measure import BenchJob, load_job_network, run
 from onetoall_cli.bench.networks import SegmentInputs, random_inputs, random_network
 from onetoall_cli.bench.steps import TIMESTEP, our_step, prepare
 from onetoall_cli.model import OneToAllTransformer3DModel
-from onetoall_cli.precisions import QUANTISED
+from onetoall_cli.precisions import REDUCED
 from onetoall_cli.runtime import pick_device
 from onetoall_cli.runtime.memory import Workload, config_json, estimate
 from onetoall_cli.runtime.peak_memory import read_peak, start_peak
@@ -56,7 +56,7 @@ def rows(device: str, *, small: bool) -> list[Values]:
     found: list[Values] = [_row("machine", "matrix products", device=device, side=512 if small else 8192)]
     found += [_row("goldens", dtype, device=device, dtype=dtype) for dtype in ("float32", "bfloat16")]
     ways = [("bfloat16", "none", "none"), ("float16", "none", "none"), ("float32", "none", "none")]
-    ways += [("bfloat16", precision, "none") for precision in QUANTISED] + [("bfloat16", "none", "blocks")]
+    ways += [("bfloat16", precision, "none") for precision in REDUCED] + [("bfloat16", "none", "blocks")]
     for dtype, quantisation, offload in ways:
         name = ", ".join(each for each in (dtype, quantisation, offload) if each != "none")
         how = {"dtype": dtype, "quantisation": quantisation, "offload": offload}

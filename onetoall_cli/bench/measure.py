@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from onetoall_cli.errors import OutOfResources
+from onetoall_cli.precisions import CAST, QUANTISED, UNQUANTISED
 from onetoall_cli.runtime.shortage import TEXTS
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def load_job_network(job: BenchJob) -> "OneToAllTransformer3DModel":
     from onetoall_cli.runtime import pick_device, pick_dtype
     from onetoall_cli.runtime.offloading import offload_blocks
     from onetoall_cli.weights import load_network
+    from onetoall_cli.weights.casting import store_in_fp8
     from onetoall_cli.weights.quantise import quantise_in_place
 
     device = pick_device(job.device)
@@ -160,11 +162,14 @@ def load_job_network(job: BenchJob) -> "OneToAllTransformer3DModel":
     first = torch.device("cpu") if job.offload == "blocks" or job.quantisation != "none" else device
     if job.shape is not None:
         network = random_network(job.shape, dtype, first)
-        if job.quantisation != "none":
+        if job.quantisation in QUANTISED:
             quantise_in_place(network, job.quantisation, dtype)
     else:
         assert job.model is not None
-        network = load_network(locate_model(job.model), dtype, quantisation=job.quantisation)
+        stored = job.quantisation if job.quantisation in QUANTISED else UNQUANTISED
+        network = load_network(locate_model(job.model), dtype, quantisation=stored)
+    if job.quantisation in CAST:
+        store_in_fp8(network, dtype)
     if job.offload == "blocks":
         offload_blocks(network, device)
         return network

@@ -1,6 +1,6 @@
 """The error of quantising a model: the relative error of the network's velocity compared with unquantised weights.
 
-`python -m onetoall_cli.bench.quantisation_error MODEL` prints it for int8 and nf4 on the CPU; MODEL is as for
+`python -m onetoall_cli.bench.quantisation_error MODEL` prints it for each of them on the CPU; MODEL is as for
 `--model`.
 """
 
@@ -11,6 +11,8 @@ import torch
 from onetoall_cli.hub import ModelLocation, locate_model
 from onetoall_cli.lattice import SPATIAL_STRIDE, TEMPORAL_STRIDE
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.precisions import REDUCED
+from onetoall_cli.sampling import load_pipeline
 from onetoall_cli.weights import load_network
 
 LATENT_FRAMES, SIZE = 5, 24  # latent pixels: 192 x 192 pixels, 17 frames
@@ -27,12 +29,13 @@ def quantisation_errors(location: ModelLocation) -> dict[str, float]:
         location: An unquantised model.
 
     Returns:
-        The error by precision, "int8" and "nf4".
+        The error by precision.
     """
     expected = _velocities(load_network(location, torch.bfloat16))
     errors = {}
-    for precision in ("int8", "nf4"):
-        found = _velocities(load_network(location, torch.bfloat16, quantisation=precision))
+    for precision in REDUCED:
+        pipeline = load_pipeline(location, torch.device("cpu"), torch.bfloat16, quantisation=precision)
+        found = _velocities(pipeline.transformer)
         pairs = zip(found, expected, strict=True)
         errors[precision] = sum(float((a - b).norm() / b.norm()) for a, b in pairs) / len(TIMES)
     return errors

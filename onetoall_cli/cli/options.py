@@ -195,7 +195,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
             Option(metavar="FILE[:WEIGHT]", help="LoRA: a file, hf:OWNER/REPO/FILE or lightning; may be repeated."),
         ],
         "attention": Option(
-            help="Attention kernel; blocked: CPUs; flash, sage: their packages; sage rounds to 8 bits."
+            help="Attention kernel; blocked: CPUs; cudnn, flash, flash3, sage: CUDA; sage rounds to 8 bits."
         ),
         "compile": Option("--compile", help="Compile the blocks: slow first step, faster others."),
         "memory": Option(

@@ -35,6 +35,13 @@ def pick_device(name: str = "auto") -> "torch.device":
     return device
 
 
+def has_fp8(device: "torch.device") -> bool:
+    """Whether a device converts float8 in hardware: NVIDIA from Ada and Hopper on."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
 def pick_dtype(name: str, device: "torch.device") -> "torch.dtype":
     """The dtype called `name`; with "auto" bfloat16 if `device` supports it natively, else float16 or float32.
 

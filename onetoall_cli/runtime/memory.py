@@ -20,7 +20,7 @@ from onetoall_cli.model.attention import ATTENTION_ROWS, DEVICE_PIECE
 from onetoall_cli.model.blocks import CPU_FEED_FORWARD_PIECE
 from onetoall_cli.model.pose import PoseEncoder
 from onetoall_cli.model.precision import is_kept_wide, quantisable_linears
-from onetoall_cli.precisions import QUANTISED, UNQUANTISED
+from onetoall_cli.precisions import REDUCED, UNQUANTISED
 from onetoall_cli.runtime.offloading import BLOCKS_ON_DEVICE
 from onetoall_cli.runtime.traced_memory import traced_peak
 from onetoall_cli.runtime.vae import decode_frames
@@ -128,7 +128,7 @@ def estimate(
         workload: The model and the size.
         device: "cpu", "cuda" or "mps".
         dtype: Dtype of activations and unquantised weights.
-        quantisation: Precision of the network: "none", "int8" or "nf4".
+        quantisation: Precision of the network: "none", or one of `precisions.REDUCED`.
         offload: "blocks": the network's weights are in main memory. "none": all weights are on the device.
         tiling: Whether the VAE works in tiles.
     """
@@ -185,7 +185,7 @@ def network_weights(config: str, dtype: torch.dtype, quantisation: str) -> Netwo
     for name, tensor in network.state_dict().items():
         module, _, kind = name.rpartition(".")
         if module in quantised and kind == "weight":
-            precision = QUANTISED[quantisation]
+            precision = REDUCED[quantisation]
             sizes[name] = int(tensor.numel() * precision.weight_bytes) + precision.row_bytes * tensor.shape[0]
         else:
             sizes[name] = tensor.numel() * (4 if is_kept_wide(name) else dtype.itemsize)
@@ -294,8 +294,8 @@ def _denoising(workload: Workload, device: str, dtype: torch.dtype, quantisation
         making_values = _int8_product(tokens, weights.width, weights.width, device)
         attention = max(attention, INT8_SEQUENCES * sequence + making_values)
         feed_forward += _int8_product(piece, config["ffn_dim"], weights.width, device)
-    elif quantisation == "nf4":
-        dequantising = weights.largest_linear * (CPU_NF4 if device == "cpu" else 1)
+    elif quantisation in ("fp8", "nf4"):
+        dequantising = weights.largest_linear * (CPU_NF4 if device == "cpu" and quantisation == "nf4" else 1)
         attention, feed_forward = attention + dequantising, feed_forward + dequantising
     return features + latents + temporaries + max(attention + poses, feed_forward + in_refiner)
 

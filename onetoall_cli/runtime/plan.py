@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from onetoall_cli.errors import BadInput, OutOfResources
-from onetoall_cli.precisions import QUANTISED, UNQUANTISED
+from onetoall_cli.precisions import CAST, QUANTISED, REDUCED, UNQUANTISED
+from onetoall_cli.runtime.device import has_fp8
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from onetoall_cli.runtime.memory import Estimate, Workload
 
 LEVELS = ("auto", "low", "balanced", "high")
-QUANTISATIONS = (UNQUANTISED, *QUANTISED)
+QUANTISATIONS = (UNQUANTISED, *REDUCED)
 OFFLOADS = ("none", "blocks")
 
 MARGIN = 0.15  # share of the estimate that must be free in addition, for errors of the memory model
@@ -32,7 +33,7 @@ class MemoryPlan:
 
     Attributes:
         dtype: "bfloat16", "float16" or "float32", of activations and unquantised weights.
-        quantisation: "none", "int8" or "nf4", of the network's blocks.
+        quantisation: One of `QUANTISATIONS`, of the network's blocks.
         offload: "none": all weights stay on the device. "blocks": the network's weights stay in main memory, and each
             block is copied to the device when it runs.
         tiling: Whether the VAE works in tiles of 256 x 256 pixels with blended borders.
@@ -41,7 +42,7 @@ class MemoryPlan:
     """
 
     dtype: str
-    quantisation: Literal["none", "int8", "nf4"]
+    quantisation: Literal["none", "fp8", "int8", "nf4"]
     offload: Literal["none", "blocks"]
     tiling: bool
     estimate: "Estimate"
@@ -110,7 +111,7 @@ def possible_plans(
 
     _check(wishes, device.type, stored_as)
     plans = []
-    for quantisation, dtype in itertools.product(_quantisations(wishes, device.type, stored_as), dtypes):
+    for quantisation, dtype in itertools.product(_quantisations(wishes, device, stored_as), dtypes):
         for tiling, offload in itertools.product((False, True), _offloads(wishes, device.type, quantisation)):
             if wishes.tiling in (None, tiling):
                 parts = {"quantisation": quantisation, "offload": offload, "tiling": tiling}
@@ -136,13 +137,15 @@ def _check(wishes: Wishes, device: str, stored_as: str) -> None:
         raise BadInput("Quantised weights cannot be moved block by block.", "Give --quantize or --offload, not both.")
 
 
-def _quantisations(wishes: Wishes, device: str, stored_as: str) -> Sequence[str]:
+def _quantisations(wishes: Wishes, device: "torch.device", stored_as: str) -> Sequence[str]:
     if stored_as != "none":
         return [stored_as]
     if wishes.quantisation is not None:
         return [wishes.quantisation]
     # bitsandbytes has no kernels for Apple GPUs, and its weights cannot be offloaded.
-    return ["none"] if device == "mps" or wishes.offload == "blocks" else QUANTISATIONS
+    if device.type == "mps" or wishes.offload == "blocks":
+        return [UNQUANTISED]
+    return [UNQUANTISED, *(CAST if has_fp8(device) else ()), *QUANTISED]
 
 
 def _offloads(wishes: Wishes, device: str, quantisation: str) -> Sequence[str]:

@@ -17,8 +17,8 @@ class Kernel:
 
     Attributes:
         computes: What calls it.
-        backend: Its name in diffusers; None: it is ours, or torch's.
-        package: What must be installed for it, and a CUDA device be there; None: nothing.
+        backend: Its name in diffusers, for CUDA only; None: it is ours, or torch's, and runs everywhere.
+        package: What must be installed for it; None: nothing.
     """
 
     computes: type[AttentionKernel]
@@ -30,7 +30,9 @@ class Kernel:
 KERNELS = {
     "sdpa": Kernel(AttentionKernel),
     "blocked": Kernel(BlockedAttention),
+    "cudnn": Kernel(AttentionKernel, "_native_cudnn"),
     "flash": Kernel(AttentionKernel, "flash", "flash-attn"),
+    "flash3": Kernel(AttentionKernel, "_flash_3", "flash-attn-3"),  # Hopper
     "sage": Kernel(AttentionKernel, "sage", "sageattention"),
 }
 
@@ -60,14 +62,14 @@ def has_bfloat16_without_matrix_units() -> bool:
 def choose_attention(network: OneToAllTransformer3DModel, attention: str) -> None:
     """Compute attention with a kernel of `KERNELS`.
 
-    "flash" equals torch's own up to rounding; "blocked" rounds logits to the network's dtype, "sage" queries and keys
-    to 8 bits.
+    "cudnn", "flash" and "flash3" equal torch's own up to rounding; "blocked" rounds logits to the network's dtype,
+    "sage" queries and keys to 8 bits.
 
     Raises:
         BadInput: It needs a CUDA device or a package that is not installed.
     """
     kernel = KERNELS[attention]
-    if kernel.package and network.device.type != "cuda":
+    if kernel.backend and network.device.type != "cuda":
         raise BadInput(f"--attention {attention} runs on CUDA only, not on {network.device}.", "Use auto or sdpa.")
     for module in network.modules():
         if isinstance(module, AttentionModuleMixin):
@@ -79,7 +81,7 @@ def choose_attention(network: OneToAllTransformer3DModel, attention: str) -> Non
     except (ImportError, RuntimeError, ValueError) as error:
         raise BadInput(
             f"The attention kernel '{attention}' cannot be used: {str(error).splitlines()[0]}",
-            f"Install {kernel.package}, or use --attention sdpa.",
+            f"Install {kernel.package or 'a newer torch'}, or use --attention sdpa.",
         ) from error
 
 

@@ -9,6 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from onetoall_cli.hub import GenerationDefaults, ModelLocation
 from onetoall_cli.model import OneToAllTransformer3DModel
+from onetoall_cli.precisions import CAST, UNQUANTISED
 from onetoall_cli.runtime import MemoryPlan
 from onetoall_cli.runtime.offloading import offload_blocks
 from onetoall_cli.runtime.shortage import release_memory
@@ -16,6 +17,7 @@ from onetoall_cli.runtime.vae import arrange_for_cpu
 from onetoall_cli.sampling.lora import Lora, Outcome, apply_loras
 from onetoall_cli.sampling.pipeline import OneToAllPipeline
 from onetoall_cli.weights import load_network, load_vae
+from onetoall_cli.weights.casting import store_in_fp8
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +55,12 @@ def load_pipeline(
 def _load_with_loras(
     location: ModelLocation, dtype: torch.dtype, quantisation: str, loras: Sequence[Lora]
 ) -> OneToAllTransformer3DModel:
-    network = load_network(location, dtype, quantisation=quantisation)
+    stored = UNQUANTISED if quantisation in CAST else quantisation
+    network = load_network(location, dtype, quantisation=stored)
     for outcome in apply_loras(network, loras) if loras else ():
         _report_unmatched(outcome)
+    if quantisation in CAST:
+        store_in_fp8(network, dtype)
     return network
 
 

@@ -31,9 +31,9 @@ def animate() -> Any:
 
 
 def test_precisions(animate) -> None:
-    from onetoall_cli.precisions import QUANTISED, UNQUANTISED
+    from onetoall_cli.precisions import QUANTISED, REDUCED, UNQUANTISED
 
-    assert option(animate, "quantize") == {UNQUANTISED, *QUANTISED}
+    assert option(animate, "quantize") == {UNQUANTISED, *REDUCED}
     assert choices(get_type_hints(FetchOptions)["quantize"]) == set(QUANTISED)
 
 

@@ -83,6 +83,15 @@ def test_with_little_main_memory_14b_is_quantised_instead_of_offloaded(plans):
     assert chosen(plans("14b"), 32, main_memory=32) == ("int8", "none", False)
 
 
+def test_on_cards_with_fp8_it_comes_before_int8(monkeypatch):
+    work = Workload(config_json(CONFIG_14B), WAN_VAE, *SIZES["full"], 81)
+    monkeypatch.setattr("onetoall_cli.runtime.plan.has_fp8", lambda device: True)
+    plans = possible_plans(work, GPU, [torch.bfloat16])
+    assert chosen(plans, 32, main_memory=32) == ("fp8", "none", False)
+    assert chosen(plans, 32) == OFFLOADED
+    assert chosen(plans, 24, main_memory=32) == ("nf4", "none", False)
+
+
 def test_nothing_that_fits_is_an_error_that_says_what_is_needed_and_free(plans):
     with pytest.raises(OutOfResources, match=r"about 1\d\.\d GB\) does not fit the 8\.0 GB that are free") as raised:
         choose_plan(plans("14b"), "auto", gigabytes(8), gigabytes(16, "CPU"))

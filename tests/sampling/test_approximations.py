@@ -218,7 +218,7 @@ def test_the_kernel_of_auto_depends_on_device_and_number_format_alone(monkeypatc
     assert kernel_for("blocked", cpu, torch.float32) == "blocked"
 
 
-@pytest.mark.parametrize("attention", ["flash", "sage"])
+@pytest.mark.parametrize("attention", ["cudnn", "flash", "flash3", "sage"])
 def test_kernels_for_cuda_are_refused_elsewhere(pipeline, attention):
     with pytest.raises(BadInput, match="CUDA only"):
         choose_attention(pipeline.transformer, attention)

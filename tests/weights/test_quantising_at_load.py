@@ -7,6 +7,8 @@ from untrained_model import build_untrained_model
 from onetoall_cli.bench.quantisation_error import quantisation_errors
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import locate_model
+from onetoall_cli.model.precision import quantisable_linears
+from onetoall_cli.sampling import load_pipeline
 from onetoall_cli.weights import load_network, stored_precision
 from onetoall_cli.weights.quantise import quantise_network
 
@@ -68,7 +70,15 @@ def test_a_lora_beside_quantised_layers_is_not_quantised(location):
     assert added and all(value.is_floating_point() for value in added)
 
 
-def test_the_error_of_int8_is_small_and_that_of_nf4_larger(location):
+def test_weights_in_fp8_are_the_linear_layers_of_the_blocks_and_the_network_computes_in_its_dtype(location):
+    network = load_pipeline(location, torch.device("cpu"), torch.bfloat16, quantisation="fp8").transformer
+    narrow = {name for name, value in network.named_parameters() if value.dtype == torch.float8_e4m3fn}
+    assert {name.rpartition(".")[0] for name in narrow} == quantisable_linears(network)
+    assert network.dtype == torch.bfloat16
+
+
+def test_the_errors_of_fp8_and_int8_are_small_and_that_of_nf4_larger(location):
     errors = quantisation_errors(location)
     assert 0 < errors["int8"] < 0.05
+    assert 0 < errors["fp8"] < 0.1
     assert errors["int8"] < errors["nf4"] < 0.4
