@@ -37,7 +37,7 @@ from onetoall_cli.animator.settings import (
 )
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults, ModelLocation
-from onetoall_cli.lattice import CONTEXT_FRAMES, SIZE_MULTIPLE
+from onetoall_cli.lattice import SIZE_MULTIPLE
 from onetoall_cli.media import Audio, Video, open_video, video_of_frames
 from onetoall_cli.pose import PoseSequence, select_person
 from onetoall_cli.pose.cropping import on_canvas
@@ -210,12 +210,13 @@ class Animator:
         settings = settings.changed(**changes)
         resolved = self.engine.ready(settings)
         existing = open_clip(clip)
-        tail, given = _last_frames(existing), settings.alignment
+        overlap, given = resolved.sampling.overlap, settings.alignment
+        tail = _last_frames(existing, overlap)
         with LazyDetector(settings.motion, self.engine.settings.device, self.engine.listener) as detector:
             image, reference_pose = read_reference(reference, given.ref_pose, detector)
             source = read_driving(driving, settings.motion, self.engine.listener, detector)
             tail_pose = _tail_pose(tail, existing, clip_pose, detector)
-        joined = continue_motion(tail_pose, source.motion, frames=CONTEXT_FRAMES, fps=float(existing.fps))
+        joined = continue_motion(tail_pose, source.motion, frames=overlap, fps=float(existing.fps))
         size = SizeSettings(width=existing.width, height=existing.height)
         alignment = AlignSettings(align="pose", face=given.face, head=given.head)
         conditioning, _ = bring_together(
@@ -284,7 +285,7 @@ class Animator:
         resolved = self.engine.resolved(settings)
         existing = open_clip(clip)
         at_clip_rate = replace(settings.motion, fps=float(existing.fps))
-        frames = CONTEXT_FRAMES + count_frames(driving, at_clip_rate)
+        frames = resolved.sampling.overlap + count_frames(driving, at_clip_rate)
         return self.engine.plan(resolved, existing.width, existing.height, frames, has_context=True)
 
     def _result(
@@ -352,13 +353,13 @@ def open_clip(clip: Path | str | Video) -> Video:
     return video
 
 
-def _last_frames(clip: Video) -> tuple[NDArray[np.uint8], ...]:
+def _last_frames(clip: Video, count: int) -> tuple[NDArray[np.uint8], ...]:
     """The clip's last frames, as many as are carried on, uint8 (H, W, 3) each."""
-    frames = deque((frame.image for frame in clip), maxlen=CONTEXT_FRAMES)
-    if len(frames) < CONTEXT_FRAMES:
+    frames = deque((frame.image for frame in clip), maxlen=count)
+    if len(frames) < count:
         raise BadInput(
-            f"{clip.path} has {len(frames)} frame(s); {CONTEXT_FRAMES} are needed to continue from.",
-            "Animate the reference instead.",
+            f"{clip.path} has {len(frames)} frame(s); {count} are needed to continue from.",
+            "Animate the reference instead, or give a smaller --overlap.",
         )
     return tuple(frames)
 
@@ -369,7 +370,7 @@ def _tail_pose(
     """One person's poses at the end of the clip."""
     if given is not None:
         poses = given if isinstance(given, PoseSequence) else PoseSequence.load(Path(given))
-        last = select_person(poses, "auto")[-CONTEXT_FRAMES:]
+        last = select_person(poses, "auto")[-len(tail) :]
         return on_canvas(last, clip.width, clip.height, name_of(given))
     person = select_person(detector.people_in_video(video_of_frames(np.stack(tail), clip.fps)), "auto")
     if not person.present()[-1, 0]:

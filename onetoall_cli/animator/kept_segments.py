@@ -9,7 +9,7 @@ takes the folder's place, if need be when the output is next seen (`sweep_finish
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from onetoall_cli.files.names import folder_of
 from onetoall_cli.files.unfinished import is_working_folder, place_durably, refusals, sweep, working_folder
 from onetoall_cli.media.lossless import LosslessWriter, read_lossless
 from onetoall_cli.sampling import SegmentState
+from onetoall_cli.sampling.carrying import Carried
 
 _RECORD, _LOCK = "run.json", "lock"
 _OURS = re.compile(rf"\d+\.(mkv|safetensors)|{re.escape(_RECORD)}|{_LOCK}")
@@ -94,9 +95,8 @@ class KeptSegments:
         frames = _frames_file(self._folder, state.index)
         with refusals(self._folder):
             place_durably(self._scratch / "frames.mkv", frames)
-            tensors = {"carried": torch.stack([torch.as_tensor(each) for each in state.carried]), "noise": state.noise}
             unfinished = self._scratch / "state.safetensors"
-            save_file(tensors, unfinished, metadata={"frames": content_digest(frames)})
+            save_file(_tensors(state), unfinished, metadata={"frames": content_digest(frames)})
             place_durably(unfinished, _state_file(self._folder, state.index))
         self.state = state
 
@@ -224,9 +224,20 @@ def _whole_states(folder: Path) -> Iterator[SegmentState]:
             with safe_open(_state_file(folder, number), framework="pt") as file:
                 if (file.metadata() or {}).get("frames") != content_digest(_frames_file(folder, number)):
                     return
-                yield SegmentState(number, tuple(file.get_tensor("carried")), file.get_tensor("noise"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            yield _state(number, **tensors)
         except (OSError, SafetensorError):
             return
+
+
+def _tensors(state: SegmentState) -> dict[str, torch.Tensor]:
+    """A state as its file holds it."""
+    carried = {each.name: getattr(state.carried, each.name) for each in fields(Carried)}
+    return {"noise": state.noise, **{name: each.contiguous() for name, each in carried.items() if each is not None}}
+
+
+def _state(number: int, noise: torch.Tensor, **carried: torch.Tensor) -> SegmentState:
+    return SegmentState(number, Carried(**carried), noise)
 
 
 def _frames_file(folder: Path, number: int) -> Path:

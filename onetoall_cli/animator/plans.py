@@ -17,7 +17,6 @@ from onetoall_cli.precisions import UNQUANTISED
 from onetoall_cli.runtime import MemoryPlan, Wishes, choose_plan, fits, machine, pick_dtype, possible_plans
 from onetoall_cli.runtime.memory import Workload, config_json
 from onetoall_cli.runtime.parallel import Parallel
-from onetoall_cli.sampling import plan_segments
 from onetoall_cli.weights import network_config, stored_precision
 from onetoall_cli.weights.network import empty_network
 
@@ -98,8 +97,7 @@ def make_plan(
         OutOfResources: No plan fits the memory.
         BadInput: The settings contradict each other, the device or the model.
     """
-    longest = resolved.sampling.max_segment_frames
-    segments = tuple(segment.length for segment in plan_segments(frames, longest, has_context=has_context))
+    segments = tuple(segment.length for segment in resolved.sampling.segments(frames, has_context=has_context))
     guidance = resolved.guidance
     workload = Workload(
         network=config_json(empty_network(location.transformer, network_config(location)).config),
@@ -109,6 +107,7 @@ def make_plan(
         frames=max(segments),
         references=len({each.reference for each in guidance.all_passes()}),
         token_shards=parallel.tokens,
+        overlap=resolved.sampling.overlap,
     )
     return RunPlan(
         model=location.name,

@@ -128,6 +128,9 @@ class GenerationSettings:
         prompt: Text prompt; the models expect none.
         negative_prompt: What to steer away from.
         segment_frames: Longest piece generated at once, 4k + 1.
+        overlap: Frames that a piece takes from the one before, 4k + 1.
+        carry: How it takes them: "toned" (as latents, eased towards the tone of the first ones), "latents" or "frames"
+            (decoded and encoded again, as in the research code).
         fast: What is given up for speed: "off", "guidance", "steps" or "both".
         preset: "lightning": 4 steps, the first half guided by the reference, for a step-distillation LoRA.
         sampler: "euler", "unipc" or "dpm++".
@@ -145,6 +148,8 @@ class GenerationSettings:
     prompt: str = ""
     negative_prompt: str | None = None
     segment_frames: int | None = None
+    overlap: int | None = None
+    carry: Literal["toned", "latents", "frames"] = "toned"
     fast: Literal["off", "guidance", "steps", "both"] = "off"
     preset: Literal["none", "lightning"] = "none"
     sampler: Literal["euler", "unipc", "dpm++"] | None = None

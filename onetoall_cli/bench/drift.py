@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from onetoall_cli.animator import Animator, Settings
 from onetoall_cli.bench.quality import held_out_case
-from onetoall_cli.evaluation.metrics import colour_error, psnr_within
+from onetoall_cli.evaluation.metrics import border_ratio, colour_error, psnr_within
 from onetoall_cli.evaluation.puppets.cases import Case
 from onetoall_cli.evaluation.puppets.scores import face_boxes
-from onetoall_cli.lattice import CONTEXT_FRAMES
-from onetoall_cli.sampling import plan_segments
 
 Frames = NDArray[np.uint8]  # (T, H, W, 3) RGB
 
@@ -33,6 +31,7 @@ class Drift:
         contrast: Spread of the brightness over the truth's; 1 is right.
         sharpness: Mean step from pixel to pixel over the truth's; 1 is right.
         face: PSNR within the face's box, dB.
+        border: The change at its first frame over the median change within it; NaN of the first segment.
     """
 
     colour: float
@@ -40,7 +39,10 @@ class Drift:
     contrast: float
     sharpness: float
     face: float
+    border: float
 
+
+MOST_WORSENING = 1.25  # what a long video may lose from its second segment to its twentieth
 
 TITLES = {
     "colour": "colour of clothes and hair: error, % of the range",
@@ -48,6 +50,7 @@ TITLES = {
     "contrast": "contrast, times the truth's",
     "sharpness": "sharpness, times the truth's",
     "face": "face: PSNR, dB",
+    "border": "border: change, times the median change within",
 }
 
 
@@ -73,9 +76,10 @@ def measure_drift(
     Returns:
         One entry a segment.
     """
-    longest = subject.resolved(settings).sampling.max_segment_frames
-    frames = longest + (segments - 1) * (longest - CONTEXT_FRAMES)
-    bounds = [segment.start + segment.context for segment in plan_segments(frames, longest)] + [frames]
+    sampling = subject.resolved(settings).sampling
+    longest = sampling.max_segment_frames
+    frames = longest + (segments - 1) * (longest - sampling.overlap)
+    bounds = [segment.start + segment.context for segment in sampling.segments(frames)] + [frames]
     per_puppet = []
     for number in range(count):
         progress(f"puppet {number + 1} of {count}, {frames} frames")
@@ -90,9 +94,18 @@ def values(drift: Sequence[Drift], name: str) -> list[float]:
     return [getattr(each, name) for each in drift]
 
 
-def worsening(drift: Sequence[Drift]) -> float:
-    """The last segment's colour error over the second's; 1 is no drift."""
-    return drift[-1].colour / drift[1].colour
+def worsening(drift: Sequence[Drift]) -> dict[str, float]:
+    """How much farther from the truth the last segment is than the second, as a factor; 1 is no drift."""
+    second, last = drift[1], drift[-1]
+    return {
+        "colour": last.colour / second.colour,
+        "contrast": _factor_off(last.contrast) / _factor_off(second.contrast),
+    }
+
+
+def _factor_off(ratio: float) -> float:
+    """How far a ratio is from 1, upwards or downwards."""
+    return max(ratio, 1 / ratio)
 
 
 def _measured(result: Frames, case: Case, part: slice) -> Drift:
@@ -108,6 +121,7 @@ def _measured(result: Frames, case: Case, part: slice) -> Drift:
         contrast=_spread(made) / _spread(true),
         sharpness=_steps(made) / _steps(true),
         face=psnr_within(made, true, boxes),
+        border=border_ratio(result[part.start - 1 : part.stop], [1]) if part.start else float("nan"),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Option
 
+from onetoall_cli.animator.settings import GenerationSettings
 from onetoall_cli.cli.options import Device, NumberFormat, subcommand
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
@@ -17,6 +19,7 @@ from onetoall_cli.files.outputs import Output
 from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length
 
 if TYPE_CHECKING:
+    from onetoall_cli.bench.drift import Drift
     from onetoall_cli.bench.measure import BenchJob, Measurement
 
 SEGMENT_STEPS = 30  # released: over so many steps the work that is done once a segment is spread
@@ -49,6 +52,11 @@ def bench(
         bool, Option("--drift", help="How a long video's colours, contrast, sharpness and face change.")
     ] = False,
     segments: Annotated[int, Option(min=3, metavar="N", help="--drift: segments of each video.")] = 20,
+    carry: Annotated[
+        list[str] | None,
+        Option(metavar="WAY", help="--drift: as `animate` has it; may be repeated, to compare."),
+    ] = None,
+    overlap: Annotated[int | None, Option(min=1, metavar="FRAMES", help="--drift: frames carried, 4k+1.")] = None,
     plot: Annotated[Path | None, Option(metavar="PNG", help="--drift: also draw the figures.")] = None,
     count: Annotated[int, Option(min=1, metavar="N", help="--quality, --drift: how many held-out inputs.")] = 4,
     steps: Annotated[
@@ -76,7 +84,8 @@ def bench(
     ]
     check_targets(targets, overwrite=overwrite)
     if drift:
-        result, text = _drift(report, model, segments, count, steps, plot, device, dtype)
+        ways = carry or [GenerationSettings.carry]
+        result, text = _drift(report, model, segments, count, steps, ways, overlap, plot, device, dtype)
     elif quality:
         result, text = _quality(report, model, frames, count, steps, compiled, device, dtype)
     else:
@@ -256,6 +265,8 @@ def _drift(
     segments: int,
     count: int,
     steps: int | None,
+    ways: Sequence[str],
+    overlap: int | None,
     plot: Path | None,
     device: str,
     dtype: str,
@@ -265,37 +276,54 @@ def _drift(
     from onetoall_cli.bench.chart import line_charts
     from onetoall_cli.bench.drift import TITLES, measure_drift, values, worsening
     from onetoall_cli.media import write_picture
+    from onetoall_cli.sampling.carrying import CARRIES
     from onetoall_cli.training.export import load_model_or_run
 
     if model is None:
         raise BadInput("--drift needs a trained model.", "Name it with --model.")
+    for way in ways:
+        if way not in CARRIES:
+            raise BadInput(f"There is no way '{way}' to carry frames.", f"Choose from: {', '.join(CARRIES)}.")
     subject = load_model_or_run(model, ModelSettings(device=device, dtype=dtype), Listener(note=report.note))
-    found = measure_drift(
-        subject,
-        segments=segments,
-        count=count,
-        settings=Settings().changed(steps=steps),
-        progress=lambda name: report.note(f"Generating: {name}."),
-    )
+    found = {
+        way: measure_drift(
+            subject,
+            segments=segments,
+            count=count,
+            settings=Settings().changed(steps=steps, overlap=overlap, carry=way),
+            progress=lambda name, way=way: report.note(f"Generating, {way}: {name}."),  # type: ignore[misc]
+        )
+        for way in dict.fromkeys(ways)
+    }
     if plot is not None:
-        write_picture(plot, line_charts({title: {subject.name: values(found, name)} for name, title in TITLES.items()}))
+        panels = {title: {way: values(each, name) for way, each in found.items()} for name, title in TITLES.items()}
+        write_picture(plot, line_charts(panels))
     result = {
         "model": subject.name,
         "inputs": count,
         "machine": _machine(device, dtype),
-        "segments": [asdict(each) for each in found],
-        "worsening": worsening(found),
+        "ways": {
+            way: {"segments": [asdict(segment) for segment in each], "worsening": worsening(each)}
+            for way, each in found.items()
+        },
     }
-    lines = [f"{subject.name}: {count} held-out inputs of {segments} segments", ""]
-    lines += [f"{'segment':<9}" + "".join(f"{name:>11}" for name in TITLES)]
-    lines += [
+    lines = [f"{subject.name}: {count} held-out inputs of {segments} segments"]
+    for way, each in found.items():
+        lines += ["", *_drift_table(way, each)]
+    return result, "\n".join(lines)
+
+
+def _drift_table(way: str, found: Sequence[Drift]) -> list[str]:
+    from onetoall_cli.bench.drift import MOST_WORSENING, TITLES, worsening
+
+    rows = [
         f"{number:<9}" + "".join(f"{value:>11.2f}" for value in asdict(each).values())
         for number, each in enumerate(found, 1)
     ]
-    second, last = found[1], found[-1]
-    lines += [
-        "",
-        f"The last segment's colour error is {worsening(found):.2f} times the second's; "
-        f"contrast goes from {second.contrast:.2f} to {last.contrast:.2f} times the truth's.",
-    ]
-    return result, "\n".join(lines)
+    worse = worsening(found)
+    said = ", ".join(f"{name} {factor:.2f}" for name, factor in worse.items())
+    met = "met" if max(worse.values()) <= MOST_WORSENING else "not met"
+    verdict = (
+        f"From the second segment to the last, errors grow to so many times: {said} (target {MOST_WORSENING}: {met})."
+    )
+    return [f"{way:<9}" + "".join(f"{name:>11}" for name in TITLES), *rows, verdict]

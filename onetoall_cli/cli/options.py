@@ -218,6 +218,10 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "prompt": Option(metavar="TEXT", help="Text prompt; the models expect none."),
         "negative_prompt": Option(metavar="TEXT", help="What to steer away from; default: the model's."),
         "segment_frames": Option(min=9, metavar="FRAMES", help="Longest piece generated at once, 4k+1."),
+        "overlap": Option(min=1, metavar="FRAMES", help="Frames that two pieces share, 4k+1; default: as trained."),
+        "carry": Option(
+            help="How pieces go on: toned: latents held to the first tone; latents: as they are; frames: encoded again."
+        ),
         "fast": Option(help="Trade exactness for speed: guidance reused between steps, steps extrapolated, or both."),
         "preset": Option(
             help="lightning: 4 steps with a step-distillation LoRA, by default the known one for the model."

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from onetoall_cli.files import whole_file
 from onetoall_cli.files.forms import Form, json_text, read_form
-from onetoall_cli.lattice import is_clip_length
+from onetoall_cli.lattice import CONTEXT_FRAMES, is_clip_length
 
 GENERATION_CONFIG = "generation_config.json"
 
@@ -37,6 +37,7 @@ class GenerationDefaults(Form):
         pose_guidance_scale: Weight of the pose guidance (1 or less: off).
         shift: Timestep shift of the rectified-flow schedule.
         max_segment_frames: The most frames of a segment; 4k + 1.
+        overlap: Frames that a segment takes from the one before, as the network was trained; 4k + 1.
         pose_canvas_short_side: Short side in pixels of the canvas on which poses are drawn.
         max_text_tokens: Rows of a prompt's embedding, zero-padded after the prompt's true length.
         negative_prompt: The prompt that guidance steers away from.
@@ -50,6 +51,7 @@ class GenerationDefaults(Form):
     pose_guidance_scale: float = Field(1.5, ge=0, le=100)
     shift: float = Field(7.0, gt=0, le=1000)
     max_segment_frames: Annotated[int, AfterValidator(_clip_length)] = Field(81, gt=0, le=10_001)
+    overlap: Annotated[int, AfterValidator(_clip_length)] = Field(CONTEXT_FRAMES, gt=0, le=10_001)
     pose_canvas_short_side: int = Field(2160, gt=0, le=8192)
     max_text_tokens: int = Field(512, gt=0, le=8192)
     negative_prompt: str = Field(RELEASED_NEGATIVE_PROMPT, max_length=10_000)

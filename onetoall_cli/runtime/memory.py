@@ -62,7 +62,7 @@ class Workload:
         frames: Frames of the longest segment, 4k + 1.
         text_rows: Rows of both prompts' embeddings without padding.
         references: Number of references that the passes use; 2 with the black one.
-        context: Whether segments continue others.
+        overlap: Frames that a segment takes from the one before.
         token_shards: Among how many processes the tokens of a pass are divided.
     """
 
@@ -73,7 +73,7 @@ class Workload:
     frames: int
     text_rows: int = 256
     references: int = 2
-    context: bool = True
+    overlap: int = CONTEXT_FRAMES
     token_shards: int = 1
 
     @property
@@ -138,7 +138,7 @@ def estimate(
     pose_video = 3 * workload.video_pixels * dtype.itemsize if device == "cpu" else 0  # lives until the segment ends
     height, width = (workload.height, workload.width)
     tile = (min(height, TILE), min(width, TILE)) if tiling else (height, width)
-    conditions = _encoding(workload.vae, *tile, workload.context, device, dtype)
+    conditions = _encoding(workload.vae, *tile, workload.overlap, device, dtype)
     decoded = _decoding(workload.vae, *tile, workload.frames, device, dtype)
     if tile != (height, width):
         decoded = _joining_tiles(workload, decoded, dtype)
@@ -227,11 +227,11 @@ def _vae_weights(config: str, dtype: torch.dtype) -> int:
 
 
 @functools.lru_cache
-def _encoding(vae: str, height: int, width: int, context: bool, device: str, dtype: torch.dtype) -> int:
-    """Peak bytes of the VAE while it encodes the pictures and the carried frames."""
+def _encoding(vae: str, height: int, width: int, frames: int, device: str, dtype: torch.dtype) -> int:
+    """Peak bytes of the VAE while it encodes the carried frames, the most at once."""
     model = _empty_vae(vae, dtype)
     with torch.device("meta"):
-        pictures = torch.empty(1, 3, CONTEXT_FRAMES if context else 1, height, width, dtype=dtype)
+        pictures = torch.empty(1, 3, frames, height, width, dtype=dtype)
         taken = traced_peak(lambda: model.encode(pictures))
     return int(taken * (CPU_VAE[dtype] if device == "cpu" else 1))
 

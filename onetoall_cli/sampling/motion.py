@@ -6,7 +6,7 @@ Frames are yielded as they are decoded, so a job of any length holds four frames
 import functools
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,15 @@ import torch
 
 from onetoall_cli.alignment import Conditioning
 from onetoall_cli.errors import OnetoallError
-from onetoall_cli.lattice import CONTEXT_FRAMES, latent_shape
+from onetoall_cli.lattice import CONTEXT_FRAMES, latent_frames, latent_shape
 from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
 from onetoall_cli.runtime.vae import decode_frames
+from onetoall_cli.sampling.carrying import Carried, Carry
 from onetoall_cli.sampling.guidance import Guidance, Scale
 from onetoall_cli.sampling.parallel import LedPipeline
-from onetoall_cli.sampling.pipeline import EncodedSubject, OneToAllPipeline, Picture
-from onetoall_cli.sampling.segments import (
-    MAX_SEGMENT_FRAMES,
-    Segment,
-    plan_segments,
-)
+from onetoall_cli.sampling.pipeline import EncodedSubject, OneToAllPipeline
+from onetoall_cli.sampling.segments import MAX_SEGMENT_FRAMES, Segment, plan_segments
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,8 @@ class SamplingSettings:
         image_guidance_scale: G_ref.
         pose_guidance_scale: G_pose.
         max_segment_frames: Longest segment.
+        overlap: Frames that a segment takes from the one before, 4k + 1 (as trained: 5).
+        carry: How it takes them; the research code: "frames".
         seed: Of the noise; the same on every device.
         sigmas: Noise levels of the steps before the shift; None: the solver's own.
         guidance_interval, guidance_every: Where guidance is computed; see `Guidance.of_scales`. The defaults are exact.
@@ -49,6 +48,8 @@ class SamplingSettings:
     image_guidance_scale: Scale = 2.5
     pose_guidance_scale: Scale = 1.5
     max_segment_frames: int = MAX_SEGMENT_FRAMES
+    overlap: int = CONTEXT_FRAMES
+    carry: Carry = "toned"
     seed: int = 42
     sigmas: tuple[float, ...] | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
@@ -61,6 +62,10 @@ class SamplingSettings:
         scales = (self.image_guidance_scale, self.pose_guidance_scale)
         return Guidance.of_scales(*scales, self.num_inference_steps, self.guidance_interval, self.guidance_every)
 
+    def segments(self, frames: int, *, has_context: bool = False) -> tuple[Segment, ...]:
+        """How a motion of so many frames is cut; see `plan_segments`."""
+        return plan_segments(frames, self.max_segment_frames, overlap=self.overlap, has_context=has_context)
+
 
 @dataclass(frozen=True)
 class SegmentState:
@@ -68,19 +73,20 @@ class SegmentState:
 
     Attributes:
         index: The segment's number, from 0.
-        carried: The 5 frames it continues, float32 (3, H, W) in [-1, 1] as they were decoded, unrounded (uint8
-            (H, W, 3) where they come from a clip); None: there are none.
+        carried: What it continues; None: nothing.
         noise: State of the generator that its noise is drawn from.
     """
 
     index: int
-    carried: tuple[Picture, ...] | None
+    carried: Carried | None
     noise: torch.Tensor
 
 
 def first_state(seed: int, context_frames: Sequence[np.ndarray] | None = None) -> SegmentState:
     """Where a run begins; the arguments are those of `SamplingSettings` and `animate`."""
-    carried = None if context_frames is None else tuple(context_frames)
+    carried = None
+    if context_frames is not None:
+        carried = Carried(frames=to_tensor(np.stack(context_frames)[None])[0].transpose(0, 1))
     return SegmentState(0, carried, torch.Generator("cpu").manual_seed(seed).get_state())
 
 
@@ -104,8 +110,8 @@ def animate(
         conditioning: Aligned reference and motion.
         settings: How to sample.
         prompt_embeds, negative_prompt_embeds: (1, L, text_dim).
-        context_frames: 5 frames that exist, uint8 (H, W, 3) each, shown by the first 5 poses of the motion; generation
-            continues from them and does not yield them again.
+        context_frames: As many frames as the overlap that exist, uint8 (H, W, 3) each, shown by the first poses of the
+            motion; generation continues from them and does not yield them again.
         begin: Where to go on, from an earlier call of `on_segment`; frames before it are not yielded.
         on_step: Called after each step with (segment index, steps done in the segment).
         on_segment: Called with what the next segment needs, once all frames of a segment have been taken.
@@ -120,7 +126,7 @@ def animate(
         OnetoallError: The network's or the VAE's numbers are no picture any more (NaN, or one colour all over).
     """
     total = len(conditioning.motion)
-    plan = plan_segments(total, settings.max_segment_frames, has_context=context_frames is not None)
+    plan = settings.segments(total, has_context=context_frames is not None)
     state = begin or first_state(settings.seed, context_frames)
     noise_source = torch.Generator("cpu")
     noise_source.set_state(state.noise)
@@ -138,49 +144,83 @@ def animate(
             "pose_video": pose_video,
             "reference_pose": reference_pose,
             "guidance": settings.guidance,
-            "context_frames": state.carried,
+            **(state.carried.context() if state.carried else {}),
             "latents": _noise(conditioning, segment, noise_source, settings.pooled_noise),
             "sigmas": settings.sigmas,
             "callback_on_step_end": _step_end(on_step, index),
         }
         shows_somebody = (pose_video[0].amax(dim=(0, 2, 3)) > -1).tolist()  # poses are drawn on black
         # the carried frames stay unrounded: rounding them to bytes at every join would add up
-        last: deque[torch.Tensor] = deque(maxlen=CONTEXT_FRAMES)
-        for number, frame in enumerate(_segment_frames(pipeline, subject, call, index, make_room)):
+        last: deque[torch.Tensor] = deque(maxlen=settings.overlap)
+        run = _SegmentRun(pipeline, subject, call, index, make_room, _easing(state.carried, settings))
+        for number, frame in enumerate(run.frames()):
             last.append(frame)
             if segment.context <= number < total - segment.start:
                 yield _picture(frame, segment.start + number, shows_somebody[number])
-        state = SegmentState(index + 1, tuple(last), noise_source.get_state())
+        assert run.latents is not None
+        state = SegmentState(index + 1, _end(run.latents, last, state.carried, settings), noise_source.get_state())
         if on_segment is not None:
             on_segment(state)
 
 
-def _segment_frames(
-    pipeline: OneToAllPipeline | LedPipeline,
-    subject: "functools._lru_cache_wrapper[EncodedSubject]",
-    call: Mapping[str, Any],
-    index: int,
-    make_room: Callable[[int], None] | None,
-) -> Iterator[torch.Tensor]:
-    """Every frame of a segment, float32 (3, H, W) on the CPU, as it is decoded; once more where memory runs out."""
-    latents: torch.Tensor | None = None
-    done = 0
-    for room_can_be_made in (make_room is not None, False):
-        try:
-            if latents is None:
-                latents = pipeline.generate(subject(), **call)
-            for frame in itertools.islice(_decoded(pipeline, latents), done, None):
-                yield frame
-                done += 1
-            return
-        except Exception as error:
-            if not room_can_be_made or not is_out_of_memory(error):
-                raise
-        # only now, as the error's traceback kept what the attempt had made
-        release_memory()
-        assert make_room is not None
-        make_room(index)
-        subject.cache_clear()  # the network may have another precision now
+def _easing(carried: Carried | None, settings: SamplingSettings) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """What a segment's latents go through before they are decoded; None: nothing."""
+    if carried is None or settings.carry != "toned":
+        return None
+    return functools.partial(carried.eased, count=latent_frames(settings.overlap))
+
+
+def _end(
+    latents: torch.Tensor, frames: Iterable[torch.Tensor], before: Carried | None, settings: SamplingSettings
+) -> Carried:
+    """What the next segment begins with: the last of a segment's latents or frames."""
+    if settings.carry == "frames":
+        return Carried(frames=torch.stack(list(frames)))
+    count = latent_frames(settings.overlap)
+    first = before.first_in(latents, count).cpu() if before is not None and settings.carry == "toned" else None
+    return Carried(latents=latents[:, :, -count:].cpu(), first=first)
+
+
+class _SegmentRun:
+    """The making of one segment; once more where memory runs out.
+
+    Attributes:
+        latents: Once they are made, (1, 16, n, h, w).
+    """
+
+    def __init__(
+        self,
+        pipeline: OneToAllPipeline | LedPipeline,
+        subject: "functools._lru_cache_wrapper[EncodedSubject]",
+        call: Mapping[str, Any],
+        index: int,
+        make_room: Callable[[int], None] | None,
+        easing: Callable[[torch.Tensor], torch.Tensor] | None,
+    ) -> None:
+        self._pipeline, self._subject, self._call = pipeline, subject, call
+        self._index, self._make_room, self._easing = index, make_room, easing
+        self.latents: torch.Tensor | None = None
+
+    def frames(self) -> Iterator[torch.Tensor]:
+        """Every frame, float32 (3, H, W) on the CPU, as it is decoded."""
+        done = 0
+        for room_can_be_made in (self._make_room is not None, False):
+            try:
+                if self.latents is None:
+                    made = self._pipeline.generate(self._subject(), **self._call)
+                    self.latents = made if self._easing is None else self._easing(made)
+                for frame in itertools.islice(_decoded(self._pipeline, self.latents), done, None):
+                    yield frame
+                    done += 1
+                return
+            except Exception as error:
+                if not room_can_be_made or not is_out_of_memory(error):
+                    raise
+            # only now, as the error's traceback kept what the attempt had made
+            release_memory()
+            assert self._make_room is not None
+            self._make_room(self._index)
+            self._subject.cache_clear()  # the network may have another precision now
 
 
 def _decoded(pipeline: OneToAllPipeline | LedPipeline, latents: torch.Tensor) -> Iterator[torch.Tensor]:

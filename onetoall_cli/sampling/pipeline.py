@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 
-from onetoall_cli.lattice import CONTEXT_FRAMES, CONTEXT_LATENTS, SIZE_MULTIPLE, is_clip_length, latent_shape
+from onetoall_cli.lattice import SIZE_MULTIPLE, is_clip_length, latent_shape
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.attention import Text
 from onetoall_cli.model.pixels import to_uint8
@@ -58,7 +58,7 @@ class _Conditions:
     subject: EncodedSubject
     pose: torch.Tensor | None  # (1, tokens, width)
     rotary: RotaryTables
-    context: torch.Tensor | None  # (1, 16, 2, h, w)
+    context: torch.Tensor | None  # (1, 16, k, h, w)
 
 
 class OneToAllPipeline(DiffusionPipeline):
@@ -132,7 +132,7 @@ class OneToAllPipeline(DiffusionPipeline):
             num_inference_steps: Steps of the solver (released: 30, Euler).
             image_guidance_scale: The scale g_ref (released: 2.5 for 1.3B, 2.0 for 14B; paper: 1.5).
             pose_guidance_scale: The scale g_pose (released and paper: 1.5).
-            context_frames: The 5 pictures that the segment continues; they become its first 5 frames.
+            context_frames: The pictures that the segment continues, 4k + 1 (as trained: 5); they become its first ones.
             generator: A generator on the CPU, so that the noise does not depend on the device.
             latents: Initial noise (1, 16, n, H/8, W/8), n = (T - 1) / 4 + 1, instead of drawing it.
             prompt_embeds, negative_prompt_embeds: Embeddings (1, L, text_dim), zero-padded as in training
@@ -188,6 +188,7 @@ class OneToAllPipeline(DiffusionPipeline):
         guidance: Guidance,
         *,
         context_frames: Sequence[Picture] | None = None,
+        context_latents: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         latents: torch.Tensor | None = None,
         sigmas: Sequence[float] | None = None,
@@ -198,6 +199,7 @@ class OneToAllPipeline(DiffusionPipeline):
         Args:
             subject: From `encode_subject`, for the passes of `guidance`.
             guidance: A new one, which steps of the segment run which passes.
+            context_latents: Latents (1, 16, k + 1, h, w) that the segment continues, in place of `context_frames`.
             pose_video, reference_pose, context_frames, generator, latents, sigmas, callback_on_step_end: As in a call.
 
         Raises:
@@ -206,13 +208,14 @@ class OneToAllPipeline(DiffusionPipeline):
         network, device = self.transformer, self._execution_device
         length, height, width = pose_video.shape[2:]
         shape = latent_shape(length, height, width)
-        context = None if context_frames is None else _as_video(context_frames, height, width)
+        if context_frames is not None:
+            context_latents = self.encode_frames(_as_video(context_frames, height, width))
         poses = (pose_video.to(device, network.dtype), reference_pose.to(device, network.dtype))
         conditions = _Conditions(
             subject=subject,
             pose=network.encode_pose(*poses),
             rotary=network.rotary_tables(shape[0] + 1, *shape[1:]),
-            context=None if context is None else self.encode_frames(context).float(),
+            context=None if context_latents is None else context_latents.to(device, torch.float32),
         )
         noise = self._initial_noise((1, self.vae.config.z_dim, *shape), latents, generator)
         return self._denoise(noise, conditions, guidance, sigmas, callback_on_step_end)
@@ -289,7 +292,7 @@ class OneToAllPipeline(DiffusionPipeline):
         if self.transformer.is_cache_enabled:
             self.transformer._reset_stateful_cache()
         context = conditions.context
-        kept = 0 if context is None else CONTEXT_LATENTS
+        kept = _context_latents(context)
         latents = _with_context(latents, context)
         for step, timestep in enumerate(start(self.scheduler, guidance.steps, sigmas, latents.device)):
             velocity = self._velocity(latents, timestep, step, conditions, guidance)
@@ -325,7 +328,7 @@ class OneToAllPipeline(DiffusionPipeline):
                     reference_features=features[each.reference],
                     prefix=conditions.subject.prefix[each.reference],
                     pose=conditions.pose if each.pose else None,
-                    num_context_frames=0 if conditions.context is None else CONTEXT_LATENTS,
+                    num_context_frames=_context_latents(conditions.context),
                     rotary=conditions.rotary,
                 )
         return guidance.combine(step, self.sharing.all(passes, velocities, noisy))
@@ -335,7 +338,11 @@ def _with_context(latents: torch.Tensor, context: torch.Tensor | None) -> torch.
     """Replace the first latent frames by the clean context (paper section "Token Replace")."""
     if context is None:
         return latents
-    return torch.cat([context, latents[:, :, CONTEXT_LATENTS:]], dim=2)
+    return torch.cat([context, latents[:, :, context.shape[2] :]], dim=2)
+
+
+def _context_latents(context: torch.Tensor | None) -> int:
+    return 0 if context is None else context.shape[2]
 
 
 def _check_inputs(
@@ -360,8 +367,8 @@ def _check_inputs(
         )
     if reference_pose.shape != (1, 3, 1, height, width):
         raise ValueError(f"reference_pose must be (1, 3, 1, {height}, {width}), not {tuple(reference_pose.shape)}")
-    if context_frames is not None and (len(context_frames) != CONTEXT_FRAMES or frames <= CONTEXT_FRAMES):
-        raise ValueError(f"context_frames are {CONTEXT_FRAMES} pictures before a longer segment")
+    if context_frames is not None and not (is_clip_length(len(context_frames)) and len(context_frames) < frames):
+        raise ValueError("context_frames are 4k + 1 pictures, fewer than the segment's")
     if output_type not in ("pil", "pt", "latent"):
         raise ValueError(f"output_type is 'pil', 'pt' or 'latent', not {output_type!r}")
 

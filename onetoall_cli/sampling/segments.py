@@ -7,7 +7,7 @@ first begins with frames that the one before it made (token replace, paper secti
 from dataclasses import dataclass
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE
+from onetoall_cli.lattice import CONTEXT_FRAMES, TEMPORAL_STRIDE, is_clip_length
 
 MAX_SEGMENT_FRAMES = 81  # released inference setting
 
@@ -29,40 +29,47 @@ class Segment:
 
 
 def plan_segments(
-    frames: int, max_frames: int = MAX_SEGMENT_FRAMES, *, has_context: bool = False
+    frames: int,
+    max_frames: int = MAX_SEGMENT_FRAMES,
+    *,
+    overlap: int = CONTEXT_FRAMES,
+    has_context: bool = False,
 ) -> tuple[Segment, ...]:
     """Cut `frames` frames into the segments that generate the fewest frames, of balanced length.
 
     Args:
         frames: Frames of motion, >= 1. One frame is a plan of one one-frame segment: an image.
         max_frames: Longest segment; rounded down to 4k+1.
-        has_context: The first `CONTEXT_FRAMES` frames exist already (a clip is being extended).
+        overlap: Frames that two segments share, 4k + 1.
+        has_context: The first `overlap` frames exist already (a clip is being extended).
 
     Returns:
-        Segments in order; each but the first starts `CONTEXT_FRAMES` before the end of the one before.
+        Segments in order; each but the first starts `overlap` frames before the end of the one before.
 
-    With n latent steps of 4 frames in all, S segments cover 4n + 5 - 4S frames and cost 4n + S frames, so
-    the fewest segments cost least, and equal n cost the least attention (which grows with the square).
+    Each border costs latent steps that are generated twice, so the fewest segments cost least, and equal lengths cost
+    the least attention (which grows with the square).
 
     Raises:
-        BadInput: There is no frame, or `max_frames` leaves no room for new frames beside the context.
+        BadInput: There is no frame, `overlap` is not 4k + 1, or `max_frames` leaves no room for new frames beside it.
     """
+    if not is_clip_length(overlap):
+        raise BadInput(f"An overlap of {overlap} frames cannot be.", "It is 4k + 1, as the VAE takes frames: 1, 5, 9.")
     if frames < 1:
         raise BadInput("The motion has no frames.", "Check the driving video and --start/--duration.")
-    first_context = CONTEXT_FRAMES if has_context else 0
+    first_context = overlap if has_context else 0
     if frames <= first_context:
         raise BadInput("There is no motion after the context frames.", "Give a longer motion.")
     longest = (max_frames - 1) // TEMPORAL_STRIDE  # latent steps beyond a segment's first frame
     steps_needed = -(-(frames - 1) // TEMPORAL_STRIDE)
     if steps_needed <= longest:
         return (Segment(0, steps_needed * TEMPORAL_STRIDE + 1, first_context),)
-    context_steps = CONTEXT_FRAMES // TEMPORAL_STRIDE
+    context_steps = overlap // TEMPORAL_STRIDE
     if longest <= context_steps:
         raise BadInput(
-            f"Segments of {max_frames} frames leave no room beside {CONTEXT_FRAMES} carried frames.",
-            f"Use at least {CONTEXT_FRAMES + TEMPORAL_STRIDE} frames a segment.",
+            f"Segments of {max_frames} frames leave no room beside {overlap} carried frames.",
+            f"Use at least {overlap + TEMPORAL_STRIDE} frames a segment, or a smaller --overlap.",
         )
-    # each border costs one latent step that is generated twice
+    # each border costs the context's latent steps once more
     count = -(-(steps_needed - context_steps) // (longest - context_steps))
     total = steps_needed + (count - 1) * context_steps
     segments: list[Segment] = []
@@ -70,6 +77,6 @@ def plan_segments(
     for index in range(count):
         steps = total // count + (index < total % count)
         length = steps * TEMPORAL_STRIDE + 1
-        segments.append(Segment(start, length, CONTEXT_FRAMES if index else first_context))
-        start += length - CONTEXT_FRAMES
+        segments.append(Segment(start, length, overlap if index else first_context))
+        start += length - overlap
     return tuple(segments)

@@ -49,8 +49,16 @@ def test_faded_and_blurred_pictures_lose_contrast_sharpness_and_face(case):
 
 
 def test_worsening_compares_the_last_segment_with_the_second():
-    drift = [Drift(colour, 0, 1, 1, 30) for colour in (9.0, 2.0, 5.0, 3.0)]
-    assert worsening(drift) == 1.5
+    figures = zip((9.0, 2.0, 5.0, 3.0), (1.0, 0.8, 1.0, 1.5), strict=True)
+    drift = [Drift(colour, 0, contrast, 1, 30, 1) for colour, contrast in figures]
+    assert worsening(drift) == {"colour": 1.5, "contrast": pytest.approx(1.5 * 0.8)}
+
+
+def test_a_jump_where_a_segment_begins_is_a_border(case):
+    jumping = case.truth.frames.copy()
+    jumping[1:] = np.clip(jumping[1:].astype(int) + 40, 0, 255)
+    assert _measured(jumping, case, slice(1, 3)).border > 2 * _measured(case.truth.frames, case, slice(1, 3)).border
+    assert np.isnan(_measured(jumping, case, slice(0, 1)).border)
 
 
 def test_a_rising_line_is_drawn_from_the_lower_left_to_the_upper_right():
@@ -66,17 +74,22 @@ def test_a_rising_line_is_drawn_from_the_lower_left_to_the_upper_right():
 def test_the_command_writes_table_figures_and_plot(tmp_path):
     model = build_untrained_model(tmp_path / "model")
     arguments = ["--drift", "--model", model, "--segments", 3, "--count", 1, "--steps", 1, "--device", "cpu"]
+    arguments += ["--carry", "frames", "--carry", "toned"]
     files = ["-o", tmp_path / "drift.json", "--plot", tmp_path / "drift.png"]
     result = CliRunner().invoke(app, ["bench", *(str(each) for each in (*arguments, *files))])
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "drift.json").read_text())
-    assert len(figures["segments"]) == 3
-    assert figures["worsening"] == figures["segments"][2]["colour"] / figures["segments"][1]["colour"]
-    assert f"{figures['segments'][2]['colour']:.2f}" in result.output
+    for way in ("frames", "toned"):
+        segments, worse = (figures["ways"][way][name] for name in ("segments", "worsening"))
+        assert len(segments) == 3
+        assert worse["colour"] == segments[2]["colour"] / segments[1]["colour"]
+        assert f"{segments[2]['colour']:.2f}" in result.output and f"colour {worse['colour']:.2f}" in result.output
     assert read_picture(tmp_path / "drift.png").shape == (len(TITLES) * PANEL[1], PANEL[0], 3)
 
 
-def test_drift_needs_a_model():
+def test_drift_needs_a_model_and_a_way_that_there_is():
     result = CliRunner().invoke(app, ["bench", "--drift"])
     assert result.exit_code == 2
     assert "needs a trained model" in result.output
+    result = CliRunner().invoke(app, ["bench", "--drift", "--model", "tiny", "--carry", "pixels"])
+    assert result.exit_code == 2 and "toned, frames, latents" in result.output

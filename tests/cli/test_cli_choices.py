@@ -46,6 +46,7 @@ def test_memory_levels_and_offloading(animate) -> None:
 
 def test_samplers_caches_presets_and_kernels(animate) -> None:
     from onetoall_cli.sampling.caching import CACHES
+    from onetoall_cli.sampling.carrying import CARRIES
     from onetoall_cli.sampling.kernels import KERNELS
     from onetoall_cli.sampling.presets import FAST
     from onetoall_cli.sampling.solvers import SAMPLERS
@@ -53,6 +54,7 @@ def test_samplers_caches_presets_and_kernels(animate) -> None:
     assert option(animate, "sampler") == set(SAMPLERS)
     assert option(animate, "cache") == set(CACHES)
     assert option(animate, "fast") == set(FAST)
+    assert option(animate, "carry") == set(CARRIES)
     assert option(animate, "attention") == {"auto", *KERNELS}
 
 
