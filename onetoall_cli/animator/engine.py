@@ -32,6 +32,7 @@ from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refi
 from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
 from onetoall_cli.sampling.parallel import LedPipeline, Team
 from onetoall_cli.sampling.presets import Approximation
+from onetoall_cli.sampling.previews import Preview
 from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
 from onetoall_cli.weights.network import empty_network
 
@@ -121,6 +122,7 @@ class Engine:
         plan: RunPlan,
         context: Sequence[NDArray[np.uint8]] | None = None,
         kept: KeptSegments | None = None,
+        preview: Callable[[Preview], None] | None = None,
     ) -> Iterator[NDArray[np.uint8]]:
         """The frames of a run, uint8 (H, W, 3), as they are decoded; `Result` calls it.
 
@@ -130,9 +132,11 @@ class Engine:
             plan: From `plan`.
             context: The last frames of a clip that is continued; they are not yielded again.
             kept: Segments that are made already, and where to keep the others; None: nothing is kept.
+            preview: Called with previews, as the listener's is.
         """
         frames = plan.frames - len(context or ())
-        made = self._sampled(conditioning, resolved, plan, context, kept)
+        wanted = [each for each in (preview, self.listener.preview) if each is not None]
+        made = self._sampled(conditioning, resolved, plan, context, kept, wanted)
         if kept is not None:
             made = chain(kept.frames(), kept.recording(made))
         for number, frame in enumerate(made, start=1):
@@ -146,6 +150,7 @@ class Engine:
         plan: RunPlan,
         context: Sequence[NDArray[np.uint8]] | None,
         kept: KeptSegments | None,
+        previews: Sequence[Callable[[Preview], None]],
     ) -> Iterator[NDArray[np.uint8]]:
         """The frames that are not kept yet; the model is loaded if there are any."""
         done, steps = kept.done if kept else 0, plan.steps * len(plan.segments)
@@ -162,6 +167,10 @@ class Engine:
         def on_step(segment: int, step: int) -> None:
             self.listener.progress(DENOISING, segment * plan.steps + step, steps)
 
+        def on_preview(preview: Preview) -> None:
+            for show in previews:
+                show(preview)
+
         yield from animate(
             pipeline if self._team is None else LedPipeline(pipeline),
             conditioning,
@@ -171,6 +180,7 @@ class Engine:
             begin=kept.state if kept else None,
             on_step=on_step,
             on_segment=kept.finish if kept else None,
+            on_preview=on_preview if previews else None,
             make_room=None if self._team else self._room_maker(resolved),  # the others could not come after
         )
 

@@ -32,6 +32,7 @@ from onetoall_cli.sampling import SegmentState
 from onetoall_cli.sampling.carrying import Carried
 
 _RECORD, _LOCK = "run.json", "lock"
+_STATE = {"noise", *(each.name for each in fields(Carried))}  # what a state's file may hold
 _OURS = re.compile(rf"\d+\.(mkv|safetensors)|{re.escape(_RECORD)}|{_LOCK}")
 
 
@@ -54,16 +55,21 @@ def read_unfinished(folder: Path) -> Unfinished | None:
     return None if record is None else Unfinished(record, sum(1 for _ in _whole_states(folder)))
 
 
+class EnoughSegments(Exception):
+    """As many segments are made as were wanted now."""
+
+
 class KeptSegments:
     """The segments of one run: those that are there, and room for the next ones; made by `segments_kept`.
 
     Args:
         folder: Where they are.
         scratch: A folder on the same disk in which files grow.
+        enough: With so many, the run ends by `EnoughSegments`; None: it goes on to its end.
     """
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
-        self._folder, self._scratch = folder, scratch
+    def __init__(self, folder: Path, scratch: Path, enough: int | None = None) -> None:
+        self._folder, self._scratch, self._enough = folder, scratch, enough
         self._writer: LosslessWriter | None = None
         self.state: SegmentState | None = None
         for self.state in _whole_states(folder):
@@ -75,7 +81,12 @@ class KeptSegments:
         return self.state.index if self.state else 0
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """The frames of the segments that are whole, uint8 (H, W, 3)."""
+        """The frames of the segments that are whole, uint8 (H, W, 3).
+
+        Raises:
+            EnoughSegments: There are enough of them.
+        """
+        self._check_enough()
         for number in range(1, self.done + 1):
             yield from read_lossless(_frames_file(self._folder, number))
 
@@ -88,7 +99,11 @@ class KeptSegments:
             yield frame
 
     def finish(self, state: SegmentState) -> None:
-        """Keep the segment whose frames were recorded, and `state`, what follows it begins with."""
+        """Keep the segment whose frames were recorded, and `state`, what follows it begins with.
+
+        Raises:
+            EnoughSegments: There are enough of them.
+        """
         assert self._writer is not None and state.carried is not None
         self._writer.close()
         self._writer = None
@@ -99,10 +114,17 @@ class KeptSegments:
             save_file(_tensors(state), unfinished, metadata={"frames": content_digest(frames)})
             place_durably(unfinished, _state_file(self._folder, state.index))
         self.state = state
+        self._check_enough()
+
+    def _check_enough(self) -> None:
+        if self._enough is not None and self.done >= self._enough:
+            raise EnoughSegments
 
 
 @contextmanager
-def segments_kept(output: Path, record: RunRecord, *, restart: bool, note: Note) -> Iterator[KeptSegments]:
+def segments_kept(
+    output: Path, record: RunRecord, *, restart: bool, note: Note, enough: int | None = None
+) -> Iterator[KeptSegments]:
     """Keep the segments of a run beside its output while the block lasts; once it succeeds they go.
 
     Args:
@@ -110,6 +132,7 @@ def segments_kept(output: Path, record: RunRecord, *, restart: bool, note: Note)
         record: All that decides on its frames.
         restart: Whether to begin anew where the segments of another run are kept; else that is an error.
         note: Told where the run goes on, and of what is kept when it ends too early.
+        enough: As `KeptSegments` takes it; the last segment finishes the output, so that it is never too early.
 
     Raises:
         BadInput: Segments of another run are there, or another process is making the output now.
@@ -124,7 +147,7 @@ def segments_kept(output: Path, record: RunRecord, *, restart: bool, note: Note)
         try:
             with working_folder(folder) as scratch:
                 _write_record(folder, scratch, record)
-                kept = KeptSegments(folder, scratch)
+                kept = KeptSegments(folder, scratch, None if enough is None or enough >= record.segments else enough)
                 if kept.done:
                     note(f"Continuing {output} at segment {kept.done + 1}; those before it are in {folder.name}.")
                 yield kept
@@ -222,7 +245,8 @@ def _whole_states(folder: Path) -> Iterator[SegmentState]:
     for number in count(1):
         try:
             with safe_open(_state_file(folder, number), framework="pt") as file:
-                if (file.metadata() or {}).get("frames") != content_digest(_frames_file(folder, number)):
+                is_same = (file.metadata() or {}).get("frames") == content_digest(_frames_file(folder, number))
+                if not is_same or not {"noise"} < set(file.keys()) <= _STATE:
                     return
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             yield _state(number, **tensors)

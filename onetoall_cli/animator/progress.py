@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from onetoall_cli.sampling.previews import Preview
 
 Note = Callable[[str], None]
 
@@ -32,10 +35,12 @@ class Listener:
         note: Called with a sentence about a choice that was made.
         progress: Called with a stage, what is done of it, and how much there is (None: not known). An exception raised
             in it ends the run, with nothing half-written.
+        preview: Called with small pictures of what is being denoised, as often as takes a hundredth of the time.
     """
 
     note: Note = lambda text: None
     progress: Progress = lambda stage, done, total: None
+    preview: "Callable[[Preview], None] | None" = None
 
     def counter(self, stage: Stage) -> Callable[[int, int | None], None]:
         """`progress` of one stage, as the lower rooms call it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning
 from onetoall_cli.animator.engine import Engine
-from onetoall_cli.animator.kept_segments import KeptSegments, segments_kept
+from onetoall_cli.animator.kept_segments import EnoughSegments, KeptSegments, segments_kept
 from onetoall_cli.animator.plans import RunPlan
+from onetoall_cli.animator.preview_file import preview_beside
 from onetoall_cli.animator.records import RunRecord, make_record, make_run_record
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import VideoSettings, as_arguments
@@ -32,6 +33,7 @@ from onetoall_cli.media import (
 )
 from onetoall_cli.media.containers import PICTURE_ENDINGS, PICTURE_STREAMED_AS
 from onetoall_cli.pose import PoseSequence
+from onetoall_cli.sampling.previews import Preview
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +70,12 @@ class Result:
 
     def timed(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The frames, uint8 (H, W, 3), with the second at which each is shown."""
-        return self._timed(None)
+        return self._timed()
 
-    def _timed(self, kept: KeptSegments | None) -> Iterator[tuple[NDArray[np.uint8], float]]:
-        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context, kept)
+    def _timed(
+        self, kept: KeptSegments | None = None, preview: Callable[[Preview], None] | None = None
+    ) -> Iterator[tuple[NDArray[np.uint8], float]]:
+        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context, kept, preview)
         if self.clip is None:
             yield from zip(made, map(float, self.conditioning.motion.clock()), strict=True)
             return
@@ -127,6 +131,8 @@ class Result:
         frames: Path | None = None,
         compare: Path | None = None,
         restart: bool = False,
+        preview: bool = False,
+        stop_after_segment: int | None = None,
     ) -> int:
         """Generate, and write a video (with the motion's clock and sound) or, of one frame, a picture.
 
@@ -139,23 +145,31 @@ class Result:
             frames: A folder that also gets the frames as PNGs.
             compare: A video of reference, pose and result side by side.
             restart: Whether to give up what another run to `path`, with other settings or inputs, has kept there.
+            stop_after_segment: End with so many segments kept, to look at them (`PATH.unfinished/1.mkv` ...).
+            preview: Whether `NAME.preview.webp` beside the output shows meanwhile what is being denoised.
 
         Returns:
-            How many frames were written.
+            How many frames were written; 0: none, as the run ended after `stop_after_segment`.
 
         Raises:
             BadInput: An ending that cannot be written, or a place that cannot be; another run is kept there.
             OutOfResources: Memory or disk do not suffice.
         """
         path = Path(path)
-        if self.plan.frames == 1 and ending_of(path, PICTURE_STREAMED_AS) in PICTURE_ENDINGS:
-            (picture,) = self
-            write_picture(path, picture, metadata=self.record)
-            return 1
-        if len(self.plan.segments) == 1 or is_output_stream(path):
-            return self._save_video(path, video, frames, compare)
-        with segments_kept(path, self._run_record(), restart=restart, note=self.engine.listener.note) as kept:
-            return self._save_video(path, video, frames, compare, kept)
+        with suppress(EnoughSegments), ExitStack() as stack:
+            look = stack.enter_context(preview_beside(path, self.conditioning.motion.fps)) if preview else None
+            if self.plan.frames == 1 and ending_of(path, PICTURE_STREAMED_AS) in PICTURE_ENDINGS:
+                ((picture, _),) = self._timed(preview=look)
+                write_picture(path, picture, metadata=self.record)
+                return 1
+            kept = None
+            if len(self.plan.segments) > 1 and not is_output_stream(path):
+                note, record = self.engine.listener.note, self._run_record()
+                kept = stack.enter_context(
+                    segments_kept(path, record, restart=restart, note=note, enough=stop_after_segment)
+                )
+            return self._save_video(self._timed(kept, look), path, video, frames, compare)
+        return 0
 
     def _run_record(self) -> RunRecord:
         given, context = self.conditioning, self.context or ()
@@ -166,11 +180,11 @@ class Result:
 
     def _save_video(
         self,
+        made: Iterator[tuple[NDArray[np.uint8], float]],
         path: Path,
         video: VideoSettings,
         frames: Path | None,
         compare: Path | None,
-        kept: KeptSegments | None = None,
     ) -> int:
         record = self.record
         record["arguments"] += as_arguments(video)
@@ -184,7 +198,7 @@ class Result:
             main = stack.enter_context(VideoWriter(path, width, height, **common))
             folder = stack.enter_context(FrameFolderWriter(frames, metadata=record)) if frames else None
             beside = stack.enter_context(VideoWriter(compare, 3 * width, height, **common)) if compare else None
-            for frame, time in self._timed(kept):
+            for frame, time in made:
                 main.write(frame, time=time)
                 if folder:
                     folder.write(frame)

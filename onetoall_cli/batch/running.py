@@ -29,6 +29,7 @@ class Batch:
         listener: Told of notes and progress.
         overwrite: Whether outputs that exist, and unfinished runs with other settings, give way.
         retry_failed: Whether tasks that failed before are tried again.
+        preview: As `Result.save` takes it.
     """
 
     tasks: Sequence[Task]
@@ -36,6 +37,7 @@ class Batch:
     listener: Listener = field(default_factory=Listener)
     overwrite: bool = False
     retry_failed: bool = False
+    preview: bool = False
 
     def state(self, task: Task) -> State:
         """What became of a task. One whose output is gone is not done."""
@@ -91,7 +93,12 @@ class Batch:
             result = task.job.result(animator)
             task.output.parent.mkdir(parents=True, exist_ok=True)
             frames = result.save(
-                task.output, video=task.video, frames=task.frames, compare=task.compare, restart=self.overwrite
+                task.output,
+                video=task.video,
+                frames=task.frames,
+                compare=task.compare,
+                restart=self.overwrite,
+                preview=self.preview,
             )
             return _done(task, result, frames, time.monotonic() - began)
         except Exception as error:

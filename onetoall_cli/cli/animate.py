@@ -17,15 +17,7 @@ from onetoall_cli.animator.settings import (
     VideoSettings,
 )
 from onetoall_cli.cli.generation import followed, make
-from onetoall_cli.cli.options import (
-    OutputOptions,
-    ParallelOptions,
-    Restart,
-    Seeds,
-    SideOptions,
-    SkipExisting,
-    subcommand,
-)
+from onetoall_cli.cli.options import OutputOptions, ParallelOptions, RunOptions, Seeds, SideOptions, subcommand
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.streams import as_file
@@ -44,14 +36,13 @@ def animate(
     video: VideoSettings,
     sides: SideOptions,
     target: OutputOptions,
+    run: RunOptions,
     reference: Annotated[Path | None, Argument(help="Picture of the character, any framing.")] = None,
     driving: Annotated[Path | None, Argument(help="Driving video, GIF, folder of pictures or pose file.")] = None,
     from_: Annotated[
         Path | None,
         Option("--from", metavar="DIR", help="Continue from a folder that `onetoall align` wrote, instead of both."),
     ] = None,
-    skip_existing: SkipExisting = False,
-    restart: Restart = False,
 ) -> None:
     """Animate the character of a picture with a video's motion.
 
@@ -63,7 +54,7 @@ def animate(
     if followed(model, generation):
         return
     made = job(motion, alignment, generation, size, reference, driving, from_)
-    make(report, made, model, parallel, seeds, target, video, sides, restart=restart, skip_existing=skip_existing)
+    make(report, made, model, parallel, seeds, target, run, video, sides)
 
 
 def job(

@@ -17,7 +17,7 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
-from onetoall_cli.cli.options import given_options, subcommand
+from onetoall_cli.cli.options import WithPreview, given_options, subcommand
 from onetoall_cli.cli.report import SOME_FAILED, Report
 from onetoall_cli.errors import BadInput, OnetoallError
 
@@ -53,6 +53,7 @@ def batch(
     ] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Try again what failed before.")] = False,
     fail_fast: Annotated[bool, Option("--fail-fast", help="End at the first failure.")] = False,
+    preview: WithPreview = False,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Print jobs, segments, network runs and disk, and stop.")
     ] = False,
@@ -81,7 +82,7 @@ def batch(
     left, begun = as_it_is.left(), as_it_is.begun()
     _refuse(what, [*faults, *faults_of(left, overwrite=overwrite, begun=begun), *_faults_of_models(left)])
     with Journal.open(folder / JOURNAL) as journal:
-        made = Batch(tasks, journal, report.listener, overwrite, retry_failed)
+        made = Batch(tasks, journal, report.listener_with(preview), overwrite, retry_failed, preview)
         write_page(folder / PAGE, made)
 
         def finished(task: Task, event: Done | Failed) -> None:

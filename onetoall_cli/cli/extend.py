@@ -17,7 +17,7 @@ from onetoall_cli.animator.settings import (
     VideoSettings,
 )
 from onetoall_cli.cli.generation import followed, make
-from onetoall_cli.cli.options import OutputOptions, ParallelOptions, Restart, Seeds, SkipExisting, subcommand
+from onetoall_cli.cli.options import OutputOptions, ParallelOptions, RunOptions, Seeds, subcommand
 from onetoall_cli.cli.report import Report
 
 
@@ -33,6 +33,7 @@ def extend(
     generation: GenerationSettings,
     video: VideoSettings,
     target: OutputOptions,
+    run: RunOptions,
     report: Report,
     ref_pose: Annotated[Path | None, Option(metavar="FILE", help="Pose file of the reference.")] = None,
     clip_pose: Annotated[
@@ -41,8 +42,6 @@ def extend(
     ] = None,
     face: Annotated[Face, Option(help="How strongly the face steers.")] = "auto",
     head: Annotated[Head, Option(help="How strongly the head steers.")] = "auto",
-    skip_existing: SkipExisting = False,
-    restart: Restart = False,
 ) -> None:
     """Continue a clip with more motion, in one file.
 
@@ -53,7 +52,7 @@ def extend(
     if followed(model, generation):
         return
     made = job(motion, generation, clip, driving, reference, ref_pose, clip_pose, face, head)
-    make(report, made, model, parallel, seeds, target, video, restart=restart, skip_existing=skip_existing)
+    make(report, made, model, parallel, seeds, target, run, video)
 
 
 def job(

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from onetoall_cli.animator.jobs import Job, files_of
 from onetoall_cli.animator.settings import GenerationSettings, ModelSettings, VideoSettings
-from onetoall_cli.cli.options import OutputOptions, ParallelOptions, Seeds, SideOptions
+from onetoall_cli.cli.options import OutputOptions, ParallelOptions, RunOptions, Seeds, SideOptions
 from onetoall_cli.cli.outputs import check_targets, tidied
 from onetoall_cli.cli.report import Report
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import Output
+from onetoall_cli.files.names import folder_of
 from onetoall_cli.files.streams import is_output_stream
 from onetoall_cli.runtime import processes
 
@@ -41,31 +42,30 @@ def make(
     parallel: ParallelOptions,
     seeds: Seeds,
     target: OutputOptions,
+    run: RunOptions,
     video: VideoSettings = VideoSettings(),
     sides: SideOptions = SideOptions(),
-    *,
-    restart: bool = False,
-    skip_existing: bool = False,
 ) -> None:
     """Check what a generating command is to write, then make it and report; with `--dry-run` only its plan."""
     from onetoall_cli.animator import load
 
     inputs = [*job.files, *files_of(model)]
-    named = named_outputs(target.output or job.default_output, seeds, sides)
+    named = named_outputs(target.output or job.default_output, seeds, sides, preview=run.preview)
     for each in named:
         tidied(each.main, report)
-    outputs = [each for each in named if not (skip_existing and each.main.exists())]
+    outputs = [each for each in named if not (run.skip_existing and each.main.exists())]
     if not outputs:
         report.result(f"{named[0].main} is there already.", skipped=[each.main for each in named])
         return
     check_planned(outputs, job.endings, inputs=inputs, overwrite=target.overwrite)
+    run = replace(run, restart=run.restart or target.overwrite)
     wanted = replace(with_preset(model, job.settings.generation), parallel=parallel.parallel, processes=parallel.count)
     with _others_started(0 if target.dry_run else parallel.count):
-        animator = load(settings=wanted, listener=report.listener)
+        animator = load(settings=wanted, listener=report.listener_with(run.preview))
         if target.dry_run:
             report_plan(report, job.plan(animator))
         else:
-            save_all(report, job.result(animator), outputs, video, restart=restart or target.overwrite)
+            save_all(report, job.result(animator), outputs, run, video)
         if processes.count() > 1:
             animator.engine.dismiss()
 
@@ -90,16 +90,18 @@ def followed(model: ModelSettings, generation: GenerationSettings) -> bool:
     return True
 
 
-def named_outputs(main: Path, seeds: Seeds, sides: SideOptions = SideOptions()) -> list[SeedOutput]:
+def named_outputs(
+    main: Path, seeds: Seeds, sides: SideOptions = SideOptions(), *, preview: bool = False
+) -> list[SeedOutput]:
     """The outputs, `NAME-SEED` where there are several seeds.
 
     Raises:
         BadInput: Several are to be named after one that has no name.
     """
     numbers = seeds.numbers()
-    if (is_output_stream(main) or not main.name) and (sides.compare or len(numbers) > 1):
+    if (is_output_stream(main) or not main.name) and (sides.compare or preview or len(numbers) > 1):
         raise BadInput(
-            f"--compare and several seeds name their files after the output, and {main} has no name.",
+            f"--compare, --preview and several seeds name their files after the output, and {main} has no name.",
             "Write to a file.",
         )
     outputs = []
@@ -152,17 +154,30 @@ def report_plan(report: Report, plan: RunPlan) -> None:
 
 
 def save_all(
-    report: Report, result: Result, outputs: list[SeedOutput], video: VideoSettings, *, restart: bool = False
+    report: Report, result: Result, outputs: list[SeedOutput], run: RunOptions, video: VideoSettings = VideoSettings()
 ) -> None:
     """Make the run with every seed and save it, with a contact sheet where there are several; report."""
     report.detail(result.plan.prose())
     shown, made, count = [], [], 0
     for output in outputs:
-        run = result.with_seed(output.seed)
-        count = run.save(output.main, video=video, frames=output.frames, compare=output.compare, restart=restart)
-        made.append(_fields(run, output, count))
+        seeded = result.with_seed(output.seed)
+        count = seeded.save(
+            output.main,
+            video=video,
+            frames=output.frames,
+            compare=output.compare,
+            restart=run.restart,
+            preview=run.preview,
+            stop_after_segment=run.stop_after_segment,
+        )
+        if not count:
+            _report_stopped(report, output.main, seeded.plan)
+            continue
+        made.append(_fields(seeded, output, count))
         if len(outputs) > 1:
             shown.append((output.seed, _glimpses(output.main, count)))
+    if not made:
+        return
     plan = result.plan
     text = [f"{each['output']}  {_what(result, count)}, {plan.width} x {plan.height}" for each in made]
     if len(outputs) == 1:
@@ -171,6 +186,20 @@ def save_all(
     sheet = sheet_path(outputs)
     _write_sheet(sheet, shown)
     report.result("\n".join([*text, f"{sheet}  all of them at a glance"]), outputs=made, sheet=sheet)
+
+
+def _report_stopped(report: Report, output: Path, plan: RunPlan) -> None:
+    """What there is to look at where a run was stopped, and how it goes on."""
+    from onetoall_cli.animator.kept_segments import read_unfinished
+
+    kept = folder_of(output)
+    unfinished = read_unfinished(kept)
+    done = unfinished.done if unfinished else 0
+    text = (
+        f"{done} of {len(plan.segments)} segments are made: look at {kept / '1.mkv'} and so on. "
+        "The same command without --stop-after-segment goes on."
+    )
+    report.result(text, output=None, kept=kept, segments_done=done)
 
 
 def _what(result: Result, count: int) -> str:

@@ -39,8 +39,8 @@ DetectorName = Annotated[
 ]
 
 SkipExisting = Annotated[bool, Option("--skip-existing", help="Do nothing where the output is there already.")]
-Restart = Annotated[
-    bool, Option("--restart", help="Begin anew where an unfinished run with other settings or inputs is kept.")
+WithPreview = Annotated[
+    bool, Option("--preview", help="Show what is being denoised: NAME.preview.webp, and in terminals that can.")
 ]
 
 PoseCache = Annotated[bool, Option("--pose-cache/--no-pose-cache", help="Use poses again that were detected before.")]
@@ -72,6 +72,20 @@ class OutputOptions:
     ] = None
     overwrite: Annotated[bool, Option("--overwrite", help="Replace existing output.")] = False
     dry_run: Annotated[bool, Option("--dry-run", help="Print the plan (sizes, segments, steps) and stop.")] = False
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run goes."""
+
+    skip_existing: SkipExisting = False
+    preview: WithPreview = False
+    stop_after_segment: Annotated[
+        int | None, Option(min=1, metavar="N", help="End with N segments kept, to look at; without it the run goes on.")
+    ] = None
+    restart: Annotated[
+        bool, Option("--restart", help="Begin anew where an unfinished run with other settings or inputs is kept.")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,7 @@ class ParallelOptions:
 # A command's own groups have a `HEADING`, and come before the last.
 HEADINGS: dict[type, str] = {
     OutputOptions: "Output",
+    RunOptions: "Run",
     VideoSettings: "Video",
     SideOptions: "Video",
     MotionSettings: "Motion",

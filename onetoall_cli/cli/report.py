@@ -88,6 +88,14 @@ class Report:
         """For the library: notes and progress as this report shows them. Ends the run where a signal came."""
         return Listener(self.note, self.progress)
 
+    def listener_with(self, preview: bool) -> Listener:
+        """`listener`, which with `preview` also shows previews where the terminal can and stderr is for people."""
+        if not preview or self.quiet or self._in_lines:
+            return self.listener
+        from onetoall_cli.cli.preview_display import terminal_previews
+
+        return Listener(self.note, self.progress, terminal_previews(self.console))
+
     def note(self, text: str) -> None:
         """One line on stderr, unless `--quiet`."""
         text = displayed_lines(text)

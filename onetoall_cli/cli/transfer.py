@@ -20,8 +20,10 @@ from onetoall_cli.cli.options import (
     OutputOptions,
     ParallelOptions,
     PoseCache,
+    RunOptions,
     Seeds,
     SkipExisting,
+    WithPreview,
     subcommand,
 )
 from onetoall_cli.cli.report import Report
@@ -43,6 +45,7 @@ def transfer(
     detector: DetectorName = "auto",
     pose_cache: PoseCache = True,
     skip_existing: SkipExisting = False,
+    preview: WithPreview = False,
 ) -> None:
     """Show the character of a picture in another pose.
 
@@ -51,7 +54,7 @@ def transfer(
     if followed(model, generation):
         return
     made = job(alignment, generation, size, reference, pose, pose_frame, detector, pose_cache)
-    make(report, made, model, parallel, seeds, target, skip_existing=skip_existing)
+    make(report, made, model, parallel, seeds, target, RunOptions(skip_existing, preview))
 
 
 def job(

@@ -23,6 +23,7 @@ from onetoall_cli.sampling.carrying import Carried, Carry
 from onetoall_cli.sampling.guidance import Guidance, Scale
 from onetoall_cli.sampling.parallel import LedPipeline
 from onetoall_cli.sampling.pipeline import EncodedSubject, OneToAllPipeline
+from onetoall_cli.sampling.previews import Preview, Previewer
 from onetoall_cli.sampling.segments import MAX_SEGMENT_FRAMES, Segment, plan_segments
 
 
@@ -101,6 +102,7 @@ def animate(
     begin: SegmentState | None = None,
     on_step: Callable[[int, int], None] | None = None,
     on_segment: Callable[[SegmentState], None] | None = None,
+    on_preview: Callable[[Preview], None] | None = None,
     make_room: Callable[[int], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Generate every frame of `conditioning`'s motion that does not exist yet.
@@ -114,6 +116,7 @@ def animate(
             motion; generation continues from them and does not yield them again.
         begin: Where to go on, from an earlier call of `on_segment`; frames before it are not yielded.
         on_step: Called after each step with (segment index, steps done in the segment).
+        on_preview: Called with pictures of what is being denoised, as often as `previews.SHARE` of the time allows.
         on_segment: Called with what the next segment needs, once all frames of a segment have been taken.
         make_room: Called with the segment's index when memory runs out, to make `pipeline` need less (see
             `sampling.refit`) or to raise. The segment is then tried once more, with the same noise, and goes on
@@ -137,6 +140,7 @@ def animate(
         passes = settings.guidance.all_passes()
         return pipeline.encode_subject(passes, *reference, prompt_embeds, negative_prompt_embeds)
 
+    preview = None if on_preview is None else Previewer(on_preview)
     reference_pose = to_tensor(conditioning.reference_pose[None, None])
     for index, segment in enumerate(plan[state.index :], state.index):
         pose_video = _pose_video(conditioning, segment).to(pipeline.transformer.dtype)
@@ -147,7 +151,7 @@ def animate(
             **(state.carried.context() if state.carried else {}),
             "latents": _noise(conditioning, segment, noise_source, settings.pooled_noise),
             "sigmas": settings.sigmas,
-            "callback_on_step_end": _step_end(on_step, index),
+            "callback_on_step_end": _step_end(on_step, preview, settings.num_inference_steps, index),
         }
         shows_somebody = (pose_video[0].amax(dim=(0, 2, 3)) > -1).tolist()  # poses are drawn on black
         # the carried frames stay unrounded: rounding them to bytes at every join would add up
@@ -243,12 +247,16 @@ def _noise(conditioning: Conditioning, segment: Segment, generator: torch.Genera
     return 2 * torch.nn.functional.avg_pool3d(noise, (1, 2, 2)) if pooled else noise
 
 
-def _step_end(on_step: Callable[[int, int], None] | None, segment: int) -> Callable[..., dict]:
+def _step_end(
+    on_step: Callable[[int, int], None] | None, preview: Previewer | None, steps: int, segment: int
+) -> Callable[..., dict]:
     def after_step(pipeline: OneToAllPipeline, step: int, timestep: torch.Tensor, tensors: dict) -> dict:
         if not torch.isfinite(tensors["latents"]).all():  # no step brings them back
             raise _no_picture(f"After step {step + 1} of segment {segment + 1} the picture is NaN.")
         if on_step is not None:
             on_step(segment, step + 1)
+        if preview is not None:
+            preview(pipeline.vae, tensors["clean"], segment, step + 1, steps)
         return {}
 
     return after_step

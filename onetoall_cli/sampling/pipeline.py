@@ -140,8 +140,8 @@ class OneToAllPipeline(DiffusionPipeline):
             output_type: "pil" (list of pictures), "pt" ((1, 3, T, H, W) in [-1, 1]) or "latent" ((1, 16, n, h, w),
                 which `runtime.vae.decode_frames` decodes frame by frame).
             return_dict: Whether to return an output object instead of a tuple.
-            callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ...})`; it may return
-                other latents.
+            callback_on_step_end: Called as `callback(pipeline, step, timestep, {"latents": ..., "clean": ...})`, the
+                latter the estimate of the end before this step; it may return other latents.
             sigmas: Noise levels of the steps before the scheduler's shift; None takes its own.
             guidance_interval, guidance_every: See `Guidance.of_scales`. The defaults are exact.
 
@@ -295,12 +295,14 @@ class OneToAllPipeline(DiffusionPipeline):
         kept = _context_latents(context)
         latents = _with_context(latents, context)
         for step, timestep in enumerate(start(self.scheduler, guidance.steps, sigmas, latents.device)):
-            velocity = self._velocity(latents, timestep, step, conditions, guidance)
+            before, velocity = latents, self._velocity(latents, timestep, step, conditions, guidance)
             # The solver gets only the generated frames, so that its history does not mix with the context.
             generated = self.scheduler.step(velocity[:, :, kept:], timestep, latents[:, :, kept:], return_dict=False)[0]
             latents = generated if context is None else torch.cat([context, generated], dim=2)
             if callback is not None:
-                latents = (callback(self, step, timestep, {"latents": latents}) or {}).get("latents", latents)
+                clean = before - timestep / 1000 * velocity  # along the straight line to data
+                tensors = {"latents": latents, "clean": _with_context(clean, context)}
+                latents = (callback(self, step, timestep, tensors) or {}).get("latents", latents)
         return latents
 
     def _velocity(

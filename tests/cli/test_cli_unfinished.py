@@ -43,6 +43,12 @@ def test_a_run_that_is_ended_says_what_is_kept_and_its_command_goes_on(onetoall,
     assert not (tmp_path / "out.mp4.unfinished").exists()
 
 
-def test_a_run_with_other_settings_takes_its_place_when_asked(onetoall, ended, command) -> None:
+def test_a_run_stops_where_it_is_told_and_one_with_other_settings_takes_its_place_when_asked(
+    onetoall, command, tmp_path
+) -> None:
+    stopped = onetoall(*command, "--stop-after-segment", 1)
+    assert stopped.exit_code == 0 and "1 of 2 segments are made: look at out.mp4.unfinished/1.mkv" in stopped.out
+    assert sum(1 for _ in open_video(tmp_path / "out.mp4.unfinished" / "1.mkv")) == 9
+    assert not (tmp_path / "out.mp4").exists()
     again = onetoall(*command, "--seed", 7, "--restart")
-    assert again.exit_code == 0 and "Continuing" not in again.err
+    assert again.exit_code == 0 and "Continuing" not in again.err and (tmp_path / "out.mp4").exists()
