@@ -92,4 +92,4 @@ def test_drift_needs_a_model_and_a_way_that_there_is():
     assert result.exit_code == 2
     assert "needs a trained model" in result.output
     result = CliRunner().invoke(app, ["bench", "--drift", "--model", "tiny", "--carry", "pixels"])
-    assert result.exit_code == 2 and "toned, frames, latents" in result.output
+    assert result.exit_code == 2 and "toned, latents, frames" in result.output
