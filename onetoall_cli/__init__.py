@@ -17,7 +17,8 @@ printed: a `Listener` hears of choices and progress. These names are the public 
     align           reference and motion brought together, to look at or to change: Conditioning
     detect_poses    the people of a video or picture: PoseSequence
     read_picture, open_video                                files as arrays
-    Settings, ModelSettings, MotionSettings, AlignSettings, SizeSettings, GenerationSettings, VideoSettings
+    Settings, ModelSettings, MotionSettings, AlignSettings, SizeSettings, SceneSettings, GenerationSettings,
+    VideoSettings
     OnetoallError, BadInput, ModelMissing, OutOfResources
 """
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         GenerationSettings,
         ModelSettings,
         MotionSettings,
+        SceneSettings,
         Settings,
         SizeSettings,
         VideoSettings,
@@ -61,6 +63,7 @@ __all__ = [
     "OutOfResources",
     "PoseSequence",
     "Result",
+    "SceneSettings",
     "Settings",
     "SizeSettings",
     "VideoSettings",

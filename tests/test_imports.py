@@ -15,7 +15,7 @@ ORDER = (
     ("training", "bench", "batch"),
     ("evaluation",),
     ("animator",),
-    ("sampling",),
+    ("sampling", "scene"),
     ("alignment", "puppets"),
     ("pose", "media", "weights"),
     ("hub", "runtime"),

@@ -47,8 +47,12 @@ def align_inputs(
     defaults: GenerationDefaults,
     listener: Listener,
     device: str = "auto",
+    *,
+    in_driver_frame: bool = False,
 ) -> Aligned:
     """Read a reference and a motion, detect the poses in them and align them.
+
+    With `in_driver_frame` the output has the driving frame's aspect instead of the reference's.
 
     Raises:
         BadInput: One of them cannot be read, has nobody in it, or they do not meet.
@@ -57,8 +61,9 @@ def align_inputs(
     with LazyDetector(settings.motion, device, listener) as detector:
         image, pose = read_reference(reference, settings.alignment.ref_pose, detector)
         motion = read_driving(driving, settings.motion, listener, detector)
+    framed = (motion.motion.width, motion.motion.height) if in_driver_frame else None
     conditioning, decided = bring_together(
-        image, pose, motion.motion, settings.alignment, settings.size, defaults, listener
+        image, pose, motion.motion, settings.alignment, settings.size, defaults, listener, framed
     )
     settings = replace(settings, alignment=decided)
     arguments = ["align", name_of(reference), name_of(driving)]
@@ -75,9 +80,14 @@ def bring_together(
     size: SizeSettings,
     defaults: GenerationDefaults,
     listener: Listener,
+    framed: tuple[int, int] | None = None,
 ) -> tuple[Conditioning, AlignSettings]:
-    """`alignment.align` under the settings; and the settings with what it decided instead of "auto"."""
-    width, height = output_size(size, image.shape[1], image.shape[0], defaults.short_side)
+    """`alignment.align` under the settings; and the settings with what it decided instead of "auto".
+
+    The output has the aspect of `framed` (width, height), by default the picture's.
+    """
+    across, down = framed or (image.shape[1], image.shape[0])
+    width, height = output_size(size, across, down, defaults.short_side)
     conditioning = align_poses(
         image,
         reference_pose,

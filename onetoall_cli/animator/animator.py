@@ -18,6 +18,7 @@ from onetoall_cli.animator.inputs import (
     Picture,
     as_picture,
     count_frames,
+    frame_size,
     holds_poses,
     name_of,
     read_driving,
@@ -35,12 +36,14 @@ from onetoall_cli.animator.settings import (
     as_arguments,
     check_names,
 )
+from onetoall_cli.animator.staging import Stage, check_scene, in_the_dancer_s_place, stage_of
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults, ModelLocation
 from onetoall_cli.lattice import SIZE_MULTIPLE
 from onetoall_cli.media import Audio, Video, open_video, video_of_frames
 from onetoall_cli.pose import PoseSequence, select_person
 from onetoall_cli.pose.cropping import on_canvas
+from onetoall_cli.scene.backgrounds import DRIVER, REFERENCE
 
 
 def load(
@@ -131,25 +134,40 @@ class Animator:
         """
         settings = settings.changed(**changes)
         resolved = self.engine.ready(settings)
+        scene, dancer = settings.scene, None
+        check_scene(scene, driving)
         if driving is None:
             conditioning = as_aligned(reference)
             sources: dict[str, object] = {"from": reference}
             arguments: tuple[str, ...] = ("animate", "--from", name_of(reference))
             audio = sound_of(conditioning, self.engine.listener)
         else:
+            in_place = scene.background == DRIVER
             aligned = align_inputs(
                 not_aligned(reference),
                 driving,
-                settings,
+                in_the_dancer_s_place(settings) if in_place else settings,
                 self.defaults,
                 self.engine.listener,
                 self.engine.settings.device,
+                in_driver_frame=in_place,
             )
             conditioning, audio, settings = aligned.conditioning, aligned.driving.audio, aligned.settings
+            dancer = aligned.driving.motion
             sources = {"reference": reference, "driving": driving, "ref-pose": settings.alignment.ref_pose}
             said = as_arguments(settings.motion, settings.alignment, settings.size)
             arguments = ("animate", name_of(reference), name_of(driving), *said)
-        return self._result(arguments, resolved, conditioning, sources, audio=(audio,) if audio else ())
+        stage = stage_of(scene, [(conditioning, dancer)], driving, settings)
+        if scene.background not in (REFERENCE, DRIVER) and Path(scene.background).exists():
+            sources["background"] = scene.background
+        return self._result(
+            (*arguments, *as_arguments(scene)),
+            resolved,
+            conditioning,
+            sources,
+            audio=(audio,) if audio else (),
+            stage=stage,
+        )
 
     def transfer(
         self,
@@ -257,7 +275,9 @@ class Animator:
         if driving is None:
             aligned = as_aligned(reference)
             return self.engine.plan(resolved, aligned.width, aligned.height, len(aligned.motion))
-        size = self._size(not_aligned(reference), settings)
+        check_scene(settings.scene, driving)
+        framed = frame_size(driving, settings.motion) if settings.scene.background == DRIVER else None
+        size = self._size(not_aligned(reference), settings, framed)
         return self.engine.plan(resolved, *size, count_frames(driving, settings.motion))
 
     def plan_transfer(self, reference: Picture, *, settings: Settings = Settings()) -> RunPlan:
@@ -269,8 +289,8 @@ class Animator:
         resolved = self.engine.resolved(settings)
         return self.engine.plan(resolved, *self._size(reference, settings), 1)
 
-    def _size(self, reference: Picture, settings: Settings) -> tuple[int, int]:
-        height, width = as_picture(reference).shape[:2]
+    def _size(self, reference: Picture, settings: Settings, framed: tuple[int, int] | None = None) -> tuple[int, int]:
+        height, width = framed[::-1] if framed else as_picture(reference).shape[:2]
         size = output_size(settings.size, width, height, self.defaults.short_side)
         if warning := unusual_size(*size, self.defaults.short_side):
             self.engine.listener.note(warning)
@@ -298,10 +318,11 @@ class Animator:
         audio: tuple[Audio, ...] = (),
         clip: Video | None = None,
         context: tuple[NDArray[np.uint8], ...] | None = None,
+        stage: Stage | None = None,
     ) -> Result:
         size = (conditioning.width, conditioning.height)
         plan = self.engine.plan(resolved, *size, len(conditioning.motion), has_context=clip is not None)
-        return Result(self.engine, arguments, resolved, conditioning, plan, audio, clip, context, sources)
+        return Result(self.engine, arguments, resolved, conditioning, plan, audio, clip, context, sources, stage)
 
 
 def as_aligned(source: object) -> Conditioning:

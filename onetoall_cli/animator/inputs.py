@@ -216,6 +216,12 @@ def _pose_part(source: Motion, settings: MotionSettings) -> PoseSequence:
     return cut(poses, settings.start, settings.duration, name_of(source))
 
 
+def frame_size(source: Motion, settings: MotionSettings) -> tuple[int, int]:
+    """The (width, height) of the motion's frame, without detecting anything."""
+    part = _pose_part(source, settings) if holds_poses(source) else open_driving(source, settings)
+    return part.width, part.height
+
+
 def count_frames(source: Motion, settings: MotionSettings) -> int:
     """How many frames the motion will have, without detecting anything."""
     if holds_poses(source):

@@ -62,20 +62,24 @@ class Job:
         if self.command == "extend":
             return default_name(self.inputs["clip"], ending="-extended.mp4")
         named = [path for name, path in self.inputs.items() if name in ("reference", "driving", "pose")]
-        return default_name(*named, ending=".png" if self.command == "transfer" else ".mp4")
+        ending = ".mov" if self.settings.scene.alpha else ".mp4"
+        return default_name(*named, ending=".png" if self.command == "transfer" else ending)
 
     @property
     def endings(self) -> tuple[str, ...]:
         """What its output's name may end in."""
         from onetoall_cli.media import PICTURE_ENDINGS, VIDEO_ENDINGS
+        from onetoall_cli.media.containers import ALPHA_ENDINGS
 
+        if self.settings.scene.alpha:
+            return ALPHA_ENDINGS
         return PICTURE_ENDINGS if self.command == "transfer" else VIDEO_ENDINGS
 
     @property
     def files(self) -> list[Path]:
         """All that it reads."""
-        pose = self.settings.alignment.ref_pose
-        return [*self.inputs.values(), *([pose] if pose else [])]
+        pose, behind = self.settings.alignment.ref_pose, Path(self.settings.scene.background)
+        return [*self.inputs.values(), *([pose] if pose else []), *([behind] if behind.exists() else [])]
 
 
 def files_of(model: ModelSettings) -> list[Path]:

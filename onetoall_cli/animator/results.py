@@ -21,6 +21,8 @@ from onetoall_cli.animator.preview_file import preview_beside
 from onetoall_cli.animator.records import RunRecord, make_record, make_run_record
 from onetoall_cli.animator.resolving import Resolved
 from onetoall_cli.animator.settings import VideoSettings, as_arguments
+from onetoall_cli.animator.staging import Stage
+from onetoall_cli.errors import BadInput
 from onetoall_cli.files import together
 from onetoall_cli.files.streams import ending_of, is_output_stream
 from onetoall_cli.media import (
@@ -34,6 +36,7 @@ from onetoall_cli.media import (
 from onetoall_cli.media.containers import PICTURE_ENDINGS, PICTURE_STREAMED_AS
 from onetoall_cli.pose import PoseSequence
 from onetoall_cli.sampling.previews import Preview
+from onetoall_cli.scene.compositing import Layer, Shot, composed
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ class Result:
         clip: The clip that is continued, whose frames come first; None: there is none.
         context: Its last frames, uint8 (H, W, 3) each.
         sources: The inputs as they were given, by what they are.
+        stage: What its character is put in front of; None: nothing can be.
     """
 
     engine: Engine
@@ -63,6 +67,7 @@ class Result:
     clip: Video | None = None
     context: tuple[NDArray[np.uint8], ...] | None = None
     sources: Mapping[str, object] = field(default_factory=dict)
+    stage: Stage | None = None
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The frames, uint8 (H, W, 3)."""
@@ -70,12 +75,42 @@ class Result:
 
     def timed(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The frames, uint8 (H, W, 3), with the second at which each is shown."""
-        return self._timed()
+        return ((shot.picture, time) for shot, time in self._shots(mattes=False))
 
-    def _timed(
-        self, kept: KeptSegments | None = None, preview: Callable[[Preview], None] | None = None
-    ) -> Iterator[tuple[NDArray[np.uint8], float]]:
+    def shots(self) -> Iterator[tuple[Shot, float]]:
+        """The frames with the character's matte and colours, each with the second at which it is shown.
+
+        Raises:
+            BadInput: It continues a clip, of which no matte is known.
+        """
+        return self._shots(mattes=True)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frames, pixels."""
+        return (self.stage.width, self.stage.height) if self.stage else (self.plan.width, self.plan.height)
+
+    def _shots(
+        self,
+        kept: KeptSegments | None = None,
+        preview: Callable[[Preview], None] | None = None,
+        *,
+        mattes: bool,
+    ) -> Iterator[tuple[Shot, float]]:
         made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context, kept, preview)
+        stage = self.stage
+        if mattes and stage is None:
+            raise BadInput("A clip that is continued has no matte.", "Write it without --mask-out.")
+        if stage is None or (stage.is_plain and not mattes):
+            yield from ((Shot(frame), time) for frame, time in self._clocked(made))
+            return
+        clock = list(map(float, self.conditioning.motion.clock()))
+        background = stage.background
+        behind = None if background is None else background.frames(stage.width, stage.height, clock)
+        layers = [Layer(made, self.conditioning.motion, stage.places[0])]
+        yield from zip(composed(layers, stage.width, stage.height, behind, relight=stage.relight), clock, strict=True)
+
+    def _clocked(self, made: Iterable[NDArray[np.uint8]]) -> Iterator[tuple[NDArray[np.uint8], float]]:
         if self.clip is None:
             yield from zip(made, map(float, self.conditioning.motion.clock()), strict=True)
             return
@@ -120,7 +155,8 @@ class Result:
         }
         model = replace(model, **decided)
         arguments = [*self.arguments, *as_arguments(self.resolved.generation, model)]
-        result = {**self.plan.fields(), "fps": self.conditioning.motion.fps}
+        width, height = self.size
+        result = {**self.plan.fields(), "width": width, "height": height, "fps": self.conditioning.motion.fps}
         return make_record(arguments, model=self.engine.location, result=result)
 
     def save(
@@ -130,6 +166,7 @@ class Result:
         video: VideoSettings = VideoSettings(),
         frames: Path | None = None,
         compare: Path | None = None,
+        mask: Path | None = None,
         restart: bool = False,
         preview: bool = False,
         stop_after_segment: int | None = None,
@@ -144,6 +181,7 @@ class Result:
             video: Quality and sound.
             frames: A folder that also gets the frames as PNGs.
             compare: A video of reference, pose and result side by side.
+            mask: A grey video, or of one frame a picture, of the character's matte.
             restart: Whether to give up what another run to `path`, with other settings or inputs, has kept there.
             stop_after_segment: End with so many segments kept, to look at them (`PATH.unfinished/1.mkv` ...).
             preview: Whether `NAME.preview.webp` beside the output shows meanwhile what is being denoised.
@@ -156,11 +194,15 @@ class Result:
             OutOfResources: Memory or disk do not suffice.
         """
         path = Path(path)
+        mattes = self._cut_out or mask is not None
         with suppress(EnoughSegments), ExitStack() as stack:
             look = stack.enter_context(preview_beside(path, self.conditioning.motion.fps)) if preview else None
             if self.plan.frames == 1 and ending_of(path, PICTURE_STREAMED_AS) in PICTURE_ENDINGS:
-                ((picture, _),) = self._timed(preview=look)
-                write_picture(path, picture, metadata=self.record)
+                ((shot, _),) = self._shots(preview=look, mattes=mattes)
+                with together():
+                    write_picture(path, self._shown(shot), metadata=self.record)
+                    if mask:
+                        write_picture(mask, grey(shot), metadata=self.record)
                 return 1
             kept = None
             if len(self.plan.segments) > 1 and not is_output_stream(path):
@@ -168,8 +210,16 @@ class Result:
                 kept = stack.enter_context(
                     segments_kept(path, record, restart=restart, note=note, enough=stop_after_segment)
                 )
-            return self._save_video(self._timed(kept, look), path, video, frames, compare)
+            return self._save_video(self._shots(kept, look, mattes=mattes), path, video, frames, compare, mask)
         return 0
+
+    @property
+    def _cut_out(self) -> bool:
+        return self.stage is not None and self.stage.alpha
+
+    def _shown(self, shot: Shot) -> NDArray[np.uint8]:
+        """A frame of the output: (H, W, 3), or (H, W, 4) of the characters alone."""
+        return shot.cut_out() if self._cut_out else shot.picture
 
     def _run_record(self) -> RunRecord:
         given, context = self.conditioning, self.context or ()
@@ -180,33 +230,47 @@ class Result:
 
     def _save_video(
         self,
-        made: Iterator[tuple[NDArray[np.uint8], float]],
+        made: Iterator[tuple[Shot, float]],
         path: Path,
         video: VideoSettings,
         frames: Path | None,
         compare: Path | None,
+        mask: Path | None,
     ) -> int:
         record = self.record
         record["arguments"] += as_arguments(video)
-        motion, width, height = self.conditioning.motion, self.plan.width, self.plan.height
+        motion, (width, height) = self.conditioning.motion, self.size
         sounds: Sequence[Audio] = self.audio if video.audio else ()
         common: dict[str, Any] = {"crf": video.crf, "audio": list(sounds), "metadata": record}
         common["fps"] = frame_rate(motion.fps)
         count = 0
         with ExitStack() as stack:
             stack.enter_context(together())
-            main = stack.enter_context(VideoWriter(path, width, height, **common))
+            main = stack.enter_context(VideoWriter(path, width, height, alpha=self._cut_out, **common))
             folder = stack.enter_context(FrameFolderWriter(frames, metadata=record)) if frames else None
-            beside = stack.enter_context(VideoWriter(compare, 3 * width, height, **common)) if compare else None
-            for frame, time in made:
+            high = self.plan.height
+            across = 2 * self.plan.width + round(width * high / height)
+            beside = stack.enter_context(VideoWriter(compare, across, high, **common)) if compare else None
+            masks = stack.enter_context(VideoWriter(mask, width, height, **{**common, "audio": []})) if mask else None
+            for shot, time in made:
+                frame = self._shown(shot)
                 main.write(frame, time=time)
                 if folder:
                     folder.write(frame)
+                if masks:
+                    masks.write(grey(shot), time=time)
                 if beside:
                     (pose,) = self.conditioning.pose_frames(count, count + 1)
-                    beside.write(side_by_side([self.conditioning.reference, pose, frame], height), time=time)
+                    shown = [self.conditioning.reference, pose, shot.picture]
+                    beside.write(side_by_side(shown, high), time=time)
                 count += 1
         return count
+
+
+def grey(shot: Shot) -> NDArray[np.uint8]:
+    """A shot's matte as a picture, uint8 (H, W, 3)."""
+    assert shot.matte is not None
+    return np.repeat(shot.matte[..., None], 3, axis=-1)
 
 
 def write_clip(

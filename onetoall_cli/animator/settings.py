@@ -161,6 +161,22 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True)
+class SceneSettings:
+    """What is behind the character.
+
+    Attributes:
+        background: "reference": what the model makes of the reference's; "driver": the driving video without its
+            dancer, whose place the character takes; else a colour (a name or `#rrggbb`), or a picture or video.
+        relight: Whether the character's light is matched to a picture's or video's: "auto" or "off".
+        alpha: Whether the output is the character alone, on nothing.
+    """
+
+    background: str = "reference"
+    relight: Literal["auto", "off"] = "auto"
+    alpha: bool = False
+
+
+@dataclass(frozen=True)
 class VideoSettings:
     """The video file.
 
@@ -181,6 +197,7 @@ class Settings:
     alignment: AlignSettings = field(default_factory=AlignSettings)
     size: SizeSettings = field(default_factory=SizeSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
+    scene: SceneSettings = field(default_factory=SceneSettings)
 
     def changed(self, **values: object) -> "Settings":
         """The same with some settings changed, by their names in whichever group they stand: `seed=7, start=4.0`.

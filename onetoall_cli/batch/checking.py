@@ -22,11 +22,21 @@ def faults_of(tasks: Sequence[Task], *, overwrite: bool, begun: Set[str] = froze
 
 
 def _own_faults(task: Task, overwrite: bool) -> Iterator[str]:
+    from onetoall_cli.animator.staging import check_scene
+    from onetoall_cli.media import VIDEO_ENDINGS
+
     missing = [path for path in task.job.files if not path.exists()]
     yield from (f"{path} does not exist." for path in missing)
     wanted = [Output(path, task.job.endings) for path in (task.output, task.compare) if path is not None]
+    if task.mask is not None:
+        wanted.append(Output(task.mask, VIDEO_ENDINGS, option="mask_out"))
     if task.frames is not None:
         wanted.append(Output(task.frames, kind="frames", option="frames"))
+    try:
+        if task.job.command == "animate":
+            check_scene(task.job.settings.scene, task.job.inputs.get("driving"))
+    except OnetoallError as error:
+        yield error.problem
     for output in wanted:
         try:
             check_outputs([_in_nearest_folder(output)], inputs=task.reads, overwrite=overwrite)

@@ -97,6 +97,7 @@ class Batch:
                 video=task.video,
                 frames=task.frames,
                 compare=task.compare,
+                mask=task.mask,
                 restart=self.overwrite,
                 preview=self.preview,
             )

@@ -25,6 +25,7 @@ class Task:
         output: Where it goes.
         frames, compare: As `Result.save` takes them.
         arguments: The command line after `onetoall` that makes it alone.
+        mask: As `Result.save` takes it.
     """
 
     place: str
@@ -36,6 +37,7 @@ class Task:
     frames: Path | None
     compare: Path | None
     arguments: tuple[str, ...]
+    mask: Path | None = None
 
     @cached_property
     def key(self) -> str:
@@ -52,7 +54,7 @@ class Task:
     @property
     def writes(self) -> list[Path]:
         """Files and folders it writes."""
-        return [path for path in (self.output, self.frames, self.compare) if path is not None]
+        return [path for path in (self.output, self.frames, self.compare, self.mask) if path is not None]
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ from onetoall_cli.animator.settings import (
     GenerationSettings,
     ModelSettings,
     MotionSettings,
+    SceneSettings,
     Settings,
     SizeSettings,
     VideoSettings,
@@ -33,6 +34,7 @@ def animate(
     seeds: Seeds,
     generation: GenerationSettings,
     size: SizeSettings,
+    scene: SceneSettings,
     video: VideoSettings,
     sides: SideOptions,
     target: OutputOptions,
@@ -53,7 +55,7 @@ def animate(
     """
     if followed(model, generation):
         return
-    made = job(motion, alignment, generation, size, reference, driving, from_)
+    made = job(motion, alignment, generation, size, scene, reference, driving, from_)
     make(report, made, model, parallel, seeds, target, run, video, sides)
 
 
@@ -62,6 +64,7 @@ def job(
     alignment: AlignSettings,
     generation: GenerationSettings,
     size: SizeSettings,
+    scene: SceneSettings,
     reference: Path | None,
     driving: Path | None,
     from_: Path | None,
@@ -71,7 +74,7 @@ def job(
     Raises:
         BadInput: Neither or both of inputs and aligned folder are given, or a file is missing.
     """
-    settings = Settings(motion, alignment, size, generation)
+    settings = Settings(motion, alignment, size, generation, scene)
     return Job("animate", _inputs(reference, driving, from_), settings)
 
 

@@ -83,7 +83,7 @@ def _as_task(
 ) -> Task:
     values.pop("command")
     seed, output, compare = values.pop("seed"), values.pop("output"), values.pop("compare", False)
-    command, frames = COMMANDS[name], values.pop("frames", None)
+    command, frames, mask = COMMANDS[name], values.pop("frames", None), values.pop("mask_out", None)
     model: ModelSettings = group_of(ModelSettings, values)
     video = group_of(VideoSettings, values) if "crf" in values else VideoSettings()
     hints: dict[str, Any] = get_type_hints(command.job)
@@ -105,6 +105,7 @@ def _as_task(
         output=output,
         frames=frames,
         compare=output.with_name(f"{output.stem}-compare{output.suffix}") if compare else None,
+        mask=mask,
         arguments=(*_command_line(name, given), "--output", str(output)),
     )
 
@@ -172,6 +173,8 @@ def _from_base(name: str, value: Any, base: Path) -> Any:
     if isinstance(value, Path):
         return base / value
     if name == "model" and value is not None and (base / value).is_dir():
+        return str(base / value)
+    if name == "background" and (base / value).exists():
         return str(base / value)
     if name == "lora" and value:
         return [

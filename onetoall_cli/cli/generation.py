@@ -33,6 +33,7 @@ class SeedOutput:
     main: Path
     compare: Path | None = None
     frames: Path | None = None
+    mask: Path | None = None
 
 
 def make(
@@ -110,7 +111,8 @@ def named_outputs(
         named = main.with_name(f"{main.stem}{tag}{main.suffix}") if tag else main
         compare = named.with_name(f"{named.stem}-compare{named.suffix}") if sides.compare else None
         frames = sides.frames.with_name(sides.frames.name + tag) if sides.frames and tag else sides.frames
-        outputs.append(SeedOutput(seed, named, compare, frames))
+        mask = sides.mask_out.with_stem(sides.mask_out.stem + tag) if sides.mask_out and tag else sides.mask_out
+        outputs.append(SeedOutput(seed, named, compare, frames, mask))
     return outputs
 
 
@@ -128,6 +130,9 @@ def check_planned(
         OutOfResources: The disk is full.
     """
     wanted = [Output(path, endings) for each in outputs for path in (each.main, each.compare) if path is not None]
+    from onetoall_cli.media import VIDEO_ENDINGS
+
+    wanted += [Output(each.mask, VIDEO_ENDINGS, option="--mask-out") for each in outputs if each.mask is not None]
     wanted += [Output(each.frames, kind="frames", option="--frames") for each in outputs if each.frames is not None]
     if len(outputs) > 1:
         wanted.append(Output(sheet_path(outputs)))
@@ -166,6 +171,7 @@ def save_all(
             video=video,
             frames=output.frames,
             compare=output.compare,
+            mask=output.mask,
             restart=run.restart,
             preview=run.preview,
             stop_after_segment=run.stop_after_segment,
@@ -178,8 +184,8 @@ def save_all(
             shown.append((output.seed, _glimpses(output.main, count)))
     if not made:
         return
-    plan = result.plan
-    text = [f"{each['output']}  {_what(result, count)}, {plan.width} x {plan.height}" for each in made]
+    width, height = result.size
+    text = [f"{each['output']}  {_what(result, count)}, {width} x {height}" for each in made]
     if len(outputs) == 1:
         report.result(text[0], **made[0])
         return
@@ -207,15 +213,16 @@ def _what(result: Result, count: int) -> str:
 
 
 def _fields(run: Result, output: SeedOutput, count: int) -> dict[str, Any]:
-    plan = run.plan
+    plan, (width, height) = run.plan, run.size
     return {
         "output": output.main,
         "compare": output.compare,
+        "mask": output.mask,
         "frames_folder": output.frames,
         "frames": count,
         "duration": run.duration,
-        "width": plan.width,
-        "height": plan.height,
+        "width": width,
+        "height": height,
         "segments": plan.segments,
         "steps": plan.steps,
         "model": plan.model,

@@ -20,6 +20,7 @@ from onetoall_cli.animator.settings import (
     GenerationSettings,
     ModelSettings,
     MotionSettings,
+    SceneSettings,
     SizeSettings,
     VideoSettings,
 )
@@ -121,6 +122,9 @@ class SideOptions:
         bool,
         Option("--compare", help="Also write reference, pose and result side by side."),
     ] = False
+    mask_out: Annotated[
+        Path | None, Option(metavar="FILE", help="Also write the character's matte, as a grey video.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ HEADINGS: dict[type, str] = {
     MotionSettings: "Motion",
     AlignSettings: "Alignment",
     SizeSettings: "Size",
+    SceneSettings: "Scene",
     ModelSettings: "Model and memory",
     ParallelOptions: "Model and memory",
     Seeds: "Generation",
@@ -197,6 +202,15 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "width": Option(min=16, metavar="PIXELS", help="Output width in pixels."),
         "height": Option(min=16, metavar="PIXELS", help="Output height in pixels."),
         "draft": Option("--draft", help="A quick look at alignment and framing: half the size, a third of the steps."),
+    },
+    SceneSettings: {
+        "background": Option(
+            metavar="WHAT",
+            help="What is behind the character: reference; driver (it takes the dancer's place in the driving video); "
+            "a colour, as #00ff00; or a picture or video.",
+        ),
+        "relight": Option(help="Match the character's light to a picture or video behind it."),
+        "alpha": Option("--alpha", help="Write the character alone, on nothing (.mov: ProRes 4444, or .webm)."),
     },
     ModelSettings: {
         "model": Option(metavar="NAME|PATH", help="Model name, folder or file; default: the best installed that fits."),

@@ -41,10 +41,10 @@ def _full_range(frame: av.VideoFrame, width: int, height: int, pixel_format: str
     ).to_ndarray()
 
 
-def to_yuv(image: NDArray[np.uint8]) -> av.VideoFrame:
-    """A BT.709 limited-range yuv420p frame of a uint8 (height, width, 3) sRGB picture with even sides."""
-    return av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-        format="yuv420p",
+def to_yuv(image: NDArray[np.uint8], pixels: str = "yuv420p") -> av.VideoFrame:
+    """A BT.709 limited-range frame of a uint8 (height, width, 3 or 4) sRGB picture with even sides."""
+    return av.VideoFrame.from_ndarray(image, format="rgba" if image.shape[2] == 4 else "rgb24").reformat(
+        format=pixels,
         dst_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,

@@ -41,6 +41,21 @@ def tick_of(stream: av.stream.Stream) -> Fraction:
 
 
 @dataclass(frozen=True)
+class AlphaFormat:
+    """What holds pictures with transparency in a video file.
+
+    Attributes:
+        video: Encoder.
+        pixels: Pixel format it takes.
+        options: Of the encoder.
+    """
+
+    video: str
+    pixels: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class MovieFormat:
     """What goes into a video file, with sound.
 
@@ -50,6 +65,7 @@ class MovieFormat:
         copied: Names of the sound codecs that are copied as they are.
         options: Of the container.
         has_edit_lists: Can say that playing begins behind the samples a codec puts before its first sound.
+        alpha: How pictures with transparency are held; None: they cannot be.
     """
 
     video: str
@@ -57,6 +73,7 @@ class MovieFormat:
     copied: frozenset[str]
     options: dict[str, str] = field(default_factory=dict)
     has_edit_lists: bool = False
+    alpha: AlphaFormat | None = None
 
 
 @dataclass(frozen=True)
@@ -82,9 +99,11 @@ class PictureFormat:
 
     Attributes:
         options: Of `Image.save`.
+        alpha: Whether it holds transparency.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
+    alpha: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,24 +118,32 @@ _EVERYWHERE = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
 _PCM = frozenset({"pcm_s16le", "pcm_s24le"})
 _OPEN = frozenset({"opus", "vorbis"})
 _FASTSTART = {"movflags": "+faststart"}  # the index before the pictures: plays while it downloads
-_JPEG = PictureFormat({"quality": 95, "subsampling": "4:4:4"})
+_JPEG = PictureFormat({"quality": 95, "subsampling": "4:4:4"}, alpha=False)
+# 4444: ProRes' profile with transparency, 10 bits of colour; editors and compositors read it.
+_PRORES = AlphaFormat("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"})
+_VP9_ALPHA = AlphaFormat("libvpx-vp9", "yuva420p", {"auto-alt-ref": "0"})  # libvpx wants that for transparency
 WRITTEN = {
     ".mp4": Written(MovieFormat("libx264", "aac", _EVERYWHERE, _FASTSTART, has_edit_lists=True)),
-    ".mov": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM, _FASTSTART, has_edit_lists=True)),
+    ".mov": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM, _FASTSTART, has_edit_lists=True, alpha=_PRORES)),
     ".mkv": Written(MovieFormat("libx264", "aac", _EVERYWHERE | _PCM | _OPEN | {"flac"})),
-    ".webm": Written(MovieFormat("libvpx-vp9", "libopus", _OPEN)),
+    ".webm": Written(MovieFormat("libvpx-vp9", "libopus", _OPEN, alpha=_VP9_ALPHA)),
     ".gif": Written(AnimationFormat("gif", "pal8", GifFile, Fraction(1, 100))),
     ".apng": Written(AnimationFormat("apng", "rgb24", ApngFile)),
     ".png": Written(picture=PictureFormat()),
     ".jpg": Written(picture=_JPEG),
     ".jpeg": Written(picture=_JPEG),
     ".webp": Written(
-        AnimationFormat("libwebp", "bgra", WebpFile, Fraction(1, 1000)), PictureFormat({"quality": 95, "method": 4})
+        AnimationFormat("libwebp", "bgra", WebpFile, Fraction(1, 1000)),
+        PictureFormat({"quality": 95, "method": 4}),
     ),
 }
 
 VIDEO_ENDINGS = tuple(suffix for suffix, row in WRITTEN.items() if row.video)
 PICTURE_ENDINGS = tuple(suffix for suffix, row in WRITTEN.items() if row.picture)
+# Videos that can hold transparency.
+ALPHA_ENDINGS = tuple(
+    suffix for suffix, row in WRITTEN.items() if isinstance(row.video, MovieFormat) and row.video.alpha
+)
 # What is written to a stream whose name does not say.
 VIDEO_STREAMED_AS, PICTURE_STREAMED_AS = ".mp4", ".png"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onetoall_cli.media import colour
 from onetoall_cli.media.audio import Audio
-from onetoall_cli.media.containers import MovieFormat
+from onetoall_cli.media.containers import AlphaFormat, MovieFormat
 from onetoall_cli.media.metadata import metadata_text
 from onetoall_cli.media.soundtrack import Soundtrack
 from onetoall_cli.media.timeline import fine_tick
@@ -46,9 +46,10 @@ class MovieWriter:
         crf: int,
         audio: Sequence[Audio],
         metadata: Mapping[str, Any] | None,
+        alpha: AlphaFormat | None = None,
     ) -> None:
         self.tick = fine_tick(frame_time)
-        self._path, self._output, self._size = path, output, size
+        self._path, self._output, self._size, self._alpha = path, output, size, alpha
         self._rate, self._crf, self._audio, self._metadata = 1 / frame_time, crf, audio, metadata
         self._lengths: dict[int, int] = {}  # ticks each frame inside the encoder is shown for, by its pts
 
@@ -66,11 +67,15 @@ class MovieWriter:
         return self
 
     def encodable(self, image: NDArray[np.uint8]) -> av.VideoFrame:
-        """A copy of uint8 (height, width, 3) sRGB as the encoder takes it."""
+        """A copy of uint8 (height, width, 3) sRGB, with transparency (height, width, 4), as the encoder takes it."""
         rows, columns = self._padding
         if rows or columns:
             image = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
-        return colour.to_yuv(np.ascontiguousarray(image))
+        return colour.to_yuv(np.ascontiguousarray(image), self._pixels)
+
+    @property
+    def _pixels(self) -> str:
+        return self._alpha.pixels if self._alpha else "yuv420p"
 
     def write(self, frame: av.VideoFrame, begin: int, end: int) -> None:
         """Encode a frame, shown from `begin` to `end` ticks, and the sound up to it."""
@@ -93,21 +98,26 @@ class MovieWriter:
         self._exits.close()
 
     def _add_pictures(self) -> av.VideoStream:
-        stream = self._container.add_stream(self._output.video, rate=self._rate, options=self._encoder_options())
+        encoder = self._alpha.video if self._alpha else self._output.video
+        stream = self._container.add_stream(encoder, rate=self._rate, options=self._encoder_options(encoder))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = self._size[0] + self._padding[1], self._size[1] + self._padding[0]
         context = stream.codec_context
         context.time_base = self.tick
-        context.pix_fmt = "yuv420p"
+        context.pix_fmt = self._pixels
         context.color_primaries = context.color_trc = context.colorspace = colour.BT709
         context.color_range = colour.LIMITED_RANGE
         return stream
 
-    def _encoder_options(self) -> dict[str, str]:
-        if self._output.video == "libx264":
+    def _encoder_options(self, encoder: str) -> dict[str, str]:
+        own = self._alpha.options if self._alpha else {}
+        if encoder == "prores_ks":  # its quality is its profile's
+            return {"threads": _THREADS, **own}
+        if encoder == "libx264":
             # No B-frames: with them MP4 cannot say how long the last frame of a variable rate is shown.
             return {"crf": str(self._crf), "bf": "0", "threads": _THREADS, "x264-params": _SAME_ON_EVERY_PROCESSOR}
-        return {"crf": str(round(self._crf * 63 / 51)), "b": "0", "cpu-used": "4", "threads": _THREADS}  # VP9's scale
+        crf = str(round(self._crf * 63 / 51))  # VP9's scale
+        return {"crf": crf, "b": "0", "cpu-used": "4", "threads": _THREADS, **own}
 
     def _add_sound(self, stack: ExitStack) -> Soundtrack | None:
         if not self._audio:

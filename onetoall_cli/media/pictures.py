@@ -180,18 +180,21 @@ def _srgb_transform(image: Image.Image, mode: str) -> ImageCms.ImageCmsTransform
 
 
 def write_picture(path: Path | str, image: NDArray[np.uint8], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write uint8 (height, width, 3) sRGB as .png, .jpg or .webp (quality 95), whole or not at all.
+    """Write a picture as .png, .jpg or .webp (quality 95), whole or not at all.
 
     Args:
+        image: Uint8 (height, width, 3) sRGB; with transparency (height, width, 4), not multiplied with it.
         metadata: Settings to keep inside the file; `read_metadata` gives them back.
 
     Raises:
-        BadInput: The suffix is another, or the folder cannot be written.
+        BadInput: The suffix is another or cannot hold transparency, or the folder cannot be written.
         OutOfResources: The disk is full.
     """
     path = Path(path)
-    options = picture_format(path).options
-    suffix = ending_of(path, PICTURE_STREAMED_AS)
+    written = picture_format(path)
+    options, suffix = written.options, ending_of(path, PICTURE_STREAMED_AS)
+    if image.shape[2] == 4 and not written.alpha:
+        raise BadInput(f"{path} cannot hold transparency.", "Write .png or .webp.")
     with writing(path), whole_file(path, ending=PICTURE_STREAMED_AS) as temporary:
         Image.fromarray(image).save(temporary, **options, **_stored(metadata, suffix))
 

@@ -17,7 +17,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_file
 from onetoall_cli.media.animation_writer import AnimationWriter
 from onetoall_cli.media.audio import Audio
-from onetoall_cli.media.containers import VIDEO_STREAMED_AS, MovieFormat, video_format
+from onetoall_cli.media.containers import ALPHA_ENDINGS, VIDEO_STREAMED_AS, MovieFormat, video_format
 from onetoall_cli.media.file_errors import writing
 from onetoall_cli.media.movie_writer import MovieWriter
 from onetoall_cli.media.timeline import tidy_rate
@@ -43,10 +43,12 @@ class VideoWriter:
         crf: Quality on x264's scale: 0 is best, 18 looks like the source, 51 is worst. .gif and .apng do without.
         audio: Sound to carry: `Video.audio`, or several, heard one after another or each from its `at`.
         metadata: Settings to keep in the file; `read_metadata` gives them back. "title" is also a video file's title.
+        alpha: Whether frames have transparency. .mov is ProRes 4444 then, .webm VP9; no other can.
 
     Raises:
-        BadInput: On creation for an unknown suffix, a size, rate or crf that cannot be; on entering for sound that
-            cannot be read or a folder that cannot be written; on writing for what an animated picture cannot hold.
+        BadInput: On creation for a suffix that is unknown or without transparency, a size, rate or crf that cannot be;
+            on entering for sound that cannot be read or a folder that cannot be written; on writing for what an
+            animated picture cannot hold.
         OutOfResources: The disk is full.
     """
 
@@ -60,9 +62,13 @@ class VideoWriter:
         crf: int = 18,
         audio: Audio | Sequence[Audio] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        alpha: bool = False,
     ) -> None:
         self.path, self.width, self.height = Path(path), width, height
         self._output = video_format(self.path)
+        self._alpha = self._output.alpha if alpha and isinstance(self._output, MovieFormat) else None
+        if alpha and self._alpha is None:
+            raise BadInput(f"{path} cannot hold transparency.", f"Write {' or '.join(ALPHA_ENDINGS)}.")
         if width < 1 or height < 1:
             raise BadInput(f"A video of {width}x{height} pixels cannot be.", "Give both sides a positive size.")
         if fps <= 0:
@@ -89,12 +95,13 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            image: Uint8 (height, width, 3), sRGB.
+            image: Uint8 (height, width, 3), sRGB; with transparency (height, width, 4), not multiplied with it.
             time: Seconds from the start at which it is shown; None: when the frame before it ends.
             duration: Seconds it is shown for if no other frame follows before; None: one frame at the writer's rate.
         """
-        if image.dtype != np.uint8 or image.shape != (self.height, self.width, 3):
-            expected = f"uint8 ({self.height}, {self.width}, 3)"
+        shape = (self.height, self.width, 4 if self._alpha else 3)
+        if image.dtype != np.uint8 or image.shape != shape:
+            expected = f"uint8 {shape}"
             raise ValueError(f"a frame is {image.dtype} {image.shape}, but the video takes {expected}")
         shown = self._next if time is None else Fraction(time)
         pts = round(shown / self._file.tick)
@@ -124,8 +131,16 @@ class VideoWriter:
         """What writes this kind of file."""
         output, size, metadata = self._output, (self.width, self.height), self._metadata
         if isinstance(output, MovieFormat):
-            audio = self._audio
-            return MovieWriter(temporary, output, size, self._frame_time, crf=self._crf, audio=audio, metadata=metadata)
+            return MovieWriter(
+                temporary,
+                output,
+                size,
+                self._frame_time,
+                crf=self._crf,
+                audio=self._audio,
+                metadata=metadata,
+                alpha=self._alpha,
+            )
         if self._audio:
             _log.warning("%s has no sound: an animated picture cannot carry any.", self.path)
         return AnimationWriter(temporary, output, size, self._frame_time, crf=self._crf, metadata=metadata)

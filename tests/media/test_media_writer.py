@@ -361,3 +361,31 @@ def test_a_full_disk_while_writing_frames_is_said(tmp_path, monkeypatch):
     with pytest.raises(OutOfResources, match="disk is full"), FrameFolderWriter(tmp_path / "frames") as folder:
         folder.write(picture(0))
     assert not list(tmp_path.iterdir())
+
+
+class TestTransparency:
+    @pytest.mark.parametrize(
+        ("name", "codec", "pixels"), [("a.mov", "prores", "yuva444"), ("a.webm", "libvpx-vp9", "yuva420p")]
+    )
+    def test_a_matte_is_read_back(self, tmp_path, name, codec, pixels):
+        image = np.zeros((48, 64, 4), np.uint8)
+        image[..., 0] = 200
+        image[8:24, 16:48, 3], image[24:40, 16:48, 3] = 255, 128
+        with VideoWriter(tmp_path / name, 64, 48, fps=25, alpha=True, metadata={"seed": 7}) as writer:
+            writer.write(image)
+        with av.open(str(tmp_path / name)) as container:
+            decoder = av.CodecContext.create(codec, "r")  # ffmpeg's own VP9 decoder leaves the matte out
+            stream = container.streams.video[0]
+            if stream.codec_context.extradata:
+                decoder.extradata = stream.codec_context.extradata
+            decoder.width, decoder.height = 64, 48
+            frames = [frame for packet in container.demux(stream) for frame in decoder.decode(packet)]
+        shown = frames[0].reformat(format="rgba").to_ndarray()
+        assert frames[0].format.name.startswith(pixels)
+        for row, alpha in ((16, 255), (32, 128), (2, 0)):
+            assert abs(int(shown[row, 32, 3]) - alpha) <= 2
+        assert abs(int(shown[2, 2, 0]) - 200) <= 4, "colours are not multiplied with the matte"
+
+    def test_what_cannot_hold_it_is_refused_before_any_work(self, tmp_path):
+        with pytest.raises(BadInput, match="cannot hold transparency"):
+            VideoWriter(tmp_path / "a.mp4", 64, 48, fps=25, alpha=True)

@@ -1,4 +1,4 @@
-"""Regenerate `onetoall_cli/assets/detector`: MediaPipe's networks as ONNX, for the detector `builtin`.
+"""Regenerate `onetoall_cli/assets/detector`: MediaPipe's networks as ONNX, for the detector and the matting `builtin`.
 
 pip download --no-deps --dest wheel mediapipe==0.10.21
 python tests/pose/make_detector.py wheel/mediapipe-*.whl
@@ -17,14 +17,16 @@ FOLDER = Path(__file__).parents[2] / "onetoall_cli" / "assets" / "detector"
 
 NETWORKS = {
     "pose_detection": ("pose_detection/pose_detection", [(0, "boxes"), (1, "scores")]),
+    "person_mask": ("pose_landmark/pose_landmark_full", [(2, "mask")]),
     "pose_landmark": ("pose_landmark/pose_landmark_full", [(0, "landmarks"), (1, "presence"), (3, "heatmaps")]),
     "hand_recrop": ("holistic_landmark/hand_recrop", [(0, "points")]),
     "hand_landmark": ("hand_landmark/hand_landmark_full", [(0, "landmarks"), (1, "presence")]),
     "face_detection": ("face_detection/face_detection_short_range", [(0, "boxes"), (1, "scores")]),
     "face_landmark": ("face_landmark/face_landmark", [(0, "landmarks"), (1, "presence")]),
 }
-"""Of each file: its name in the wheel below `mediapipe/modules`, and the outputs that are kept. Others (segmentation,
-points in metres, left or right hand) would only cost time."""
+"""Of each file: its name in the wheel below `mediapipe/modules`, and the outputs that are kept. Others (points in
+metres, left or right hand) would only cost time. The person's mask has a file of its own, since the detector would
+take half as long again with it."""
 
 
 def main(wheel: Path) -> None:

@@ -1,4 +1,4 @@
-"""The six networks that the package ships (`assets/detector`), each reading one region of a picture."""
+"""The networks that the package ships (`assets/detector`), each reading one region of a picture."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +69,7 @@ class DetectionNetwork(RegionNetwork):
 
 
 class Networks:
-    """All six, and threads to run several at once: each is too small to fill a processor by itself."""
+    """Those of the detector, and threads to run several at once: each is too small to fill a processor by itself."""
 
     def __init__(self) -> None:
         # Cells a side and answers a cell, of strides 8, 16 and three times 32; and of strides 8 and three times 16.

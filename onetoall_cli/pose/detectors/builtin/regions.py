@@ -55,11 +55,21 @@ class Region:
 
     def cut(self, image: Image, side: int, *, border: int = cv2.BORDER_REPLICATE) -> Image:
         """What it shows, (side, side, 3); `border` is OpenCV's name for what lies outside the picture."""
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        shown = cv2.warpAffine(image, self._matrix(side), (side, side), flags=flags, borderMode=border)
+        return np.asarray(shown, dtype=np.uint8)
+
+    def laid_back(self, values: NDArray[np.float32], width: int, height: int, outside: float) -> NDArray[np.float32]:
+        """Values (side, side) of what it shows, on the picture (height, width); `outside` where it shows nothing."""
+        matrix, border = self._matrix(len(values)), cv2.BORDER_CONSTANT
+        laid = cv2.warpAffine(values, matrix, (width, height), borderMode=border, borderValue=(outside,))
+        return np.asarray(laid, dtype=np.float32)
+
+    def _matrix(self, side: int) -> NDArray[np.float64]:
+        """The map (2, 3) from pixels of its picture of `side` pixels to those of the whole."""
         across, down = self._axes() / side
         corner = np.array([self.x, self.y]) - (across + down) * side / 2
-        matrix = np.stack([across, down, corner], axis=1)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(image, matrix, (side, side), flags=flags, borderMode=border), dtype=np.uint8)
+        return np.stack([across, down, corner], axis=1)
 
     def to_picture(self, points: NDArray) -> Points:
         """Points (n, 2) of the region, 0..1 from its upper left corner, in pixels of the picture."""
