@@ -10,7 +10,8 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch.optim import Optimizer
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files import whole_folder
+from onetoall_cli.training.sharding import part_of
 
 _NAME = re.compile(r"step-(\d+)$")
 _STATE = "state.json"
@@ -175,8 +177,12 @@ def restore_optimisers(optimisers: Sequence[Optimizer], module: nn.Module, tenso
         name, _, kind = key.rpartition("/")
         kept.setdefault(name, {})[kind] = value
     for optimiser in optimisers:
-        own = [names[parameter] for group in optimiser.param_groups for parameter in group["params"]]
-        state = {number: kept.pop(name) for number, name in enumerate(own) if name in kept}
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        state = {
+            number: {kind: part_of(value, parameter) for kind, value in kept.pop(names[parameter]).items()}
+            for number, parameter in enumerate(parameters)
+            if names[parameter] in kept
+        }
         _check_kind(optimiser, state)
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     if kept:
@@ -235,6 +241,22 @@ class Average:
             state[name] = value.to(state[name].dtype).clone()
         return state
 
+    @contextmanager
+    @torch.no_grad()
+    def applied(self, module: nn.Module) -> Iterator[None]:
+        """Give the module its averaged parameters, in evaluation mode, while the context is active."""
+        parameters = dict(module.named_parameters())
+        trained = {name: parameters[name].detach().clone() for name in self.values}
+        for name, value in self.values.items():
+            parameters[name].copy_(value)
+        module.eval()
+        try:
+            yield
+        finally:
+            for name, value in trained.items():
+                parameters[name].copy_(value)
+            module.train()
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on with a checkpoint's averages.
 
@@ -249,7 +271,7 @@ class Average:
             )
         self.updates = checkpoint.updates
         for name, value in checkpoint.average.items():
-            self.values[name].copy_(value)
+            self.values[name].copy_(part_of(value, self.values[name]))
 
 
 # -- the log ------------------------------------------------------------------------------------------------------
@@ -286,10 +308,12 @@ class LossLog:
         return rows
 
     def _is_whole(self, row: dict[str, Any]) -> bool:
-        return list(row) == list(self.columns) and all(row.values()) and str(row["step"]).isdecimal()
+        # What is not measured at every step is empty, but the last figure never: a kill cuts rows short.
+        values = list(row.values())
+        return list(row) == list(self.columns) and None not in values and values[-1] and str(row["step"]).isdecimal()
 
-    def add(self, step: int, **figures: float) -> None:
-        """Append one row."""
+    def add(self, step: int, **figures: float | None) -> None:
+        """Append one row; None is an empty figure."""
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            values = {name: format(value, ".6g") for name, value in figures.items()}
+            values = {name: "" if value is None else format(value, ".6g") for name, value in figures.items()}
             csv.DictWriter(file, self.columns).writerow({"step": str(step), **values})

@@ -7,7 +7,7 @@ from onetoall_cli.training.picture_pairs import VideosAndPictures, open_pictures
 from onetoall_cli.training.preparation import Progress
 from onetoall_cli.training.recipe import TrainingSettings
 from onetoall_cli.training.sources import PUPPET_FPS, ClipSource, PuppetSource, load_motions, load_pool, puppet_pool
-from onetoall_cli.training.videos import open_videos
+from onetoall_cli.training.videos import VideoSource, open_videos
 
 
 def open_source(
@@ -46,3 +46,18 @@ def open_source(
         return pictures
     videos = open_videos(settings, latents, pool, progress, note)
     return VideosAndPictures(videos, pictures) if pictures else videos
+
+
+def split_source(source: ClipSource, settings: TrainingSettings) -> tuple[ClipSource, ClipSource]:
+    """A source without what is held out, and that: puppets of another split, or some of the videos.
+
+    Raises:
+        BadInput: There is but one video.
+    """
+    if isinstance(source, PuppetSource):
+        return source, PuppetSource(split="validation", fps=source.fps, pool=source.pool)
+    if isinstance(source, VideosAndPictures):
+        trained, held = source.videos.split()
+        return VideosAndPictures(trained, source.pictures), held
+    assert isinstance(source, VideoSource)
+    return source.split()

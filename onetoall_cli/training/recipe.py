@@ -143,6 +143,8 @@ class DataSettings(Settings):
     """Folder of pose files named like the videos (`NAME.json`), in place of detection."""
     detector: str = "auto"
     """Pose detector for videos and pictures."""
+    hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the videos, at least one, that `validate_every` measures the loss on and nothing is trained on."""
     strict: bool = False
     """Whether a video that cannot be used, or only in part, is an error."""
 
@@ -260,6 +262,15 @@ class TrainingSettings(Settings):
     """Steps between checkpoints."""
     keep_checkpoints: CountOrNone = 3
     """Number of newest checkpoints to keep; 0 keeps all."""
+    validate_every: CountOrNone = 0
+    """Steps between measurements of the loss on what is held out: puppets of another split, or videos (`hold_out`); 0
+    makes none."""
+    validate_batches: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Micro-batches of such a measurement, each time the same ones with the same noise and times."""
+    tensorboard: bool = False
+    """Whether the figures of `loss.csv` also go to TensorBoard (package tensorboard)."""
+    shard: bool = False
+    """Whether several GPUs share one network, each with a part of every weight (FSDP2), instead of having one each."""
     sample_every: CountOrNone = 500
     """Steps between sample sheets; 0 makes none."""
     sample_count: Annotated[int, Field(ge=1, le=100)] = 4
@@ -291,6 +302,10 @@ class TrainingSettings(Settings):
             raise ValueError("should have quantize only with train: lora")
         if self.train == "lora" and self.init_from is None:
             raise ValueError("should have init_from, because a LoRA changes a model that there is")
+        if self.shard and (self.quantize != "none" or self.sample_every or self.optimiser != "adamw"):
+            raise ValueError("should have optimiser: adamw, quantize: none and sample_every: 0 with shard: true")
+        if self.data.source == "pictures" and self.validate_every:
+            raise ValueError("should have validate_every: 0 with source: pictures, of which none are held out")
         if self.data.source == "pictures" and self.video_share:
             raise ValueError("should have video_share: 0 with source: pictures")
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.training.opening import Progress
+from onetoall_cli.training.preparation import Progress
 from onetoall_cli.training.recipe import TrainingSettings
 from onetoall_cli.training.settings import load_settings, read_settings, read_yaml
 from onetoall_cli.training.vae_data import VaeSettings

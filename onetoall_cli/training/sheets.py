@@ -1,7 +1,5 @@
 """Sample sheets of a training: results of the averaged network for held-out puppets, or for fixed clips of a folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,26 +30,13 @@ def write_sample_sheet(
     settings: TrainingSettings,
 ) -> None:
     """Write a PNG with a row for each clip: masked reference, then driving pose, truth and result of three frames."""
-    with averaged_weights(network, average), torch.autocast(vae.device.type, torch.bfloat16, enabled=settings.bf16):
+    with average.applied(network), torch.autocast(vae.device.type, torch.bfloat16, enabled=settings.bf16):
         rows = []
         for number in range(settings.sample_count):
             example = sample_example(source, settings, number)
             rows.append(_row(example, generate(example, network, vae, text, settings, seed=number)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(path, picture_grid(rows))
-
-
-@contextmanager
-def averaged_weights(network: OneToAllTransformer3DModel, average: Average) -> Iterator[None]:
-    """Give the network its averaged weights, in evaluation mode, while the context is active."""
-    trained = {name: value.clone() for name, value in network.state_dict().items()}
-    network.load_state_dict(average.merged(network))
-    network.eval()
-    try:
-        yield
-    finally:
-        network.load_state_dict(trained)
-        network.train()
 
 
 def sample_example(source: ClipSource, settings: TrainingSettings, number: int) -> Example:

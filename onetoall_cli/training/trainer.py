@@ -4,7 +4,7 @@ It runs on a CPU or a GPU, or on many processes under `accelerate launch`.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 
 from onetoall_cli.errors import BadInput
@@ -22,6 +23,7 @@ from onetoall_cli.files import whole_file, whole_folder
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.model.pixels import to_tensor
 from onetoall_cli.model.precision import is_kept_wide
+from onetoall_cli.training.board import Board
 from onetoall_cli.training.checkpoints import (
     Average,
     Checkpoint,
@@ -39,13 +41,19 @@ from onetoall_cli.training.initial import Start, build_network, choose_trained, 
 from onetoall_cli.training.latents import Stored, encode_reference, encode_window, no_reference
 from onetoall_cli.training.lora import LORA_FILE, save_lora
 from onetoall_cli.training.losses import flow_loss, noised
-from onetoall_cli.training.opening import Progress, open_source
+from onetoall_cli.training.opening import open_source, split_source
 from onetoall_cli.training.optimisers import build_optimisers
+from onetoall_cli.training.preparation import Progress
 from onetoall_cli.training.recipe import RELEASED_TEXT_ROWS, BatchPlan, TrainingSettings
 from onetoall_cli.training.settings import dump_settings
+from onetoall_cli.training.sharding import part_of, shard, whole
 from onetoall_cli.training.sheets import write_sample_sheet
 from onetoall_cli.weights import PromptStore
 from onetoall_cli.weights.text_encoder import prompt_rows
+
+# The columns of `loss.csv`, after the step's number. `seconds` is last, since no run repeats it.
+FIGURES = ("loss", "gradient", "lr", "validation", "seconds")
+_NEXT_TO_NOTHING = 1e-20  # weight of a pose that is not given, where its layers have to run
 
 
 def train(
@@ -125,6 +133,8 @@ class Trainer:
         self.vae, self.cache = open_vae(settings, start, device)
         told = note if self.accelerator.is_main_process else None
         self.source = open_source(settings, self.cache, data_progress, told)
+        if settings.validate_every:
+            self.source, self.held_out = split_source(self.source, settings)
         network = trainable_network(settings, start)
         _check_sizes(network.config, self.vae.config)
         self.text = empty_prompt(settings, start, network.config["text_dim"]).to(device)
@@ -135,10 +145,12 @@ class Trainer:
             # Echoes of a batch hold the same pose tensors, so the frozen encoder's output can be cached.
             encoder.forward = lru_cache(maxsize=2)(encoder.forward)  # type: ignore[method-assign]
         self.step = 0
-        self.plain_network = network.to(device).train()
+        self.is_sharded = settings.shard and torch.distributed.is_initialized()
+        self.plain_network = (shard(network, device) if self.is_sharded else network.to(device)).train()
         self.average = Average(self.plain_network, settings.ema)
         optimisers = build_optimisers(network, settings)
-        self.network, *self.optimisers = self.accelerator.prepare(self.plain_network, *optimisers)
+        self.network = network if self.is_sharded else self.accelerator.prepare(network)
+        self.optimisers = [self.accelerator.prepare(optimiser) for optimiser in optimisers]
         folder = latest_checkpoint(settings.output)
         if folder:
             self._restore(load_checkpoint(folder))
@@ -146,34 +158,39 @@ class Trainer:
     def run(self, progress: Progress | None = None) -> None:
         """Do all remaining steps."""
         settings, main = self.settings, self.accelerator.is_main_process
-        log = None
-        if main:
-            log = LossLog(settings.output / "loss.csv", ("loss", "gradient", "lr", "seconds"), self.step)
+        log = LossLog(settings.output / "loss.csv", FIGURES, self.step) if main else None
+        board = Board(settings.output / "tensorboard", self.step) if main and settings.tensorboard else None
         batches = self._batches()
         for _ in range(self.step, settings.steps):
             started = time.perf_counter()
-            figures = self._step(batches)
-            if log:
-                log.add(self.step - 1, **figures, seconds=time.perf_counter() - started)
+            figures: dict[str, float | None] = {**self._step(batches), "seconds": time.perf_counter() - started}
+            is_measured = settings.validate_every and self.step % settings.validate_every == 0
+            figures["validation"] = self.validation_loss() if is_measured else None
+            for each in (log, board):
+                if each:
+                    each.add(self.step - 1, **figures)
             if progress:
                 progress(self.step, settings.steps)
-            if main:
-                self._keep_records()
+            self._keep_records()
+        if board:
+            board.close()
 
     def finish(self) -> Path:
         """Save the result, as `network/` or as a LoRA."""
-        settings = self.settings
+        settings, main = self.settings, self.accelerator.is_main_process
         is_lora = settings.train == "lora"
         path = settings.output / (LORA_FILE if is_lora else "network")
         self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process and is_lora:
-            save_lora(self._checkpoint().result, settings.lora, path)
-        elif self.accelerator.is_main_process:
-            trained = {name: value.clone() for name, value in self.plain_network.state_dict().items()}
-            self.plain_network.load_state_dict(self.average.merged(self.plain_network))
+        result = self.average.values if settings.ema else self._trained()
+        reached = whole(result if is_lora else {**self.plain_network.state_dict(), **result}, keep=main)
+        if main and is_lora:
+            save_lora(reached, settings.lora, path)
+        elif main:
+            with torch.device("meta"):
+                network = OneToAllTransformer3DModel.from_config(self.plain_network.config)
+            network.load_state_dict(reached, assign=True)
             with whole_folder(path, "network") as temporary:
-                self.plain_network.save_pretrained(temporary)
-            self.plain_network.load_state_dict(trained)
+                network.save_pretrained(temporary)
         return path
 
     # -- one step -----------------------------------------------------------------------------------------------
@@ -192,7 +209,8 @@ class Trainer:
                 self.accelerator.backward(loss)
                 losses.append(loss.detach())
                 if self.accelerator.sync_gradients:
-                    norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), settings.clip))
+                    found = self.accelerator.clip_grad_norm_(self.network.parameters(), settings.clip)
+                    norm = float(found.full_tensor() if isinstance(found, DTensor) else found)
                 for optimiser in self.optimisers:
                     optimiser.step()
                     optimiser.zero_grad()
@@ -203,7 +221,7 @@ class Trainer:
 
     def loss(self, inputs: EncodedBatch, number: int) -> Tensor:
         """The loss of micro-step `number`, whose noise and times depend on (seed, number)."""
-        plan, clean, pose = inputs.plan, inputs.clean, inputs.pose
+        plan, clean, pose, reference_pose = inputs.plan, inputs.clean, inputs.pose, inputs.reference_pose
         generator = torch.Generator().manual_seed(_noise_seed(self.settings.seed, number))
         settings = self.settings
         flow = noised(
@@ -213,18 +231,38 @@ class Trainer:
             timesteps=settings.timesteps,
             shift=settings.timestep_shift,
         )
-        velocity = self.network(
-            flow.latents,
-            flow.timestep,
-            self.text.expand(len(clean), -1, -1),
-            inputs.reference,
-            pose,
-            inputs.reference_pose,
-            pose_scale=0.0 if pose is None else 1.0,
-            num_context_frames=flow.context,
-            return_dict=False,
-        )[0]
+        pose_scale = 0.0 if pose is None else 1.0
+        if pose is None and self.is_sharded:
+            # All processes have to run the same layers, for each gives its part of them to the others.
+            frames, height, width = plan.frames, plan.height, plan.width
+            pose_scale = _NEXT_TO_NOTHING
+            pose, reference_pose = (clean.new_full((len(clean), 3, n, height, width), -1.0) for n in (frames, 1))
+        with self.accelerator.autocast():
+            velocity = self.network(
+                flow.latents,
+                flow.timestep,
+                self.text.expand(len(clean), -1, -1),
+                inputs.reference,
+                pose,
+                reference_pose,
+                pose_scale=pose_scale,
+                num_context_frames=flow.context,
+                return_dict=False,
+            )[0]
         return flow_loss(velocity, flow, inputs.weights, settings.loss_mean)
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """The loss of the averaged network on what is held out: each time of the same samples, noise and times."""
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        batches = Batches(self.settings, self.held_out)
+        rounds = -(-self.settings.validate_batches // processes)
+        with self.average.applied(self.plain_network):
+            losses = [
+                self.loss(self.encoded(batches[number]), number)
+                for number in range(rank, rounds * processes, processes)
+            ]
+        return float(self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean"))
 
     def encoded(self, batch: Batch) -> EncodedBatch:
         """Encode a micro-batch, on the device."""
@@ -273,40 +311,48 @@ class Trainer:
     # -- records ------------------------------------------------------------------------------------------------
 
     def _keep_records(self) -> None:
-        settings = self.settings
+        settings, main = self.settings, self.accelerator.is_main_process
         if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
-            save_checkpoint(settings.output, self._checkpoint())
-            prune_checkpoints(settings.output, settings.keep_checkpoints)
-        if settings.sample_every and self.step % settings.sample_every == 0:
+            checkpoint = self._checkpoint()
+            if main:
+                save_checkpoint(settings.output, checkpoint)
+                prune_checkpoints(settings.output, settings.keep_checkpoints)
+        if main and settings.sample_every and self.step % settings.sample_every == 0:
             path = settings.output / "samples" / f"step-{self.step:07d}.png"
             write_sample_sheet(path, self.plain_network, self.average, self.vae, self.text, self.source, settings)
 
-    def _checkpoint(self) -> Checkpoint:
-        """A checkpoint of the trained parameters; the others are as the run started."""
+    def _trained(self) -> dict[str, Tensor]:
         named = self.plain_network.named_parameters()
-        return Checkpoint(
-            self.step,
-            self.average.updates,
-            weights={name: parameter for name, parameter in named if parameter.requires_grad},
-            average=self.average.values,
-            optimiser=optimiser_tensors(self.optimisers, self.plain_network),
-        )
+        return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+    def _checkpoint(self) -> Checkpoint:
+        """A checkpoint of the trained parameters, empty in all processes but the main one; the others are as the run
+        started."""
+        parts = (self._trained(), self.average.values, optimiser_tensors(self.optimisers, self.plain_network))
+        weights, average, optimiser = (whole(part, keep=self.accelerator.is_main_process) for part in parts)
+        return Checkpoint(self.step, self.average.updates, weights=weights, average=average, optimiser=optimiser)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        named = self.plain_network.named_parameters()
-        wanted = {name: parameter.shape for name, parameter in named if parameter.requires_grad}
+        trained = self._trained()
         if checkpoint.step > self.settings.steps:
             problem = (
                 f"{self.settings.output} is at step {checkpoint.step}, beyond the {self.settings.steps} asked for."
             )
             raise BadInput(problem, "Raise `steps`, or choose another output folder.")
-        if {name: value.shape for name, value in checkpoint.weights.items()} != wanted:
+        if shapes(checkpoint.weights) != shapes(trained):
             problem = f"The checkpoint in {self.settings.output} trains other parameters than this config."
             raise BadInput(problem, "Resume with the run's own config; start another stage with init_from.")
         self.step = checkpoint.step
         self.average.restore(checkpoint)
-        self.plain_network.load_state_dict(checkpoint.weights, strict=False)
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(part_of(checkpoint.weights[name], parameter))
         restore_optimisers(self.optimisers, self.plain_network, checkpoint.optimiser)
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """The shapes of tensors by their names."""
+    return {name: value.shape for name, value in tensors.items()}
 
 
 def _noise_seed(seed: int, number: int) -> int:

@@ -68,6 +68,22 @@ class VideoSource(FolderSource):
         lengths = {settings.frames} | ({1} if has_pictures else set())
         super().__init__(names, motions, lengths, settings, latents)
         self.recordings, self.pool = tuple(recordings), pool
+        self._settings = settings
+
+    def split(self) -> tuple["VideoSource", "VideoSource"]:
+        """The videos to train on, and those evenly spread among them that are held out.
+
+        Raises:
+            BadInput: There is but one video.
+        """
+        count = len(self.recordings)
+        held = max(1, round(self._settings.data.hold_out * count))
+        if count <= held:
+            raise BadInput("No video can be held out, for there is but one.", "Add videos, or set validate_every: 0.")
+        numbers = {(2 * index + 1) * count // (2 * held) for index in range(held)}
+        parts = ([each for number, each in enumerate(self.recordings) if (number in numbers) == out] for out in (0, 1))
+        trained, validated = (VideoSource(part, self._settings, self._latents, self.pool) for part in parts)
+        return trained, validated
 
     def clip(self, number: int, window: Window, rng: np.random.Generator) -> TrainingClip:
         recording, width, height = self.recordings[number], window.width, window.height

@@ -1,6 +1,7 @@
 """The trainer: all three stages in a row, exact continuation even after kill -9, and what a batch hands the network."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
+from torch.distributed.tensor import DTensor
 
 from onetoall_cli.errors import BadInput
 from onetoall_cli.model import OneToAllTransformer3DModel
 from onetoall_cli.puppets import sample_other_motion, sample_scene
+from onetoall_cli.training.board import Board
 from onetoall_cli.training.examples import Batches, moved, zoomed
 from onetoall_cli.training.latents import LatentCache
 from onetoall_cli.training.recipe import DataSettings, NetworkSettings, TrainingSettings
@@ -279,23 +283,95 @@ def test_an_ablation_can_leave_out_the_references_pose(settings) -> None:
     assert torch.equal(with_it.pose, without.pose) and torch.equal(with_it.reference, without.reference)
 
 
-@pytest.mark.slow
-def test_two_processes_train_together_and_continue_exactly(settings, tmp_path) -> None:
-    def launch(run: TrainingSettings) -> list[str]:
-        config = tmp_path / f"{run.output.name}-{run.steps}.yaml"
-        config.write_text(dump_settings(run))
-        program = tmp_path / "train.py"
-        program.write_text(f"from onetoall_cli.training.runs import run_config\nrun_config({str(config)!r})\n")
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(program)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, env=environment)
-        assert (run.output / "network" / "config.json").is_file()
-        return figures(run.output)
+def test_the_loss_on_what_is_held_out_is_that_of_the_average_and_repeats_itself(settings) -> None:
+    trainer = Trainer(settings.changed(validate_every=2, validate_batches=1, ema=0.5, video_share=0.0))
+    assert trainer.held_out.split == "validation" and trainer.source.split == "train"
+    first = trainer.validation_loss()
+    with torch.no_grad():
+        for parameter in trainer.plain_network.parameters():
+            parameter.mul_(1.5 if parameter.requires_grad else 1)  # the average stays
+    moved = {name: value.clone() for name, value in trainer.plain_network.state_dict().items()}
+    assert trainer.validation_loss() == first and trainer.plain_network.training
+    assert all(torch.equal(moved[name], value) for name, value in trainer.plain_network.state_dict().items())
+    for value in trainer.average.values.values():
+        value.mul_(1.5)
+    assert trainer.validation_loss() != first
 
-    whole = launch(settings)
-    assert [row.split(",")[0] for row in whole] == ["step", "0", "1", "2", "3"]
-    launch(settings.changed(output=tmp_path / "parts", steps=2))
-    assert launch(settings.changed(output=tmp_path / "parts")) == whole
+
+def test_figures_go_to_tensorboard_if_it_is_there(tmp_path, monkeypatch) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "tensorboard", None)
+        without.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+        with pytest.raises(BadInput, match="package tensorboard"):
+            Board(tmp_path, 0)
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = Board(tmp_path, 3)
+    board.add(3, loss=0.5, validation=None)
+    board.close()
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert read.Tags()["scalars"] == ["loss"] and (read.Scalars("loss")[0].step, read.Scalars("loss")[0].value) == (
+        3,
+        0.5,
+    )
+
+
+@pytest.fixture
+def process_group():
+    """This process as a group of one, so that a network can be sharded in it."""
+    torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=torch.distributed.HashStore())
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_a_sharded_run_is_the_same_and_continues_unsharded(settings, tmp_path, process_group) -> None:
+    # Layers of a pose that is not given rest in a whole network, and get gradients of zero in a sharded one.
+    given = {"drop_both": 0.0, "drop_pose": 0.0}
+    small = {"steps": 3, "video_share": 0.0, "validate_every": 2, "validate_batches": 1}
+    whole = settings.changed(ema=0.9, conditions=given, **small)
+    sharded = whole.changed(output=tmp_path / "sharded", shard=True)
+    trainer = Trainer(sharded.changed(steps=2))
+    assert all(isinstance(each, DTensor) for each in trainer.plain_network.parameters())
+    trainer.run()
+    other = tmp_path / "other"
+    shutil.copytree(sharded.output, other)
+    folders = [train(run) for run in (whole, sharded, sharded.changed(output=other, shard=False))]
+    assert figures(whole.output) == figures(sharded.output) == figures(other)
+    states = [OneToAllTransformer3DModel.from_pretrained(folder).state_dict() for folder in folders]
+    # The norm of the gradient is summed in another order, which AdamW magnifies where gradients are next to nothing.
+    assert all(torch.allclose(states[0][name], each[name], atol=1e-4) for each in states[1:] for name in each)
+
+
+def launch(run: TrainingSettings, folder: Path, processes: int = 2) -> subprocess.Popen:
+    """Start a run in several processes."""
+    config = folder / f"{run.output.name}-{run.steps}.yaml"
+    config.write_text(dump_settings(run))
+    program = folder / "train.py"
+    program.write_text("import sys\nfrom onetoall_cli.training.runs import run_config\nrun_config(sys.argv[1])\n")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, str(program), str(config)], env=environment, start_new_session=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_processes_train_together_and_continue_exactly_when_killed(settings, tmp_path, shard) -> None:
+    run = settings.changed(shard=shard, steps=8, ema=0.9, validate_every=4, validate_batches=2)
+    assert launch(run, tmp_path).wait() == 0
+    whole = figures(run.output)
+    assert [row.split(",")[0] for row in whole] == ["step", *map(str, range(8))]
+    killed = run.changed(output=tmp_path / "killed")
+    process, log = launch(killed, tmp_path), killed.output / "loss.csv"
+    while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 5):
+        time.sleep(0.02)
+    for each in (*psutil.Process(process.pid).children(recursive=True), process):
+        each.kill()
+    process.wait()
+    assert not (killed.output / "network").exists() and (killed.output / "checkpoints").exists()
+    assert launch(killed, tmp_path).wait() == 0
+    assert figures(killed.output) == whole
+    assert (killed.output / "network" / "config.json").is_file()
 
 
 def test_a_vae_is_trained_by_one_of_several_processes(tmp_path, monkeypatch) -> None:

@@ -237,6 +237,13 @@ def test_work_is_shared_and_what_another_leaves_undone_is_done(tmp_path) -> None
         assert not list((tmp_path / "locks").iterdir())
 
 
+def test_some_videos_are_held_out(folder) -> None:
+    trained, held = source(folder[0]).split()
+    assert {*trained.names, *held.names} == set(source(folder[0]).names) and len(trained.names) == len(held.names) == 1
+    with pytest.raises(BadInput, match="but one"):
+        trained.split()
+
+
 def test_a_prepared_run_encodes_nothing(folder, micro_vae) -> None:
     tmp_path, *_ = folder
     (tmp_path / "films" / "wide.mp4").unlink()
