@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
@@ -53,6 +53,8 @@ from onetoall_cli.weights.text_encoder import prompt_rows
 
 # The columns of `loss.csv`, after the step's number. `seconds` is last, since no run repeats it.
 FIGURES = ("loss", "gradient", "lr", "validation", "seconds")
+# Ways of accelerate to shard, which hide the weights from checkpoints and averages.
+_FOREIGN = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 _NEXT_TO_NOTHING = 1e-20  # weight of a pose that is not given, where its layers have to run
 
 
@@ -128,6 +130,9 @@ class Trainer:
             # Batches without a pose leave the pose branch out of the graph.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
+        if self.accelerator.distributed_type in _FOREIGN:
+            problem = f"Accelerate was told to shard the network by itself ({self.accelerator.distributed_type.value})."
+            raise BadInput(problem, "Launch without that, and write `shard: true` into the config.")
         device = self.accelerator.device
         start = find_start(settings.init_from)
         self.vae, self.cache = open_vae(settings, start, device)
@@ -339,7 +344,7 @@ class Trainer:
                 f"{self.settings.output} is at step {checkpoint.step}, beyond the {self.settings.steps} asked for."
             )
             raise BadInput(problem, "Raise `steps`, or choose another output folder.")
-        if shapes(checkpoint.weights) != shapes(trained):
+        if _shapes(checkpoint.weights) != _shapes(trained):
             problem = f"The checkpoint in {self.settings.output} trains other parameters than this config."
             raise BadInput(problem, "Resume with the run's own config; start another stage with init_from.")
         self.step = checkpoint.step
@@ -350,8 +355,7 @@ class Trainer:
         restore_optimisers(self.optimisers, self.plain_network, checkpoint.optimiser)
 
 
-def shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """The shapes of tensors by their names."""
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in tensors.items()}
 
 

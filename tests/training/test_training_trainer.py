@@ -13,6 +13,8 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 
 from onetoall_cli.errors import BadInput
@@ -315,6 +317,12 @@ def test_figures_go_to_tensorboard_if_it_is_there(tmp_path, monkeypatch) -> None
         3,
         0.5,
     )
+
+
+def test_a_network_that_accelerate_shards_is_refused(settings, monkeypatch) -> None:
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.DEEPSPEED)
+    with pytest.raises(BadInput, match="shard the network by itself"):
+        Trainer(settings)
 
 
 @pytest.fixture
