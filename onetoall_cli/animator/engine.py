@@ -30,7 +30,7 @@ from onetoall_cli.runtime import (
 from onetoall_cli.runtime.parallel import Parallel, choose_parallel
 from onetoall_cli.sampling import OneToAllPipeline, animate, load_pipeline, refit
 from onetoall_cli.sampling.kernels import choose_attention, compile_blocks, kernel_for
-from onetoall_cli.sampling.parallel import LedPipeline, Team
+from onetoall_cli.sampling.parallel import LedPipeline, Team, share_tiles
 from onetoall_cli.sampling.presets import Approximation
 from onetoall_cli.sampling.previews import Preview
 from onetoall_cli.weights import load_vae, network_config, prompt_embeddings
@@ -301,5 +301,7 @@ class Engine:
                 subject = self.pipeline.encode_subject(*arguments)
             elif name == "generate":
                 self.pipeline.generate(subject, **options)
+            elif name == "decode":
+                share_tiles(self.pipeline.vae, *arguments)
             else:
                 getattr(self, name)(*arguments)

@@ -18,7 +18,6 @@ from onetoall_cli.errors import OnetoallError
 from onetoall_cli.lattice import CONTEXT_FRAMES, latent_frames, latent_shape
 from onetoall_cli.model.pixels import to_tensor, to_uint8
 from onetoall_cli.runtime.shortage import is_out_of_memory, release_memory
-from onetoall_cli.runtime.vae import decode_frames
 from onetoall_cli.sampling.carrying import Carried, Carry
 from onetoall_cli.sampling.guidance import Guidance, Scale
 from onetoall_cli.sampling.parallel import LedPipeline
@@ -228,7 +227,7 @@ class _SegmentRun:
 
 
 def _decoded(pipeline: OneToAllPipeline | LedPipeline, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-    for frames in decode_frames(pipeline.vae, latents):
+    for frames in pipeline.decode(latents):
         yield from frames[0].transpose(0, 1).cpu()  # (1, 3, t, H, W) -> t times (3, H, W)
 
 

@@ -3,14 +3,16 @@
 The first process leads (`LedPipeline`), and the others follow it. All of them step the same latents.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
 
+from onetoall_cli.lattice import TEMPORAL_STRIDE
 from onetoall_cli.runtime import processes
 from onetoall_cli.runtime.parallel import Parallel
+from onetoall_cli.runtime.vae import decode_frames, decode_tile, is_tiled, tiles_of
 from onetoall_cli.sampling.guidance import FULL, POSE_ONLY, UNCONDITIONAL, Pass
 
 # Passes with the same reference stay together where there are fewer processes than passes, as they share its features.
@@ -97,7 +99,7 @@ class Team:
 
 
 class LedPipeline:
-    """The first process's pipeline: the others run each call too. Only the first decodes.
+    """The first process's pipeline: the others run each call too. Only tiles are decoded by all.
 
     Args:
         pipeline: An `OneToAllPipeline`.
@@ -118,3 +120,28 @@ class LedPipeline:
         """As the pipeline's; `subject` is the last that was encoded."""
         processes.send_order(("generate", (), options))
         return self._pipeline.generate(subject, callback_on_step_end=callback_on_step_end, **options)
+
+    def decode(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+        """As the pipeline's."""
+        vae = self._pipeline.vae
+        if not is_tiled(vae, latents):
+            return self._pipeline.decode(latents)
+        processes.send_order(("decode", (latents.cpu(),), {}))
+        return decode_frames(vae, latents, share_tiles(vae, latents))
+
+
+def share_tiles(vae: Any, latents: torch.Tensor) -> list[torch.Tensor]:
+    """Decode the tiles of `latents`, every process its share; returns all in the first process, one's own in others."""
+    rank, count = dist.get_rank(), dist.get_world_size()
+    tiles = tiles_of(vae, latents)
+    decoded = {index: decode_tile(vae, tile) for index, tile in enumerate(tiles) if index % count == rank}
+    for index, tile in enumerate(tiles):
+        owner = index % count
+        if owner == rank != 0:
+            dist.send(decoded[index].contiguous(), 0)
+        elif owner != rank == 0:
+            frames = TEMPORAL_STRIDE * (tile.shape[2] - 1) + 1
+            sides = (side * vae.spatial_compression_ratio for side in tile.shape[3:])
+            decoded[index] = torch.empty(tile.shape[0], 3, frames, *sides, dtype=vae.dtype, device=vae.device)
+            dist.recv(decoded[index], owner)
+    return [decoded[index] for index in sorted(decoded)]

@@ -4,7 +4,7 @@ The conditions are encoded once. Each step then takes a velocity from up to thre
 step of the rectified flow's solver. Latent context frames stay clean throughout (token replace).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -173,7 +173,7 @@ class OneToAllPipeline(DiffusionPipeline):
         )
         frames: Any = latents
         if output_type != "latent":
-            frames = torch.cat(list(decode_frames(self.vae, latents)), dim=2)
+            frames = torch.cat(list(self.decode(latents)), dim=2)
         if output_type == "pil":
             frames = [Image.fromarray(each) for each in to_uint8(frames[0].transpose(0, 1))]
         self.maybe_free_model_hooks()
@@ -219,6 +219,10 @@ class OneToAllPipeline(DiffusionPipeline):
         )
         noise = self._initial_noise((1, self.vae.config.z_dim, *shape), latents, generator)
         return self._denoise(noise, conditions, guidance, sigmas, callback_on_step_end)
+
+    def decode(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The frames of a segment, as `runtime.vae.decode_frames`."""
+        return decode_frames(self.vae, latents)
 
     # -- conditions ---------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from onetoall_cli.runtime import processes
 from onetoall_cli.runtime.parallel import Parallel, choose_parallel
 from onetoall_cli.sampling import OneToAllPipeline
 from onetoall_cli.sampling.guidance import Guidance
-from onetoall_cli.sampling.parallel import Team
+from onetoall_cli.sampling.parallel import LedPipeline, Team, share_tiles
 
 HEIGHT, WIDTH, FRAMES, HEADS = 32, 32, 13, 6
 
@@ -68,6 +68,30 @@ def shared(pipeline: OneToAllPipeline, parallel: Parallel) -> torch.Tensor:
     latents = latents_of(pipeline)
     processes.part()
     return latents
+
+
+def tiled_frames() -> torch.Tensor | None:
+    """What the first process yields; others return nothing."""
+    pipeline = small_pipeline()
+    pipeline.vae.enable_tiling(48, 48, 32, 32)
+    latents = torch.randn(1, 16, 3, 8, 10, generator=torch.Generator().manual_seed(2))
+    if processes.count() == 1:
+        return torch.cat(list(pipeline.decode(latents)), dim=2)
+    processes.meet(torch.device("cpu"))
+    torch.set_num_threads(1)
+    found = None
+    if processes.rank() == 0:
+        found = torch.cat(list(LedPipeline(pipeline).decode(latents)), dim=2)
+    else:
+        _, arguments, _ = processes.next_order()
+        share_tiles(pipeline.vae, *arguments)
+    processes.part()
+    return found
+
+
+def test_tiles_that_several_processes_decode_give_the_frames_of_one(expected, tmp_path):
+    found, *_ = in_processes(3, tmp_path, tiled_frames)
+    assert torch.equal(found, tiled_frames())
 
 
 @pytest.fixture(scope="module")
