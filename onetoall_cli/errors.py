@@ -53,8 +53,20 @@ def is_disk_full(number: int | None) -> bool:
     return number in _DISK_FULL
 
 
-def too_many(number: int | None) -> OutOfResources | None:
-    """The error that an `errno` amounts to where the system starts no more threads or opens no more files."""
-    if number not in _TOO_MANY:
-        return None
-    return OutOfResources("The system starts no more processes or opens no more files.", "Close other programs.")
+def ran_out(number: int | None, place: object = "") -> OutOfResources | None:
+    """The error that an `errno` amounts to where the machine has run out of something; None: it has not.
+
+    Args:
+        number: Of an `OSError`, or of an error of ffmpeg.
+        place: What was being written, if anything was.
+    """
+    if is_disk_full(number):
+        problem = f"The disk is full: {place} cannot be written." if place else "The disk is full."
+        return OutOfResources(problem, "Free some space, or write to another disk.")
+    if number in _TOO_MANY:
+        return OutOfResources("The system starts no more processes or opens no more files.", "Close other programs.")
+    if number == errno.ENOMEM:
+        return OutOfResources(
+            "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
+        )
+    return None

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from onetoall_cli.errors import BadInput, OutOfResources, is_disk_full
+from onetoall_cli.errors import BadInput, ran_out
 
 try:
     import fcntl
@@ -90,10 +90,8 @@ def refusals(folder: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise  # who read our output has seen enough
     except OSError as error:
-        if is_disk_full(error.errno):
-            raise OutOfResources(
-                f"The disk that holds {folder} is full.", "Free some space, or choose another place."
-            ) from error
+        if (shortage := ran_out(error.errno, folder)) is not None:
+            raise shortage from error
         raise BadInput(f"Cannot write in {folder}: {error.strerror}.", "Choose another place.") from error
 
 

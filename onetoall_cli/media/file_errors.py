@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from onetoall_cli.errors import BadInput, OutOfResources, is_disk_full, too_many
+from onetoall_cli.errors import BadInput, OutOfResources, ran_out
 
 
 @contextmanager
@@ -28,8 +28,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise OutOfResources(f"{path} is too large for this machine's memory.", "Use a smaller one.") from error
     except (av.FFmpegError, OSError) as error:
-        if (limit := too_many(error.errno)) is not None:
-            raise limit from error
+        if (shortage := ran_out(error.errno)) is not None:
+            raise shortage from error
         advice = f"Check that it is a {kind} and that it plays; if its end is missing, copy or download it again."
         raise BadInput(f"{path} cannot be read as a {kind} ({_reason(error)}).", advice) from error
 
@@ -42,12 +42,8 @@ def writing(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise  # who read our output has seen enough
     except (av.FFmpegError, OSError) as error:
-        if is_disk_full(error.errno):
-            raise OutOfResources(
-                f"The disk is full: {path} cannot be written.", "Free some space, or write to another disk with -o."
-            ) from error
-        if (limit := too_many(error.errno)) is not None:
-            raise limit from error
+        if (shortage := ran_out(error.errno, path)) is not None:
+            raise shortage from error
         raise BadInput(f"{path} cannot be written ({_reason(error)}).", "Choose another place with -o.") from error
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 from av.stream import Disposition
 
-from onetoall_cli.errors import BadInput, too_many
+from onetoall_cli.errors import BadInput, ran_out
 from onetoall_cli.media.audio import Audio, sound_stream
 from onetoall_cli.media.colour import to_rgb
 from onetoall_cli.media.containers import open_container
@@ -132,6 +132,6 @@ def _whole_frames(container: av.container.InputContainer, stream: av.VideoStream
         except EOFError:
             return
         except av.FFmpegError as error:
-            if (limit := too_many(error.errno)) is not None:  # the decoder starts no threads
-                raise limit from error
+            if (shortage := ran_out(error.errno)) is not None:  # the decoder starts no threads
+                raise shortage from error
             _log.debug("a packet of %s cannot be decoded: %s", stream, error)

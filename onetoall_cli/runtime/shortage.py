@@ -3,7 +3,7 @@
 import errno
 import gc
 
-from onetoall_cli.errors import BadInput, OnetoallError, OutOfResources, is_disk_full, too_many
+from onetoall_cli.errors import BadInput, OnetoallError, ran_out
 
 # Messages of torch's allocators for CPUs and Apple GPUs, which raise a plain RuntimeError.
 TEXTS = ("can't allocate memory", "not enough memory", "MPS backend out of memory")
@@ -41,17 +41,13 @@ def as_user_error(error: BaseException) -> OnetoallError | None:
     """The `OnetoallError` that `error` is or amounts to (no memory left, a disk that fails), or None for a bug."""
     if isinstance(error, OnetoallError):
         return error
-    if is_out_of_memory(error):
-        return OutOfResources(
-            "Memory ran out.", "Try a smaller --short-side or --segment-frames, or close other programs."
-        )
     number = error.errno if isinstance(error, OSError) else None
-    if is_disk_full(number):
-        return OutOfResources("The disk is full.", "Free some space and run the command again.")
-    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+    if is_out_of_memory(error):
+        number = errno.ENOMEM
+    elif isinstance(error, RuntimeError) and _NO_THREAD in str(error):
         number = errno.EAGAIN
-    if (limit := too_many(number)) is not None:
-        return limit
+    if (shortage := ran_out(number)) is not None:
+        return shortage
     if isinstance(error, OSError) and number in _NOT_OURS and error.filename is not None:
         return BadInput(f"{error.filename} cannot be used: {error.strerror}.", "Check the name, its disk and rights.")
     return None
