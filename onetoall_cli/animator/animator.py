@@ -45,6 +45,8 @@ from onetoall_cli.pose import PoseSequence, select_person
 from onetoall_cli.pose.cropping import on_canvas
 from onetoall_cli.scene.backgrounds import DRIVER, REFERENCE
 
+_OF_ALL_RUNS = ("draft", "pose_cache")  # settings of size and motion that an aligned input takes too
+
 
 def load(
     model: str | Path | None = None,
@@ -138,6 +140,7 @@ class Animator:
         check_scene(scene, driving)
         if driving is None:
             conditioning = as_aligned(reference)
+            check_nothing_to_align(settings)
             sources: dict[str, object] = {"from": reference}
             arguments: tuple[str, ...] = ("animate", "--from", name_of(reference))
             audio = sound_of(conditioning, self.engine.listener)
@@ -274,6 +277,7 @@ class Animator:
         resolved = self.engine.resolved(settings)
         if driving is None:
             aligned = as_aligned(reference)
+            check_nothing_to_align(settings)
             return self.engine.plan(resolved, aligned.width, aligned.height, len(aligned.motion))
         check_scene(settings.scene, driving)
         framed = frame_size(driving, settings.motion) if settings.scene.background == DRIVER else None
@@ -336,6 +340,19 @@ def as_aligned(source: object) -> Conditioning:
     if isinstance(source, (str, Path)):
         return Conditioning.load(Path(source))
     raise BadInput(f"{name_of(source)} is no aligned input.", "Give a motion too, or a folder of `onetoall align`.")
+
+
+def check_nothing_to_align(settings: Settings) -> None:
+    """Refuse settings that would have no effect on an aligned input.
+
+    Raises:
+        BadInput: One is given: of the motion's part, of the alignment or of the size.
+    """
+    for group in (settings.motion, settings.alignment, settings.size):
+        for each in fields(group):
+            if getattr(group, each.name) != each.default and each.name not in _OF_ALL_RUNS:
+                option = each.name.replace("_", "-")
+                raise BadInput(f"--{option} has no effect on an aligned input.", "Give it to `onetoall align`.")
 
 
 def not_aligned(reference: Picture | Conditioning) -> Picture:

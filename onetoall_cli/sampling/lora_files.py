@@ -182,6 +182,8 @@ def _plain(name: str) -> str:
 def _opened(path: Path) -> tuple[dict[str, torch.Tensor], _Alphas]:
     """The file's tensors, all finite, and what is said about alpha beside them."""
     try:
+        with open(path, "rb"):
+            pass  # safetensors calls what may not be read missing
         with safe_open(path, framework="pt") as opened:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a dict)
             alphas = _stated_alphas(path, opened.metadata() or {})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from onetoall_cli.errors import ModelMissing
+from onetoall_cli.errors import BadInput, ModelMissing
 
 _TAKE_RELEASED = "Use the released weights (`onetoall fetch 1.3b`); --quantize int8 or nf4 makes them small."
 _PICKLED = "pickled weights, which can run code when opened"
@@ -91,9 +91,13 @@ def check_head(file: Path) -> None:
 
     Raises:
         ModelMissing: It is; the message says what it is.
+        BadInput: The user may not read it.
     """
-    with open(file, "rb") as opened:
-        head = opened.read(max(map(len, HEADS)))
+    try:
+        with open(file, "rb") as opened:
+            head = opened.read(max(map(len, HEADS)))
+    except PermissionError as error:
+        raise BadInput(f"{file} may not be read.", "Change its permissions, or copy it.") from error
     for start, (title, advice) in HEADS.items():
         if head.startswith(start):
             raise ModelMissing(f"{file} is {title}.", advice)

@@ -60,6 +60,9 @@ def test_from_an_aligned_folder_the_result_is_identical(onetoall, model, referen
     assert onetoall("animate", "--from", "aligned", "--model", model, "--frames", "b").exit_code == 0
     for a, b in zip(sorted((tmp_path / "a").glob("*.png")), sorted((tmp_path / "b").glob("*.png")), strict=True):
         assert np.array_equal(read_picture(a), read_picture(b))
+    for more in (("--short-side", 64), ("--start", 0.2), ("--align", "ref", "--dry-run")):
+        refused = onetoall("animate", "--from", "aligned", "--model", model, "--overwrite", *more)
+        assert refused.exit_code == 2 and f"{more[0]} has no effect on an aligned input" in refused.err
 
 
 def test_fps_resamples_the_motion_and_keeps_the_duration(onetoall, model, reference, dance, seeing, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import pickle
 import platform
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from onetoall_cli.errors import BadInput, ModelMissing
 from onetoall_cli.hub import locate_model
 from onetoall_cli.model.precision import quantisable_linears
-from onetoall_cli.weights import load_network, load_vae, network_config
+from onetoall_cli.weights import formats, load_network, load_vae, network_config
 from onetoall_cli.weights.quantise import quantise_network
 
 ORIGIN = {"name": "reduced", "repository": "someone/reduced", "commit": "0" * 40}
@@ -165,6 +166,12 @@ def test_two_files_with_the_same_tensor_are_named(hub, fetch, shards):
     (shards / "model (1).safetensors").write_bytes((shards / "model-00001-of-00002.safetensors").read_bytes())
     with pytest.raises(ModelMissing, match=r"model-00001-of-00002.safetensors and model \(1\).safetensors both hold"):
         network_config(locate_model(str(shards)))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(machine, copy_of, monkeypatch):
+    monkeypatch.setattr(formats, "open", Mock(side_effect=PermissionError), raising=False)
+    with pytest.raises(BadInput, match=r"safetensors may not be read"):
+        load_network(locate_model(str(copy_of)), torch.float32)
 
 
 def test_a_missing_tensor_is_named_and_not_left_random(machine, copy_of):
