@@ -246,7 +246,7 @@ def _whole_states(folder: Path) -> Iterator[SegmentState]:
         try:
             with safe_open(_state_file(folder, number), framework="pt") as file:
                 is_same = (file.metadata() or {}).get("frames") == content_digest(_frames_file(folder, number))
-                if not is_same or not {"noise"} < set(file.keys()) <= _STATE:
+                if not is_same or not {"noise"} <= set(file.keys()) <= _STATE:
                     return
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             yield _state(number, **tensors)

@@ -130,7 +130,7 @@ class GenerationSettings:
         segment_frames: Longest piece generated at once, 4k + 1.
         overlap: Frames that a piece takes from the one before, 4k + 1.
         carry: How it takes them: "toned" (as latents, eased towards the tone of the first ones), "latents" or "frames"
-            (decoded and encoded again, as in the research code).
+            (decoded and encoded again, as in the research code); "none": not at all, for comparisons.
         fast: What is given up for speed: "off", "guidance", "steps" or "both".
         preset: "lightning": 4 steps, the first half guided by the reference, for a step-distillation LoRA.
         sampler: "euler", "unipc" or "dpm++".
@@ -149,7 +149,7 @@ class GenerationSettings:
     negative_prompt: str | None = None
     segment_frames: int | None = None
     overlap: int | None = None
-    carry: Literal["toned", "latents", "frames"] = "toned"
+    carry: Literal["toned", "latents", "frames", "none"] = "toned"
     fast: Literal["off", "guidance", "steps", "both"] = "off"
     preset: Literal["none", "lightning"] = "none"
     sampler: Literal["euler", "unipc", "dpm++"] | None = None

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-Carry = Literal["toned", "latents", "frames"]
+Carry = Literal["toned", "latents", "frames", "none"]
 CARRIES = get_args(Carry)
 
 # Where the picture still shows what it showed: latents that differ by less, in units of their deviation. Of what a
@@ -20,7 +20,7 @@ PLAIN = 0.05  # a variance below which the contrast of a plain backdrop is noise
 
 @dataclass(frozen=True)
 class Carried:
-    """The end of a segment or of a clip, which the next segment begins with.
+    """The end of a segment or of a clip, which the next segment begins with; nothing in it: it begins by itself.
 
     Attributes:
         frames: (T, 3, H, W) in [-1, 1], T = 4k + 1, to be encoded again; as they were decoded, unrounded.

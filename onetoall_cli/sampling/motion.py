@@ -36,7 +36,7 @@ class SamplingSettings:
         pose_guidance_scale: G_pose.
         max_segment_frames: Longest segment.
         overlap: Frames that a segment takes from the one before, 4k + 1 (as trained: 5).
-        carry: How it takes them; the research code: "frames".
+        carry: How it takes them; the research code: "frames". With "none" it makes them anew, and they are dropped.
         seed: Of the noise; the same on every device.
         sigmas: Noise levels of the steps before the shift; None: the solver's own.
         guidance_interval, guidance_every: Where guidance is computed; see `Guidance.of_scales`. The defaults are exact.
@@ -177,6 +177,8 @@ def _end(
     latents: torch.Tensor, frames: Iterable[torch.Tensor], before: Carried | None, settings: SamplingSettings
 ) -> Carried:
     """What the next segment begins with: the last of a segment's latents or frames."""
+    if settings.carry == "none":
+        return Carried()
     if settings.carry == "frames":
         return Carried(frames=torch.stack(list(frames)))
     count = latent_frames(settings.overlap)

@@ -152,6 +152,21 @@ def recorded(monkeypatch, kind) -> list[tuple[dict, torch.Tensor]]:
     return calls
 
 
+def test_without_token_replace_only_a_clip_that_is_there_is_continued(pipeline, embeds, monkeypatch):
+    fed = []
+    original = type(pipeline).generate
+
+    def record(self, *arguments, **call):
+        fed.append(any(call.get(name) is not None for name in ("context_frames", "context_latents")))
+        return original(self, *arguments, **call)
+
+    monkeypatch.setattr(type(pipeline), "generate", record)
+    settings = replace(SETTINGS, num_inference_steps=1, max_segment_frames=9, carry="none")
+    assert len(generate(pipeline, embeds, 13, settings)) == 13 and fed == [False, False]
+    clip = list(np.zeros((5, HEIGHT, WIDTH, 3), np.uint8))
+    assert len(generate(pipeline, embeds, 13, settings, context_frames=clip)) == 8 and fed[2:] == [True, False]
+
+
 def test_reference_mask_and_prompts_are_encoded_once_for_all_segments(pipeline, embeds, monkeypatch):
     encoded = []
     encode_frames, encode_text = type(pipeline).encode_frames, pipeline.transformer.encode_text
