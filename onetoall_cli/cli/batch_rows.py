@@ -1,10 +1,12 @@
 """Rows of a batch as tasks: what a row may say are the options of its command, by their names with underscores."""
 
 import inspect
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
 from pydantic import Field, create_model
@@ -43,7 +45,13 @@ COMMANDS = {
 
 
 def tasks_of(
-    rows: list[Row], defaults: Mapping[str, Any], *, source: str, base: Path, folder: Path
+    rows: list[Row],
+    defaults: Mapping[str, Any],
+    *,
+    source: str,
+    base: Path,
+    folder: Path,
+    instead: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[list[Task], list[str]]:
     """The tasks of rows, and what is wrong with those that are none.
 
@@ -53,25 +61,27 @@ def tasks_of(
         source: What holds the defaults, for messages.
         base: What relative paths are relative to.
         folder: Where outputs go that have no name.
+        instead: What holds whatever the rows say, for those whose command has such an option.
     """
     tasks, faults = [], []
     known = {name for command in COMMANDS for name in _parameters(command)}
     faults += [f"{source}: there is no option '{name}' (in defaults)." for name in defaults if name not in known]
     for row in rows:
         try:
-            tasks.append(_task(row, defaults, base, folder))
+            tasks.append(_task(row, defaults, instead, base, folder))
         except BadInput as error:
             faults.append(error.problem if error.problem.startswith(row.place) else f"{row.place}: {error.problem}")
     return tasks, faults
 
 
-def _task(row: Row, defaults: Mapping[str, Any], base: Path, folder: Path) -> Task:
+def _task(row: Row, defaults: Mapping[str, Any], instead: Mapping[str, Any], base: Path, folder: Path) -> Task:
     name = row.values.get("command", defaults.get("command"))
     if not isinstance(name, str) or name not in COMMANDS:
         raise BadInput(f"{row.place}: command should be {' or '.join(COMMANDS)}, not {name!r}.", _ADVICE)
     parameters = _parameters(name)
     own = {key: _from_text(parameters.get(key), value) if row.is_text else value for key, value in row.values.items()}
-    said = {key: value for key, value in defaults.items() if key in parameters} | own | {"command": name}
+    said = {key: value for key, value in defaults.items() if key in parameters} | own
+    said |= {key: value for key, value in instead.items() if key in parameters} | {"command": name}
     form = check(_form(name), said, source=row.place, advice=_ADVICE)
     values: dict[str, Any] = {key: _from_base(key, value, base) for key, value in dict(form).items()}
     given = {key: values[key] for key in form.model_fields_set if key not in ("command", "output")}
@@ -108,6 +118,57 @@ def _as_task(
         mask=mask,
         arguments=(*_command_line(name, given), "--output", str(output)),
     )
+
+
+def options_in(words: str) -> dict[str, Any]:
+    """A model and options as on the command line of `animate`, `1.3b --fast both`, as what a row says.
+
+    Raises:
+        BadInput: An option that `animate` does not have, or one without its value.
+    """
+    advice = "Give a model and options of animate, as in '1.3b --fast both'."
+    try:
+        waiting = shlex.split(words)
+    except ValueError as error:
+        raise BadInput(f"'{words}' cannot be read: {error}.", advice) from error
+    known = _written_options("animate")
+    said: dict[str, Any] = {}
+    if waiting and not waiting[0].startswith("-"):
+        said["model"] = _where_it_is(waiting.pop(0))
+    while waiting:
+        option, is_joined, value = waiting.pop(0).partition("=")
+        if option not in known:
+            raise BadInput(f"'{words}': animate has no option {option}.", advice)
+        name, flag = known[option]
+        if flag is None:
+            if not is_joined and not waiting:
+                raise BadInput(f"'{words}': {option} has no value.", advice)
+            text = value if is_joined else waiting.pop(0)
+            found = _from_text(_parameters("animate")[name], _where_it_is(text))
+            said[name] = [*said.get(name, []), *found] if isinstance(found, list) else found
+        else:
+            said[name] = flag
+    return said
+
+
+@cache
+def _written_options(command: str) -> dict[str, tuple[str, bool | None]]:
+    """How the options of a command are written: for each spelling its name, and of a flag what it says."""
+    written: dict[str, tuple[str, bool | None]] = {}
+    for name, (kind, info, _) in _parameters(command).items():
+        if not isinstance(info, OptionInfo) or name in ("frames", "compare", "from"):
+            continue
+        for spelling, flag in zip(declared_names(name, info)[0].split("/"), (True, False), strict=False):
+            written[spelling] = (name, flag if bool in (kind, *get_args(kind)) else None)
+    return written
+
+
+def _where_it_is(text: str) -> str:
+    """A path that exists here, whatever rows' paths are relative to."""
+    file, weight, number = text.rpartition(":")
+    if Path(text).exists():
+        return str(Path(text).absolute())
+    return f"{Path(file).absolute()}:{number}" if weight and Path(file).is_file() else text
 
 
 def _command_line(name: str, given: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from onetoall_cli.cli.evaluate import EvaluationOptions, measure
+from onetoall_cli.cli.evaluations.asked import Asked, PuppetOptions
+from onetoall_cli.cli.evaluations.puppets import measure_puppets
 from onetoall_cli.cli.options import subcommand
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
@@ -55,7 +56,7 @@ def train(
     if config is None:
         if evaluate is None:
             raise BadInput("A config is needed.", "For example: onetoall train config.yaml")
-        measure([evaluate], report, EvaluationOptions())
+        measure_puppets(Asked([evaluate], report, puppets=PuppetOptions()))
         return
     if evaluate is not None:
         raise BadInput("--evaluate takes the place of a config.", "Train first, then evaluate the run's folder.")

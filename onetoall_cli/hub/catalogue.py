@@ -70,7 +70,7 @@ class Description(Form):
         sampling: What such a LoRA was made for.
     """
 
-    kind: Literal["model", "vae", "text-encoder", "detector", "metric", "lora"]
+    kind: Literal["model", "vae", "text-encoder", "detector", "metric", "benchmark", "lora"]
     title: str = Field(max_length=200)
     repository: str = Field(pattern=REPOSITORY, max_length=200)
     files: tuple[str, ...] = Field(min_length=1)
@@ -87,7 +87,8 @@ class Description(Form):
 
 
 class Entry(Description):
-    """Something that can be fetched: a model, a VAE, a text encoder, a detector, the network of a metric or a LoRA.
+    """Something that can be fetched: a model, a VAE, a text encoder, a detector, the network of a metric, a benchmark's
+    set of clips or a LoRA.
 
     Attributes:
         name: Its name in `onetoall fetch NAME`.

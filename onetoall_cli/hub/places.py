@@ -67,6 +67,11 @@ def copy_folder(name: str) -> Path:
     return data_folder() / "quantised" / name
 
 
+def derived_folder(name: str) -> Path:
+    """The folder of what was made of an entry's files, to be made again from them; it goes with the entry."""
+    return data_folder() / "derived" / name
+
+
 def hub_cache() -> Path:
     """The Hugging Face cache, as the environment sets it."""
     from huggingface_hub import constants

@@ -32,10 +32,10 @@ def remove(names: Iterable[str], catalogue: Catalogue) -> int:
     _check_removable(names, catalogue)
     freed = 0
     for name in names:
-        copy = places.copy_folder(name)
-        if copy.is_dir():
-            freed += _size(copy)
-            shutil.rmtree(copy)
+        for own in (places.copy_folder(name), places.derived_folder(name)):
+            if own.is_dir():
+                freed += _size(own)
+                shutil.rmtree(own)
         known = installed().get(name)
         if known is not None:
             forget(name)

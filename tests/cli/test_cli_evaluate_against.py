@@ -5,7 +5,9 @@ import re
 
 import numpy as np
 import pytest
+from command_fixtures import real_poses
 
+from onetoall_cli.animator import Result
 from onetoall_cli.evaluation.pairs.comparison import compare
 from onetoall_cli.evaluation.pairs.evaluation import ClipScores, PairEvaluation
 from onetoall_cli.evaluation.pairs.protocols import PROTOCOLS
@@ -29,7 +31,7 @@ def results(tmp_path, machine):
 
 
 def test_paired_differences_tell_apart_what_means_do_not(onetoall, results) -> None:
-    command = ("evaluate", "--against", "A", "B", "T", "--metrics", "psnr,ssim")
+    command = ("evaluate", "--against", "A", "B", "--truth", "T", "--metrics", "psnr,ssim")
     shown = onetoall(*command, "--markdown", "card.md")
     assert shown.exit_code == 0, shown.err
     assert "B better" in shown.out and "B - A" in shown.out
@@ -40,7 +42,9 @@ def test_paired_differences_tell_apart_what_means_do_not(onetoall, results) -> N
     assert psnr["value"] == pytest.approx(expected) and psnr["low"] > 0
     low_b, high_a = found["b"]["metrics"]["psnr"]["interval"][0], found["a"]["metrics"]["psnr"]["interval"][1]
     assert low_b < high_a  # unpaired, the intervals overlap
-    same = onetoall("evaluate", "--against", "A", "A", "T", "--metrics", "psnr")
+    near = onetoall("evaluate", "--against", "A", "B", "--metrics", "psnr", "--json").json
+    assert near["names"] == ["A", "B"] and near["metrics"]["psnr"]["mean"] == pytest.approx(20 * np.log10(255))
+    same = onetoall("evaluate", "--against", "A", "A", "--truth", "T", "--metrics", "psnr")
     assert "not told apart" in same.out
 
 
@@ -107,6 +111,50 @@ def test_a_study_is_blind_and_its_answers_are_counted_by_the_key(onetoall, resul
     assert "83.3%" in onetoall("evaluate", "--answers", "s-key.json", "one.json", "two.json").out
 
 
+def test_an_interval_of_answers_needs_five_clips(onetoall, results) -> None:
+    onetoall("evaluate", "--against", "A/clip0", "B/clip0", "--study", "s.html")
+    key = json.loads((results / "s-key.json").read_text())
+    said = {"format": "onetoall-study-answers", "study": key["study"], "rater": ""}
+    (results / "a.json").write_text(json.dumps({**said, "answers": [{"pair": "1", "choice": "equal"}]}))
+    counted = onetoall("evaluate", "--answers", "s-key.json", "a.json", "--json").json
+    assert counted["shares"]["equal"] == [1, None, None]
+    assert " to " not in onetoall("evaluate", "--answers", "s-key.json", "a.json").out
+
+
+@pytest.fixture
+def inputs(tmp_path, reference, ref_pose):
+    """A manifest of two animations and their files."""
+    for name in ("one", "two"):
+        real_poses("dance_full", 5).save(tmp_path / f"{name}.json")
+    rows = [{"reference": str(reference), "driving": f"{name}.json", "seed": 3} for name in ("one", "two")]
+    defaults = {"command": "animate", "ref_pose": str(ref_pose), "short_side": 32, "steps": 1}
+    (tmp_path / "jobs.yaml").write_text(json.dumps({"defaults": defaults, "jobs": rows}))
+    return tmp_path
+
+
+def test_two_settings_make_the_same_inputs_once_and_are_compared(onetoall, inputs, model, machine, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(
+        Result, "save", lambda self, *a, save=Result.save, **k: made.append(self.seed) or save(self, *a, **k)
+    )
+    command = ("evaluate", "--against", model, f"{model} --seed 8", "--inputs", "jobs.yaml", "--metrics", "psnr")
+    first = onetoall(*command, "--json")
+    assert first.exit_code == 0, first.err
+    assert made == [3, 3, 8, 8]
+    assert [clip["name"] for clip in first.json["clips"]] == ["ref-one", "ref-two"]
+    assert first.json["metrics"]["psnr"]["mean"] < 60
+    folder = inputs / "against-results"
+    (side,) = (path for path in folder.iterdir() if path.name.endswith("-seed-8"))
+    with_truth = onetoall(*command, "--truth", side, "--json")
+    assert made == [3, 3, 8, 8], "nothing is made twice"
+    assert with_truth.json["differences"]["psnr"]["b"] == 100
+    onetoall(*command[:-2], "--study", "s.html")
+    assert len(page_content((inputs / "s.html").read_text())["pairs"]) == 2
+    (folder / "journal.jsonl").unlink()
+    again = onetoall(*command)
+    assert again.exit_code == 2 and "ref-one.mp4" in again.err and "Nothing was done" in again.err
+
+
 def test_sides_are_drawn_for_each_pair(results) -> None:
     from onetoall_cli.evaluation.pairs.pairing import find_pairs
     from onetoall_cli.evaluation.pairs.study import StudyFiles, write_study
@@ -122,11 +170,17 @@ def test_sides_are_drawn_for_each_pair(results) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("--against", "A", "B"), "nothing to measure"),
         (("--against", "A"), "takes A B"),
-        (("--against", "A", "B", "--study", "s.html", "--metrics", "psnr"), "--metrics has nothing to do here"),
+        (("--against", "A", "B", "T"), "goes behind --truth"),
+        (("--against", "A", "B", "--truth", "A/clip0"), "holds no truth named clip0"),
+        (("--against", "A", "B", "--study", "s.html", "--metrics", "psnr"), "there is no truth"),
         (("--against", "A", "B", "--study", "s.html", "--markdown", "t.md"), "there is no truth"),
-        (("--pairs", "A", "T", "--study", "s.html"), "--study has nothing to do here"),
+        (("--against", "tiny", "tiny --fast both", "--inputs"), "takes A B and REF DANCE"),
+        (("--against", "tiny", "tiny --fasst both", "--inputs", "a.png", "b.mp4"), "no option --fasst"),
+        (("--against", "tiny", "tiny --steps", "--inputs", "a.png", "b.mp4"), "--steps has no value"),
+        (("--against", "tiny", "tiny", "--inputs", "a.png", "b.mp4"), "'tiny' is given twice"),
+        (("--against", "tiny", "tiny --steps 0", "--inputs", "A/clip0/000000.png", "T"), "equal to 1, not 0"),
+        (("--pairs", "A", "T", "--study", "s.html"), "--study does not go with --pairs"),
         (("--pairs", "--against", "A", "B"), "do not go together"),
         (("--answers", "A"), "takes the key"),
         (("--answers", "no.json", "no.json"), "no.json cannot be read"),

@@ -107,7 +107,7 @@ def test_missing_networks_are_named_and_skipped_or_an_error_if_asked_for(onetoal
         (("--metrics", "psnr,sharpness"), "no metric 'sharpness'"),
         (("--metrics", "fid"), "FID is not for videos"),
         (("--metrics", "fvd", "--sheet", "s.png"), "need a metric of frames"),
-        (("--count", "4"), "--count is an option for puppets"),
+        (("--count", "4"), "--count does not go with --pairs"),
         (("--csv", "table.txt"), "table.txt"),
     ],
 )
@@ -118,7 +118,7 @@ def test_options_that_do_not_fit_are_refused(onetoall, clips, networks, options,
 
 def test_options_of_pairs_are_refused_for_puppets(onetoall) -> None:
     result = onetoall("evaluate", "tiny", "--protocol", "disco")
-    assert result.exit_code == 2 and "--protocol is an option for --pairs" in result.err
+    assert result.exit_code == 2 and "--protocol does not go with an evaluation on puppets" in result.err
 
 
 def test_what_cannot_be_measured_is_null_and_not_nan_in_json(onetoall, clips, networks) -> None:

@@ -351,6 +351,23 @@ def _open_pairs(folder: Path) -> None:
     open_pairs(read_pairs(folder / "pairs.csv"), next(iter(PROTOCOLS.values())))
 
 
+def _make_deepfashion(folder: Path) -> None:
+    from onetoall_cli.evaluation.benchmarks.deepfashion import PAIRS, PICTURES, POINTS
+
+    (folder / PICTURES).mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / PICTURES / name).touch()
+    (folder / PAIRS).write_text("from,to\na.jpg,b.jpg\nb.jpg,a.jpg\n")
+    points = [[-1, *range(17)], [20 + 3 * point for point in range(18)]]
+    (folder / POINTS).write_text("".join(f"{name}:{points[0]}:{points[1]}\n" for name in ("a.jpg", "b.jpg")))
+
+
+def _open_deepfashion(folder: Path) -> None:
+    from onetoall_cli.evaluation.benchmarks.deepfashion import clips_of_pairs
+
+    clips_of_pairs(folder, folder / "poses")
+
+
 def _make_study(folder: Path) -> None:
     pairs = {str(number): {"clip": f"clip {number}", "left": "ab"[number % 2]} for number in range(3)}
     key = {"format": "onetoall-study-key", "study": "0a", "question": "Which?", "a": "A", "b": "B", "pairs": pairs}
@@ -604,6 +621,13 @@ DOORS: dict[str, Door] = {
     ),
     "list of pairs": Door(
         _make_pairs, _open_pairs, ("evaluation.pairs.pairing:read_pairs",), quick=100, damaged=("*.csv",)
+    ),
+    "DeepFashion": Door(
+        _make_deepfashion,
+        _open_deepfashion,
+        ("evaluation.benchmarks.deepfashion:_read_rows", "evaluation.benchmarks.deepfashion:_pose"),
+        quick=100,
+        damaged=("*.csv",),
     ),
     "study": Door(_make_study, _open_study, ("evaluation.pairs.study:tally",), quick=100),
     "hub's answers": Door(_make_answers_of_the_hub, _open_answers_of_the_hub, ("hub.remote:_ask",), quick=150),

@@ -21,9 +21,11 @@ from hub_models import (
 from onetoall_cli.animator.ensure import ensure_model
 from onetoall_cli.errors import BadInput, ModelMissing, OutOfResources
 from onetoall_cli.hub import component_path, load_catalogue, locate_model
+from onetoall_cli.hub.entry_files import entry_file
 from onetoall_cli.hub.fetch import plan_fetch, run_plan
 from onetoall_cli.hub.index import installed
-from onetoall_cli.hub.metric_files import metric_file
+from onetoall_cli.hub.places import derived_folder
+from onetoall_cli.hub.remove import remove
 from onetoall_cli.hub.verify import verify
 
 NETWORK_WEIGHTS = [name for name in network_files() if name.endswith((".safetensors", ".json"))]
@@ -195,9 +197,13 @@ def test_an_entry_may_lie_in_a_data_set(hub, fetch):
     """Kept where huggingface_hub looks for data sets."""
     hub.add("datasets/MochunniaN1/fvd", {"i3d_pretrained_400.pt": bytes(3000), "README.md": b"no"})
     fetch("i3d")
-    file = metric_file("i3d")
+    file = entry_file("i3d")
     assert file is not None and file.read_bytes() == bytes(3000)
     assert "datasets--MochunniaN1--fvd" in file.parts and verify()[1] == []
+    made = derived_folder("i3d") / "i3d.safetensors"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(bytes(500))
+    assert remove(["i3d"], load_catalogue()) == 3500 and not made.parent.exists() and not file.exists()
 
 
 def test_a_repository_of_bare_weights_named_by_hf_is_read_off_its_shapes(hub, fetch):

@@ -20,8 +20,8 @@ from onetoall_cli.evaluation.networks.inception import FIDInception, Inception
 from onetoall_cli.evaluation.networks.perceptual import alex_lpips, vgg_lpips
 from onetoall_cli.evaluation.networks.resnet3d import ResNet3D
 from onetoall_cli.files import whole_file
-from onetoall_cli.hub.metric_files import metric_file
-from onetoall_cli.hub.places import copy_folder
+from onetoall_cli.hub.entry_files import entry_file
+from onetoall_cli.hub.places import derived_folder
 
 # What readers raise on files that are damaged or hold something else
 _UNREADABLE = (
@@ -57,7 +57,7 @@ NETWORKS = {
 
 def is_installed(entry: str) -> bool:
     """Whether the file of a metric's network is on this machine."""
-    return metric_file(entry) is not None
+    return entry_file(entry) is not None
 
 
 def missing(entry: str, needed_by: str) -> ModelMissing:
@@ -71,12 +71,14 @@ def load_network(entry: str, device: torch.device) -> nn.Module:
     Raises:
         ModelMissing: It is not installed, damaged, or not that network; the message names what is wrong.
     """
-    file = metric_file(entry)
+    file = entry_file(entry)
     if file is None:
         raise missing(entry, "This metric")
     network = NETWORKS[entry]
     module = network.make()
-    tensors = {name: value for name, value in _tensors(file).items() if not name.startswith(network.unused or "\0")}
+    tensors = {
+        name: value for name, value in _tensors(file, entry).items() if not name.startswith(network.unused or "\0")
+    }
     fill(module, tensors, source=str(file))
     return module.eval().requires_grad_(False).to(device)
 
@@ -107,12 +109,12 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
     module.load_state_dict(tensors, strict=False)
 
 
-def _tensors(file: Path) -> dict[str, Tensor]:
+def _tensors(file: Path, entry: str) -> dict[str, Tensor]:
     """The tensors of a file by name; those of a pickle from the safetensors file that is made of it once."""
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        kept = _kept_as(file)
+        kept = _kept_as(file, entry)
         if not kept.exists():
             tensors = _unpickled(file)
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -126,11 +128,11 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _kept_as(file: Path) -> Path:
+def _kept_as(file: Path, entry: str) -> Path:
     """Where the tensors of a pickle are kept: by its path, size and date, so that a new file is read anew."""
     status = file.stat()
     mark = hashlib.sha256(f"{file.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
-    return copy_folder("metrics") / f"{file.stem}-{mark}.safetensors"
+    return derived_folder(entry) / f"{file.stem}-{mark}.safetensors"
 
 
 def _unpickled(file: Path) -> dict[str, Tensor]:

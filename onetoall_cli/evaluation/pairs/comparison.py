@@ -10,7 +10,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.evaluation.pairs.evaluation import PairEvaluation
 from onetoall_cli.evaluation.pairs.frechet import confidence
 from onetoall_cli.evaluation.pairs.metrics import METRICS
-from onetoall_cli.evaluation.pairs.tables import as_json, describe, number
+from onetoall_cli.evaluation.pairs.tables import as_json, describe, number, skipped
 
 _UNDECIDED = "not told apart"
 
@@ -85,8 +85,7 @@ def comparison_as_text(a: PairEvaluation, b: PairEvaluation) -> str:
         f"{_signed(each.value, each.metric):>10}  {_interval(each):21}{each.verdict}"
         for each in compare(a, b)
     ]
-    skipped = [f"Without {METRICS[name].heading}: {why}" for name, why in a.skipped.items()]
-    return "\n".join([describe(a), "", head, *rows, *([""] if skipped else []), *skipped])
+    return "\n".join([describe(a), "", head, *rows, *([""] if a.skipped else []), *skipped(a)])
 
 
 def comparison_as_markdown(a: PairEvaluation, b: PairEvaluation, command: str) -> str:

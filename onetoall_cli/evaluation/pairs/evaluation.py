@@ -31,7 +31,7 @@ class ClipScores:
         name: Of the pair.
         frames: Compared.
         fps: Of the truth.
-        width, height: Of the truth, pixels.
+        width, height: At which it was compared, pixels.
         scaled: Whether the result was scaled to that.
         values: Per metric one value a frame, NaN where there was nothing to measure.
         vectors: Per Frechet distance the vectors of the result and of the truth.
@@ -89,6 +89,7 @@ class PairEvaluation:
         worst: The worst frames, the worst first.
         skipped: Metrics that were left out, and why.
         notes: What a reader of the figures should know.
+        population: Per Frechet distance the vectors of a larger set that stands in the place of the truths.
     """
 
     protocol: Protocol
@@ -97,6 +98,7 @@ class PairEvaluation:
     worst: list[WorstFrame]
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    population: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def means(self) -> list[str]:
@@ -123,9 +125,11 @@ class PairEvaluation:
         return confidence(self.per_clip(metric))
 
     def distance(self, metric: str) -> Distance:
-        """The Frechet distance between the vectors of all results and of all truths."""
+        """The Frechet distance between the vectors of all results and of all truths, or of the population."""
         made = np.concatenate([clip.vectors[metric][0] for clip in self.clips])
-        true = np.concatenate([clip.vectors[metric][1] for clip in self.clips])
+        true = self.population.get(metric)
+        if true is None:
+            true = np.concatenate([clip.vectors[metric][1] for clip in self.clips])
         value = frechet_distance(made, true) if len(made) > 1 else float("nan")
         return Distance(value, len(made), len(self.clips))
 
@@ -214,8 +218,8 @@ def _scores(pair: OpenPair, values: Values, collectors: Collectors) -> ClipScore
         name=pair.name,
         frames=pair.frames,
         fps=float(pair.fps),
-        width=pair.truth.width,
-        height=pair.truth.height,
+        width=pair.size[0],
+        height=pair.size[1],
         scaled=pair.scaled,
         values={name: np.array(each) for name, each in values.items()},
         vectors={name: (made.vectors(), true.vectors()) for name, (made, true) in collectors.items()},

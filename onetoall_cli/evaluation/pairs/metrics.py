@@ -22,7 +22,7 @@ from onetoall_cli.evaluation.pairs.clip_features import (
 from onetoall_cli.evaluation.pairs.people_measures import BodyDistance, FaceLikeness, PeopleInPairs
 from onetoall_cli.evaluation.pairs.picture_measures import Picture, psnr
 from onetoall_cli.evaluation.pairs.protocols import Protocol
-from onetoall_cli.hub.metric_files import metric_file
+from onetoall_cli.hub.entry_files import entry_file
 from onetoall_cli.pose import detect
 from onetoall_cli.pose.detectors.interface import Detector
 from onetoall_cli.runtime.device import pick_device
@@ -87,13 +87,21 @@ class Instruments:
 
 
 def set_up(
-    asked: Sequence[str] | None, kind: Kind, protocol: Protocol, *, device: str = "auto", detector: str = "auto"
+    asked: Sequence[str] | None,
+    kind: Kind,
+    protocol: Protocol,
+    *,
+    among: Sequence[str] = tuple(METRICS),
+    device: str = "auto",
+    detector: str = "auto",
 ) -> Instruments:
     """Load what the metrics need.
 
     Args:
-        asked: Names in `METRICS`; None takes all that can be had.
+        asked: Names in `METRICS`; None takes all of `among` that can be had.
         kind: What is compared.
+        protocol: How.
+        among: Names in `METRICS`.
         device: For the networks.
         detector: Name of the pose detector for CSIM and APD-body.
 
@@ -108,7 +116,7 @@ def set_up(
             raise BadInput(f"{METRICS[name].heading} is not for {kind}.", f"Leave {name} out of --metrics.")
     instruments = Instruments()
     where = pick_device(device)
-    for name in asked or [name for name, metric in METRICS.items() if kind in metric.kinds]:
+    for name in asked or [name for name in among if kind in METRICS[name].kinds]:
         try:
             _add(instruments, name, protocol, where, detector)
         except OnetoallError as error:
@@ -140,7 +148,7 @@ def _add(instruments: Instruments, name: str, protocol: Protocol, device: torch.
         entry = next((entry for entry in FACES if stored.is_installed(entry)), None)
         if entry is None:
             raise stored.missing(FACES[0], METRICS[name].heading)
-        file = metric_file(entry)
+        file = entry_file(entry)
         assert file is not None
         frame[name] = FaceLikeness(_people(instruments, detector), file, entry, str(device))
         instruments.notes.append(f"CSIM: cosine of {'SFace' if entry == 'face' else 'ArcFace'} embeddings.")

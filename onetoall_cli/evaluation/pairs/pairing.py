@@ -1,7 +1,7 @@
 """Which results belong to which truth: files, folders and lists of them, checked before anything is measured."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,33 +36,35 @@ class OpenPair:
         name: What tables call it.
         result, truth: Opened.
         frames: How many are compared.
+        size: Width and height at which they are compared, pixels.
     """
 
     name: str
     result: Video
     truth: Video
     frames: int
+    size: tuple[int, int]
 
     @property
     def scaled(self) -> bool:
-        """Whether the result is scaled to the truth's size."""
-        return (self.result.width, self.result.height) != (self.truth.width, self.truth.height)
+        """Whether the result is scaled to that size."""
+        return (self.result.width, self.result.height) != self.size
 
     @property
     def fps(self) -> Fraction:
         return self.truth.fps
 
     def __iter__(self) -> Iterator[tuple[Picture, Picture]]:
-        """Frames of result and truth in the truth's size, uint8 (H, W, 3); one pair of them in memory at a time."""
-        size = (self.truth.width, self.truth.height)
+        """Frames of result and truth in that size, uint8 (H, W, 3); one pair of them in memory at a time."""
         frames = zip(self.result, self.truth, strict=False)
         for number, (made, true) in enumerate(frames):
             if number == self.frames:
                 return
-            yield _scaled(made.image, size), _scaled(true.image, size)
+            yield scaled(made.image, self.size), scaled(true.image, self.size)
 
 
-def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
+def scaled(picture: Picture, size: tuple[int, int]) -> Picture:
+    """A picture at another width and height: bicubic, with antialiasing."""
     if picture.shape[1::-1] == size:
         return picture
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
@@ -94,6 +96,21 @@ def find_pairs(result: Path, truth: Path, *, pictures: bool = False) -> list[Pai
             "Rename or remove them, or give a CSV file of pairs.",
         )
     return [Pair(name, made[name], true[name]) for name in sorted(made, key=lambda name: natural_order(Path(name)))]
+
+
+def pairs_with_truth(results: Mapping[str, Path], truth: Path, *, pictures: bool = False) -> list[Pair]:
+    """Pair results with the clip, or with the clips of a folder, that has their names; others there count for nothing.
+
+    Raises:
+        BadInput: The truth of one is missing.
+    """
+    true = _members(truth, pictures)
+    if true is None and len(results) == 1:
+        return [Pair(name, path, truth) for name, path in results.items()]
+    missing = [name for name in results if true is None or name not in true]
+    if true is None or missing:
+        raise BadInput(f"{truth} holds no truth named {missing[0]}.", f"There are {', '.join(list(results)[:5])}.")
+    return [Pair(name, path, true[name]) for name, path in results.items()]
 
 
 def _members(path: Path, pictures: bool) -> dict[str, Path] | None:
@@ -148,8 +165,13 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
-def open_pairs(pairs: list[Pair], protocol: Protocol) -> list[OpenPair]:
+def open_pairs(pairs: list[Pair], protocol: Protocol, size: tuple[int, int] | None = None) -> list[OpenPair]:
     """Open all pairs and check that they fit.
+
+    Args:
+        pairs: Files and folders.
+        protocol: How they will be measured.
+        size: Width and height at which they are compared; None: those of each truth.
 
     Raises:
         BadInput: Files that cannot be read, are too small, or differ in length where the protocol does not cut; the
@@ -158,7 +180,7 @@ def open_pairs(pairs: list[Pair], protocol: Protocol) -> list[OpenPair]:
     opened, faults = [], []
     for pair in pairs:
         try:
-            opened.append(_open(pair, protocol))
+            opened.append(_open(pair, protocol, size))
         except OnetoallError as error:
             faults.append(error)
     if len(faults) == 1:
@@ -170,7 +192,7 @@ def open_pairs(pairs: list[Pair], protocol: Protocol) -> list[OpenPair]:
     return opened
 
 
-def _open(pair: Pair, protocol: Protocol) -> OpenPair:
+def _open(pair: Pair, protocol: Protocol, size: tuple[int, int] | None) -> OpenPair:
     result, truth = open_video(pair.result), open_video(pair.truth)
     made, true = result.frames_estimate, truth.frames_estimate
     if made != true and not protocol.cuts:
@@ -178,9 +200,10 @@ def _open(pair: Pair, protocol: Protocol) -> OpenPair:
             f"{pair.result} has {made} frames, and its truth {pair.truth} has {true}.",
             "Give clips of one length, or cut to the shorter with --protocol disco.",
         )
-    if min(truth.width, truth.height) < protocol.least_side:
+    size = size or (truth.width, truth.height)
+    if min(size) < protocol.least_side:
         raise BadInput(
-            f"{pair.truth} is {truth.width} x {truth.height} pixels.",
+            f"{pair.truth} is {size[0]} x {size[1]} pixels.",
             f"The metrics need {protocol.least_side} or more on the short side.",
         )
-    return OpenPair(pair.name, result, truth, min(made, true))
+    return OpenPair(pair.name, result, truth, min(made, true), size)

@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import Field
 
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.pairs.frechet import LEVEL, RESAMPLES
+from onetoall_cli.evaluation.pairs.frechet import FEWEST, LEVEL, RESAMPLES
 from onetoall_cli.evaluation.pairs.pairing import Pair
 from onetoall_cli.evaluation.pairs.tables import shortened
 from onetoall_cli.files import together, whole_file
@@ -27,6 +27,7 @@ from onetoall_cli.media import Video, VideoWriter, contact_sheet, open_video, wr
 
 ADVICE = "Give the key first, then the files that raters saved."
 _SHEET_HEIGHT = 320  # pixels of a picture
+_SIDES = ("a", "equal", "b")
 
 Picture = NDArray[np.uint8]
 
@@ -157,7 +158,7 @@ class Tally:
         question: That they were asked.
         a, b: What A and B are.
         raters: Files of answers.
-        shares: Share of the answers for "a", "equal" and "b", with the ends of its interval over clips.
+        shares: Share of the answers for "a", "equal" and "b", with the ends of its interval over clips; None without.
         clips: Per clip the number of answers for each.
     """
 
@@ -165,7 +166,7 @@ class Tally:
     a: str
     b: str
     raters: int
-    shares: dict[str, tuple[float, float, float]]
+    shares: dict[str, tuple[float, float | None, float | None]]
     clips: dict[str, dict[str, int]]
 
 
@@ -186,7 +187,7 @@ def tally(key_file: Path, answer_files: Sequence[Path]) -> Tally:
             raise BadInput(f"{file} holds answers that the page cannot have given.", "Leave it out.")
         for number, choice in chosen.items():
             counts[number][_meant(choice, key.pairs[number].left)] += 1
-    table = np.array([[each[side] for side in ("a", "equal", "b")] for each in counts.values()], float)
+    table = np.array([[each[side] for side in _SIDES] for each in counts.values()], float)
     if not table.sum():
         raise BadInput("There are no answers.", "Give the files that raters saved.")
     clips = {key.pairs[number].clip: dict(each) for number, each in counts.items()}
@@ -199,14 +200,19 @@ def _meant(choice: str, left: Literal["a", "b"]) -> str:
     return left if choice == "left" else {"a": "b", "b": "a"}[left]
 
 
-def _shares(table: NDArray[np.float64]) -> dict[str, tuple[float, float, float]]:
-    """Of counts (clips, 3) the share of each column, and its interval."""
-    chosen = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
-    sums = table[chosen].sum(axis=1)
-    drawn = sums[sums.sum(axis=1) > 0]
-    low, high = np.quantile(drawn / drawn.sum(axis=1, keepdims=True), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+def _shares(table: NDArray[np.float64]) -> dict[str, tuple[float, float | None, float | None]]:
+    """Of counts (clips, 3) the share of each column, and its interval over the clips that have answers.
+
+    There is none for fewer than `FEWEST` of them.
+    """
     share = table.sum(axis=0) / table.sum()
-    return {side: (float(share[i]), float(low[i]), float(high[i])) for i, side in enumerate(("a", "equal", "b"))}
+    table = table[table.sum(axis=1) > 0]
+    if len(table) < FEWEST:
+        return {side: (float(share[i]), None, None) for i, side in enumerate(_SIDES)}
+    chosen = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
+    drawn = table[chosen].sum(axis=1)
+    low, high = np.quantile(drawn / drawn.sum(axis=1, keepdims=True), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return {side: (float(share[i]), float(low[i]), float(high[i])) for i, side in enumerate(_SIDES)}
 
 
 def tally_as_text(counted: Tally) -> str:
@@ -215,7 +221,8 @@ def tally_as_text(counted: Tally) -> str:
     answers = sum(sum(each.values()) for each in counted.clips.values())
     lines = [f"{counted.question} {counted.raters} raters, {answers} answers, {len(counted.clips)} clips.", ""]
     for side, (share, low, high) in counted.shares.items():
-        lines.append(f"{shortened(names[side], 40):40}{share:7.1%}  ({low:.1%} to {high:.1%})")
+        interval = "" if low is None or high is None else f"  ({low:.1%} to {high:.1%})"
+        lines.append(f"{shortened(names[side], 40):40}{share:7.1%}{interval}")
     lines += ["", f"{'clip':32}{'A':>6}{'equal':>7}{'B':>6}"]
     for clip, each in counted.clips.items():
         lines.append(f"{shortened(clip, 31):32}{each.get('a', 0):>6}{each.get('equal', 0):>7}{each.get('b', 0):>6}")

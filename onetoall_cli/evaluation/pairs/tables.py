@@ -1,7 +1,5 @@
-"""Tables of measured results: text, Markdown, CSV, JSON."""
+"""Tables of measured results: text, Markdown, rows, JSON."""
 
-import csv
-import io
 import math
 from typing import Any
 
@@ -20,10 +18,10 @@ def as_text(evaluation: PairEvaluation) -> str:
         f"{heading:10}{value:>9}  {interval:19}{'higher' if METRICS[name].higher else 'lower'}"
         for name, heading, value, interval in _summary(evaluation)
     ]
-    parts = ["\n".join([describe(evaluation), "", head, *rows]), *_skipped(evaluation)]
+    parts = ["\n".join([describe(evaluation), "", head, *rows]), "\n".join(skipped(evaluation))]
     if 1 < len(evaluation.clips) <= LISTED and evaluation.means:
         parts.append(_clips_as_text(evaluation))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def describe(evaluation: PairEvaluation) -> str:
@@ -61,20 +59,17 @@ def as_markdown(evaluation: PairEvaluation, command: str) -> str:
     lines += ["| | mean | 95 % interval | better |", "|---|---:|---|---|"]
     for name, heading, value, interval in _summary(evaluation):
         lines.append(f"| {heading} | {value} | {interval} | {'higher' if METRICS[name].higher else 'lower'} |")
-    lines += [f"\n{each}" for each in _skipped(evaluation)]
+    lines += [f"\n{each}" for each in skipped(evaluation)]
     return "\n".join(lines) + "\n"
 
 
-def as_csv(evaluation: PairEvaluation) -> str:
-    """One line a clip: its name, frames and size, and its mean of each metric (empty where there is none)."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["clip", "frames", "width", "height", "scaled", *evaluation.means])
+def clip_rows(evaluation: PairEvaluation) -> list[list[str | float]]:
+    """A table of clips: the headings, then for each its name, frames and size, and its mean of each metric."""
+    rows: list[list[str | float]] = [["clip", "frames", "width", "height", "scaled", *evaluation.means]]
     for clip in evaluation.clips:
         means = [clip.mean(metric) for metric in evaluation.means]
-        figures = ["" if math.isnan(mean) else f"{mean:.6g}" for mean in means]
-        writer.writerow([clip.name, clip.frames, clip.width, clip.height, int(clip.scaled), *figures])
-    return stream.getvalue()
+        rows.append([clip.name, clip.frames, clip.width, clip.height, int(clip.scaled), *means])
+    return rows
 
 
 def as_json(evaluation: PairEvaluation) -> dict[str, Any]:
@@ -125,9 +120,9 @@ def _summary(evaluation: PairEvaluation) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _skipped(evaluation: PairEvaluation) -> list[str]:
-    lines = [f"Without {METRICS[name].heading}: {why}" for name, why in evaluation.skipped.items()]
-    return ["\n".join(lines)] if lines else []
+def skipped(evaluation: PairEvaluation) -> list[str]:
+    """A line for each metric that was left out."""
+    return [f"Without {METRICS[name].heading}: {why}" for name, why in evaluation.skipped.items()]
 
 
 def _clips_as_text(evaluation: PairEvaluation) -> str:

@@ -6,7 +6,7 @@ from onetoall_cli.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from onetoall_cli.evaluation.puppets.evaluation import Evaluation, EvaluationPlan, evaluate
-    from onetoall_cli.evaluation.puppets.tables import as_markdown, as_text, targets, write_examples
+    from onetoall_cli.evaluation.puppets.tables import as_markdown, as_text, measure_rows, targets, write_examples
 
 __all__ = [
     "Evaluation",
@@ -14,6 +14,7 @@ __all__ = [
     "as_markdown",
     "as_text",
     "evaluate",
+    "measure_rows",
     "targets",
     "write_examples",
 ]
@@ -26,6 +27,7 @@ __getattr__, __dir__ = lazy_names(
         "as_markdown": "evaluation.puppets.tables",
         "as_text": "evaluation.puppets.tables",
         "evaluate": "evaluation.puppets.evaluation",
+        "measure_rows": "evaluation.puppets.tables",
         "targets": "evaluation.puppets.tables",
         "write_examples": "evaluation.puppets.tables",
     },

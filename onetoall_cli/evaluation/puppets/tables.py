@@ -143,6 +143,15 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def measure_rows(evaluation: Evaluation) -> list[list[str | float]]:
+    """A table of all measures: the headings, then a row for each task, subject or baseline, and measure."""
+    rows: list[list[str | float]] = [["task", "subject", "measure", "mean", "error", "count"]]
+    for task, table in {**evaluation.tasks, "borders": evaluation.borders}.items():
+        for subject, row in table.items():
+            rows += [[task, subject, name, each.mean, each.error, each.count] for name, each in row.items()]
+    return rows
+
+
 def write_examples(path: Path, examples: list[ExampleFrames]) -> None:
     """Write a PNG with a row for each example: reference, adjusted reference (unknown: white), pose, truth, results."""
     rows = []

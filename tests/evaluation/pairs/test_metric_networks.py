@@ -76,7 +76,7 @@ def test_weights_of_another_network_are_refused_by_name(change):
 @pytest.fixture
 def installed_as(monkeypatch, machine):
     def install(path):
-        monkeypatch.setattr(stored, "metric_file", lambda entry: path)
+        monkeypatch.setattr(stored, "entry_file", lambda entry: path)
 
     return install
 

@@ -12,7 +12,6 @@ from untrained_model import build_untrained_model
 from onetoall_cli.animator import Animator, load
 from onetoall_cli.cli import app
 from onetoall_cli.errors import BadInput
-from onetoall_cli.evaluation.marks import write_markdown
 from onetoall_cli.evaluation.metrics import border_ratio
 from onetoall_cli.evaluation.puppets import (
     EvaluationPlan,
@@ -23,6 +22,7 @@ from onetoall_cli.evaluation.puppets import (
 )
 from onetoall_cli.evaluation.puppets.evaluation import BASELINES, COPY, FILLED, Evaluation, Statistic, summed_up
 from onetoall_cli.evaluation.puppets.segment_borders import motion_length, random_start
+from onetoall_cli.evaluation.table_files import write_markdown
 from onetoall_cli.puppets import MOVE_FRAMES, sample_pair
 from onetoall_cli.sampling import plan_segments
 
@@ -141,7 +141,7 @@ def test_markdown_goes_between_the_marks_of_a_card(tmp_path) -> None:
 
 
 def test_train_evaluate_prints_the_tables_as_json(model, monkeypatch) -> None:
-    monkeypatch.setattr("onetoall_cli.cli.train.EvaluationOptions", lambda: _small())
+    monkeypatch.setattr("onetoall_cli.cli.train.PuppetOptions", lambda: _small())
     result = CliRunner().invoke(app, ["train", "--evaluate", str(model), "--json"])
     assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
@@ -150,19 +150,24 @@ def test_train_evaluate_prints_the_tables_as_json(model, monkeypatch) -> None:
 
 
 def _small():
-    from onetoall_cli.cli.evaluate import EvaluationOptions
+    from onetoall_cli.cli.evaluations.asked import PuppetOptions
 
-    return EvaluationOptions(count=1, borders=0, task="transfer", steps=1)
+    return PuppetOptions(count=1, borders=0, task="transfer", steps=1)
 
 
 def test_evaluate_writes_card_and_sheet(model, tmp_path) -> None:
-    card, sheet = tmp_path / "card.md", tmp_path / "sheet.png"
+    card, sheet, table = tmp_path / "card.md", tmp_path / "sheet.png", tmp_path / "table.csv"
     options = ["--count", "1", "--borders", "0", "--task", "transfer", "--steps", "1", "--examples", "1"]
-    result = CliRunner().invoke(
-        app, ["evaluate", str(model), *options, "--markdown", str(card), "--sheet", str(sheet), "--quiet"]
-    )
+    written = ["--markdown", str(card), "--sheet", str(sheet), "--csv", str(table)]
+    command = ["evaluate", "--benchmark", "puppets", str(model), *options, *written, "--quiet"]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
-    assert f"onetoall evaluate {model} --count 1 --task transfer --borders 0 --steps 1" in card.read_text()
+    assert (
+        f"onetoall evaluate --benchmark puppets {model} --count 1 --task transfer --borders 0 --steps 1"
+        in card.read_text()
+    )
+    rows = table.read_text().splitlines()
+    assert rows[0] == "task,subject,measure,mean,error,count" and rows[1].startswith(f"transfer,{model.name},psnr,")
     from PIL import Image
 
     assert Image.open(sheet).size[0] >= 5 * 32

@@ -1,6 +1,9 @@
-"""Tables in a Markdown file, between marks that keep their place."""
+"""Tables in files: Markdown between marks that keep their place, and CSV."""
 
+import csv
+import math
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onetoall_cli.errors import BadInput
@@ -33,3 +36,15 @@ def check_marks(path: Path) -> None:
         _, mark, after = path.read_text(encoding="utf-8").partition(MARKS[0])
         if not mark or MARKS[1] not in after:
             raise BadInput(f"{path} has no place for the tables.", f"Give it a line {MARKS[0]} and a line {MARKS[1]}.")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
+    """Write rows, the first of them the headings, as CSV; NaN is an empty cell."""
+    with whole_file(path, ending=".csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
