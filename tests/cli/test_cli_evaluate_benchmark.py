@@ -162,8 +162,9 @@ def test_deepfashion_has_its_pairs_and_its_body_points(onetoall, deepfashion, ne
     (deepfashion / "train_highres").mkdir()
     for name in "xyz":
         write_picture(deepfashion / "train_highres" / f"{name}.jpg", RNG.integers(60, 180, (110, 75, 3), np.uint8))
-    trained = onetoall(*command, "--data", deepfashion, "--metrics", "fid", "--json").json["runs"]
-    (against_training,) = trained.values()
+    trained = onetoall(*command, "--data", deepfashion, "--metrics", "fid", "--json")
+    assert trained.exit_code == 0, trained.err
+    (against_training,) = trained.json["runs"].values()
     assert "FID against all 3 training pictures." in against_training["notes"]
     assert against_training["metrics"]["fid"]["value"] != run["metrics"]["fid"]["value"]
     (deepfashion / "test_highres" / "b.jpg").unlink()

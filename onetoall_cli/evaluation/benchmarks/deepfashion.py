@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from onetoall_cli.errors import BadInput
@@ -66,6 +67,7 @@ def clips_of_pairs(folder: Path, poses: Path | None) -> list[Clip]:
     ]
 
 
+@torch.no_grad()
 def training_vectors(folder: Path, collector: ClipFeatures, size: tuple[int, int], tick: Tick) -> Vectors | None:
     """The vectors of all training pictures, against which the set's literature takes its FID; None: there are none.
 

@@ -11,17 +11,19 @@ from onetoall_cli.evaluation.pairs.tables import as_json, clip_rows, describe, n
 
 Runs = Mapping[str, PairEvaluation]  # by what made them
 
-_NAME, _CELL = 24, 11  # characters of a column
+_LINE, _CELL = 80, 12  # characters of a line, and of a column of figures
 
 
 def results_as_text(benchmark: Benchmark, runs: Runs) -> str:
     """The table for a terminal: under each mean its interval, under each Frechet distance its N."""
     columns = _columns(runs)
-    lines = [_line("", [METRICS[name].heading for name in columns])]
-    for name, cells, below in _rows(benchmark, runs, columns):
-        lines.append(_line(name, cells))
+    rows = list(_rows(benchmark, runs, columns))
+    width = min(max(len(name) for name, _, _ in rows), _LINE - _CELL * len(columns))
+    lines = [_line("", width, [METRICS[name].heading for name in columns])]
+    for name, cells, below in rows:
+        lines.append(_line(name, width, cells))
         if any(below):
-            lines.append(_line("", below))
+            lines.append(_line("", width, below))
     first = next(iter(runs.values()))
     return "\n".join([*_head(benchmark, first), "", *lines, *_tail(benchmark, first)])
 
@@ -89,8 +91,8 @@ def _tail(benchmark: Benchmark, run: PairEvaluation) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _line(name: str, cells: list[str]) -> str:
-    return f"{shortened(name, _NAME):{_NAME}}" + "".join(f" {cell:>{_CELL}}" for cell in cells)
+def _line(name: str, width: int, cells: list[str]) -> str:
+    return f"{shortened(name, width):{width}}" + "".join(f"{cell:>{_CELL}}" for cell in cells)
 
 
 def _cells(cells: list[str]) -> str:
