@@ -249,8 +249,8 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "segment_frames": Option(min=9, metavar="FRAMES", help="Longest piece generated at once, 4k+1."),
         "overlap": Option(min=1, metavar="FRAMES", help="Frames that two pieces share, 4k+1; default: as trained."),
         "carry": Option(
-            help="How pieces go on: toned: latents held to the first tone; latents: as they are; frames: encoded again; "
-            "none: each by itself."
+            help="How pieces go on: toned: latents held to the first tone; latents: as they are; frames: encoded "
+            "again; none: each by itself."
         ),
         "fast": Option(help="Trade exactness for speed: guidance reused between steps, steps extrapolated, or both."),
         "preset": Option(

@@ -10,7 +10,7 @@ from onetoall_cli.errors import BadInput
 from onetoall_cli.files.documents import parse_json
 from onetoall_cli.files.unfinished import is_working_folder
 
-Kind = Literal["aligned input", "checkpoint", "demo", "frames", "model", "network", "OpenPose files"]
+Kind = Literal["aligned input", "checkpoint", "demo", "frames", "model", "network", "OpenPose files", "test set"]
 """What a folder of ours is."""
 
 CONTENTS = ".onetoall-files"  # in each folder we write: the names of everything in it that is ours

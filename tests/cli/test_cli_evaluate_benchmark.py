@@ -112,7 +112,7 @@ def test_cartoons_come_from_a_folder_and_variants_change_one_thing_each(
     table = [line for line in result.out.splitlines() if "set" not in line and "Protocol" not in line]
     assert max(map(len, table)) <= 80
     sampling = [each.resolved.sampling for each in made]
-    assert [each.token_replace for each in sampling] == [True, False, True, True]
+    assert [each.carry for each in sampling] == ["toned", "none", "toned", "toned"]
     assert [each.pose_guidance_scale > 1 for each in sampling] == [True, True, False, True]
     assert [each.conditioning.face for each in made] == ["light", "light", "light", "full"]
 
@@ -122,7 +122,7 @@ def test_released_models_get_the_settings_of_their_authors() -> None:
 
     tiktok = benchmark("tiktok")
     square = tiktok.settings_of("14b-nf4", "002")
-    assert (square["width"], square["height"], square["ref_guidance"], square["steps"]) == (512, 512, "2.0", 30)
+    assert (square["width"], square["height"], square["ref_guidance"], square["carry"]) == (512, 512, "2.0", "frames")
     assert "short_side" not in square
     calm = tiktok.settings_of("14b", "001")
     assert (calm["ref_guidance"], calm["pose_guidance"], calm["short_side"]) == ("1.5", "1.2", 768)

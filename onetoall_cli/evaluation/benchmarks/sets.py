@@ -79,7 +79,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 if stat.S_ISLNK(each.external_attr >> 16):
                     raise BadInput(f"{archive} holds a link, {each.filename}.", _BROKEN)
             check_disk(sum(each.file_size for each in members), folder, "the set")
-            with whole_folder(folder) as temporary:
+            with whole_folder(folder, "test set") as temporary:
                 for each in members:
                     opened.extract(each, temporary)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, BadInput) as error:  # RuntimeError: encrypted
