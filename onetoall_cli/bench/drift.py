@@ -6,7 +6,7 @@ the reference shows of the backdrop.
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -87,6 +87,11 @@ def measure_drift(
         result = np.stack(list(subject.animate(case.conditioning, settings=settings, seed=number)))
         per_puppet.append([_measured(result, case, slice(a, b)) for a, b in itertools.pairwise(bounds)])
     return _means(per_puppet)
+
+
+def figures(segment: Drift) -> dict[str, float | None]:
+    """All measures of a segment, as JSON has them: None where there was nothing to measure."""
+    return {name: value if np.isfinite(value) else None for name, value in asdict(segment).items()}
 
 
 def values(drift: Sequence[Drift], name: str) -> list[float]:

@@ -274,7 +274,7 @@ def _drift(
     from onetoall_cli.animator import Listener, Settings
     from onetoall_cli.animator.settings import ModelSettings
     from onetoall_cli.bench.chart import line_charts
-    from onetoall_cli.bench.drift import TITLES, measure_drift, values, worsening
+    from onetoall_cli.bench.drift import TITLES, figures, measure_drift, values, worsening
     from onetoall_cli.media import write_picture
     from onetoall_cli.sampling.carrying import CARRIES
     from onetoall_cli.training.export import load_model_or_run
@@ -303,7 +303,7 @@ def _drift(
         "inputs": count,
         "machine": _machine(device, dtype),
         "ways": {
-            way: {"segments": [asdict(segment) for segment in each], "worsening": worsening(each)}
+            way: {"segments": [figures(segment) for segment in each], "worsening": worsening(each)}
             for way, each in found.items()
         },
     }

@@ -1,6 +1,6 @@
-"""A whole motion: segment after segment, each continuing from the last frames of the one before.
+"""A whole motion: segment after segment, each continuing from the end of the one before.
 
-Frames are yielded as they are decoded, so a job of any length holds four frames and the 5 carried ones.
+Frames are yielded as they are decoded, so a job of any length holds four frames and what is carried.
 """
 
 import functools

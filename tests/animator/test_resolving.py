@@ -58,6 +58,12 @@ def test_with_few_steps_fast_only_leaves_guidance_out_at_the_last_and_says_so(ch
     assert resolve(GenerationSettings(steps=6), ModelSettings(), GenerationDefaults()).remark is None
 
 
+def test_the_model_says_how_many_frames_two_segments_share_and_the_user_may_say_otherwise():
+    trained = GenerationDefaults(overlap=9)
+    assert resolve(GenerationSettings(), ModelSettings(), trained).sampling.segments(100)[1].context == 9
+    assert resolve(GenerationSettings(overlap=1), ModelSettings(), trained).sampling.segments(100)[1].context == 1
+
+
 def test_scales_are_numbers_or_parts_of_the_steps():
     assert parse_scale("--ref-guidance", "2.5") == parse_scale("--ref-guidance", 2.5) == 2.5
     parts = parse_scale("--ref-guidance", "2.5@0-0.5,1.5@.5-1")

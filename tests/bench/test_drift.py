@@ -81,7 +81,7 @@ def test_the_command_writes_table_figures_and_plot(tmp_path):
     figures = json.loads((tmp_path / "drift.json").read_text())
     for way in ("frames", "toned"):
         segments, worse = (figures["ways"][way][name] for name in ("segments", "worsening"))
-        assert len(segments) == 3
+        assert len(segments) == 3 and segments[0]["border"] is None and segments[1]["border"] > 0
         assert worse["colour"] == segments[2]["colour"] / segments[1]["colour"]
         assert f"{segments[2]['colour']:.2f}" in result.output and f"colour {worse['colour']:.2f}" in result.output
     assert read_picture(tmp_path / "drift.png").shape == (len(TITLES) * PANEL[1], PANEL[0], 3)
