@@ -258,15 +258,13 @@ class Engine:
         count, wanted = self.settings.processes, self.settings.parallel
         if count == 1 and wanted is None:
             return Parallel()
-        if wanted != "guidance" and self.settings.compile:
+        heads = empty_network(self.location.transformer, network_config(self.location)).config["num_attention_heads"]
+        passes, cache = resolved.guidance.most_passes, resolved.approximation.cache
+        chosen = choose_parallel(count, wanted, passes=passes, heads=heads, cache=cache)
+        if chosen.tokens > 1 and self.settings.compile:
             raise BadInput("Blocks that share their tokens cannot be compiled.", "Use --parallel guidance.")
-        return choose_parallel(
-            count,
-            wanted,
-            passes=resolved.guidance.most_passes,
-            heads=empty_network(self.location.transformer, network_config(self.location)).config["num_attention_heads"],
-            cache=resolved.approximation.cache,
-        )
+        processes.check_devices(self.settings.device, count)
+        return chosen
 
     def _meet(self, parallel: Parallel) -> None:
         processes.meet(self.device)

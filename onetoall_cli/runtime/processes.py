@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from onetoall_cli.errors import OnetoallError, OutOfResources
+from onetoall_cli.errors import BadInput, OnetoallError, OutOfResources
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ _LEADER = "ONETOALL_LEADER"  # process id of the one that started this one
 PATIENCE = timedelta(days=1)
 GRACE = 15.0  # seconds that a process may wait in a collective for one that is gone, before it is ended
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket Timeout", "recv, timeout")
-_HERE, _FAILURES, _EXIT_CODE = "here", "failures", "exit code"  # keys of the store
+_HERE, _FAILURE = "here", "failure"  # keys of the store
 
 _store: Any = None  # shared by the processes once they have met
 _lost: list[int] = []  # exit codes of processes that ended before the first
@@ -49,6 +49,26 @@ def local_device(name: str) -> str:
     import torch
 
     return f"cuda:{os.environ.get('LOCAL_RANK', rank())}" if torch.cuda.is_available() else name
+
+
+def check_devices(name: str, processes: int) -> None:
+    """Check that each process on this machine can have a GPU of its own, unless they are to use the CPU.
+
+    Args:
+        name: The run's device, as the user names it.
+        processes: How many there are to be.
+
+    Raises:
+        BadInput: It cannot.
+    """
+    import torch
+
+    here, found = int(os.environ.get("LOCAL_WORLD_SIZE", processes)), torch.cuda.device_count()
+    if name != "cpu" and (name not in ("auto", "cuda") or here > found):
+        raise BadInput(
+            f"{here} processes need as many GPUs; this machine has {found}, and the device is {name!r}.",
+            "Lower --gpus and leave --device out; --device cpu runs them on the CPU, which is no faster.",
+        )
 
 
 @contextmanager
@@ -168,12 +188,11 @@ def told_elsewhere(code: int) -> int | None:
     if _store is None:
         return None
     try:
-        if _store.add(_FAILURES, 1) == 1:
-            _store.set(_EXIT_CODE, str(code))
-            return None
-        return int(_store.get(_EXIT_CODE))
-    except (RuntimeError, ValueError):  # the first process keeps the store, and is gone
+        first = _store.compare_set(_FAILURE, "", f"{rank()}:{code}").decode()
+    except RuntimeError:  # the first process keeps the store, and is gone
         return code
+    who, told = map(int, first.split(":"))
+    return None if who == rank() else told
 
 
 def loss(error: BaseException) -> OnetoallError | None:

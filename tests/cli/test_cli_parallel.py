@@ -62,6 +62,13 @@ def test_a_number_that_cannot_share_a_step_is_refused_before_the_others_are_wait
     assert (result.exit_code, "5 processes cannot share a step" in result.err) == (2, True)
 
 
+def test_more_processes_than_gpus_are_refused(onetoall, command, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    words = [each for each in command if each not in ("--device", "cpu")]
+    result = onetoall(*words, "--gpus", 2, "--dry-run")
+    assert (result.exit_code, "2 processes need as many GPUs; this machine has 1" in result.err) == (2, True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1, 20], ids=["before they meet", "at work"])
 @pytest.mark.parametrize("struck, code", [("other", 4), ("first", 130)])
