@@ -25,7 +25,7 @@ from onetoall_cli.puppets import Framing, Identity, sample_identity, sample_pair
 
 WIDTH, HEIGHT, FRAMES, FPS = 192, 288, 13, 16.0
 CLIPS, CLIP_FRAMES = 12, 48
-COUNT, SHOWN = 12, 3  # puppets of a task; of those on the sheet
+COUNT, SHOWN = 12, (1, 2)  # puppets of a task, and those of them on the sheet
 TASKS = ("misaligned", "transfer")
 MEASURES = {
     "psnr": "PSNR dB",
@@ -99,7 +99,7 @@ def measure(lora: Path, sheet: Path) -> None:
                 }
                 for name, result in made.items():
                     found[name].append(score(result, case))
-                if task == "misaligned" and case.number < SHOWN:
+                if task == "misaligned" and case.number in SHOWN:
                     rows.append([case.reference, case.truth.frames[-1], *(result[-1] for result in made.values())])
             before, after = (
                 np.array([[each[measure] for measure in MEASURES] for each in scores]) for scores in found.values()
