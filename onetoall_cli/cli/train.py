@@ -47,7 +47,8 @@ def train(
     """Train a VAE, a stage of the network or a sequence of them, or continue it.
 
     Checkpoints, the loss log (loss.csv) and sample sheets go to each run's `output`. Interrupted at any point, the
-    same command continues at the last checkpoint. Recipes: videos-1.3b-lora, videos-1.3b, videos-14b-lora, tiny-lora, tiny.
+    same command continues at the last checkpoint. Recipes: videos-1.3b-lora, videos-1.3b, videos-14b-lora,
+    tiny-lora, tiny.
 
     On several devices: accelerate launch -m onetoall_cli train config.yaml
 
