@@ -92,6 +92,15 @@ def test_on_cards_with_fp8_it_comes_before_int8(monkeypatch):
     assert chosen(plans, 24, main_memory=32) == ("nf4", "none", False)
 
 
+def test_a_share_of_the_tokens_takes_less_to_denoise_and_nothing_else_changes():
+    whole, shared = (
+        possible_plans(replace(SMALL_WORK, token_shards=shards), GPU, [torch.bfloat16])[0].estimate.phases
+        for shards in (1, 4)
+    )
+    assert shared["denoising"] < whole["denoising"]
+    assert {**shared, "denoising": 0} == {**whole, "denoising": 0}
+
+
 def test_nothing_that_fits_is_an_error_that_says_what_is_needed_and_free(plans):
     with pytest.raises(OutOfResources, match=r"about 1\d\.\d GB\) does not fit the 8\.0 GB that are free") as raised:
         choose_plan(plans("14b"), "auto", gigabytes(8), gigabytes(16, "CPU"))
