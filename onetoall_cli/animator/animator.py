@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onetoall_cli.alignment import Conditioning, continue_motion, unusual_size
-from onetoall_cli.animator.aligning import align_inputs, bring_together, sound_of
+from onetoall_cli.animator.aligning import Aligned, align_inputs, bring_together, sound_of
 from onetoall_cli.animator.engine import Engine
 from onetoall_cli.animator.ensure import ensure_model
 from onetoall_cli.animator.inputs import (
@@ -36,7 +36,7 @@ from onetoall_cli.animator.settings import (
     as_arguments,
     check_names,
 )
-from onetoall_cli.animator.staging import Stage, check_scene, in_the_dancer_s_place, stage_of
+from onetoall_cli.animator.staging import cast_of, check_apart, check_scene, in_the_dancer_s_place, stage_of
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults, ModelLocation
 from onetoall_cli.lattice import SIZE_MULTIPLE
@@ -136,7 +136,7 @@ class Animator:
         """
         settings = settings.changed(**changes)
         resolved = self.engine.ready(settings)
-        scene, dancer = settings.scene, None
+        scene, aligned = settings.scene, list[Aligned]()
         check_scene(scene, driving)
         if driving is None:
             conditioning = as_aligned(reference)
@@ -145,32 +145,36 @@ class Animator:
             arguments: tuple[str, ...] = ("animate", "--from", name_of(reference))
             audio = sound_of(conditioning, self.engine.listener)
         else:
-            in_place = scene.background == DRIVER
-            aligned = align_inputs(
-                not_aligned(reference),
-                driving,
-                in_the_dancer_s_place(settings) if in_place else settings,
-                self.defaults,
-                self.engine.listener,
-                self.engine.settings.device,
-                in_driver_frame=in_place,
-            )
-            conditioning, audio, settings = aligned.conditioning, aligned.driving.audio, aligned.settings
-            dancer = aligned.driving.motion
+            aligned = self._aligned(not_aligned(reference), driving, settings)
+            conditioning, audio, settings = aligned[0].conditioning, aligned[0].driving.audio, aligned[0].settings
             sources = {"reference": reference, "driving": driving, "ref-pose": settings.alignment.ref_pose}
             said = as_arguments(settings.motion, settings.alignment, settings.size)
             arguments = ("animate", name_of(reference), name_of(driving), *said)
-        stage = stage_of(scene, [(conditioning, dancer)], driving, settings)
+        runs: list[tuple[Conditioning, PoseSequence | None]] = [(conditioning, None)]
+        if aligned:
+            runs = [(each.conditioning, each.driving.motion) for each in aligned]
         if scene.background not in (REFERENCE, DRIVER) and Path(scene.background).exists():
             sources["background"] = scene.background
-        return self._result(
-            (*arguments, *as_arguments(scene)),
-            resolved,
-            conditioning,
-            sources,
-            audio=(audio,) if audio else (),
-            stage=stage,
-        )
+        sources.update({f"cast {who}": picture for who, picture in cast_of(scene).items()})
+        arguments = (*arguments, *as_arguments(scene))
+        result = self._result(arguments, resolved, conditioning, sources, audio=(audio,) if audio else ())
+        others = [self._result(arguments, resolved, each.conditioning, sources) for each in aligned[1:]]
+        return replace(result, stage=stage_of(scene, runs, driving, settings), others=tuple(others))
+
+    def _aligned(self, reference: Picture, driving: Motion, settings: Settings) -> list[Aligned]:
+        """The inputs of the first character, and of those that play beside it."""
+        listener, device, cast = self.engine.listener, self.engine.settings.device, cast_of(settings.scene)
+        in_place = bool(cast) or settings.scene.background == DRIVER
+        if in_place:
+            settings = in_the_dancer_s_place(settings)
+        playing = [(reference, settings)]
+        playing += [(picture, settings.changed(person=who, ref_pose=None)) for who, picture in cast.items()]
+        made = [
+            align_inputs(picture, driving, own, self.defaults, listener, device, in_driver_frame=in_place)
+            for picture, own in playing
+        ]
+        check_apart([(own.motion.person, each.driving.motion) for (_, own), each in zip(playing, made, strict=True)])
+        return made
 
     def transfer(
         self,
@@ -280,7 +284,11 @@ class Animator:
             check_nothing_to_align(settings)
             return self.engine.plan(resolved, aligned.width, aligned.height, len(aligned.motion))
         check_scene(settings.scene, driving)
-        framed = frame_size(driving, settings.motion) if settings.scene.background == DRIVER else None
+        cast = cast_of(settings.scene)
+        if cast:
+            self.engine.listener.note(f"{len(cast) + 1} such runs, one for each character.")
+        in_place = bool(cast) or settings.scene.background == DRIVER
+        framed = frame_size(driving, settings.motion) if in_place else None
         size = self._size(not_aligned(reference), settings, framed)
         return self.engine.plan(resolved, *size, count_frames(driving, settings.motion))
 
@@ -322,11 +330,10 @@ class Animator:
         audio: tuple[Audio, ...] = (),
         clip: Video | None = None,
         context: tuple[NDArray[np.uint8], ...] | None = None,
-        stage: Stage | None = None,
     ) -> Result:
         size = (conditioning.width, conditioning.height)
         plan = self.engine.plan(resolved, *size, len(conditioning.motion), has_context=clip is not None)
-        return Result(self.engine, arguments, resolved, conditioning, plan, audio, clip, context, sources, stage)
+        return Result(self.engine, arguments, resolved, conditioning, plan, audio, clip, context, sources)
 
 
 def as_aligned(source: object) -> Conditioning:

@@ -78,8 +78,9 @@ class Job:
     @property
     def files(self) -> list[Path]:
         """All that it reads."""
+        cast = [Path(entry.partition("=")[2]) for entry in self.settings.scene.cast]
         pose, behind = self.settings.alignment.ref_pose, Path(self.settings.scene.background)
-        return [*self.inputs.values(), *([pose] if pose else []), *([behind] if behind.exists() else [])]
+        return [*self.inputs.values(), *([pose] if pose else []), *([behind] if behind.exists() else []), *cast]
 
 
 def files_of(model: ModelSettings) -> list[Path]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,7 @@ class Result:
         context: Its last frames, uint8 (H, W, 3) each.
         sources: The inputs as they were given, by what they are.
         stage: What its character is put in front of; None: nothing can be.
+        others: The runs of the characters beside it, on the same stage.
     """
 
     engine: Engine
@@ -68,6 +71,7 @@ class Result:
     context: tuple[NDArray[np.uint8], ...] | None = None
     sources: Mapping[str, object] = field(default_factory=dict)
     stage: Stage | None = None
+    others: tuple[Result, ...] = ()
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The frames, uint8 (H, W, 3)."""
@@ -75,7 +79,7 @@ class Result:
 
     def timed(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """The frames, uint8 (H, W, 3), with the second at which each is shown."""
-        return ((shot.picture, time) for shot, time in self._shots(mattes=False))
+        return ((shot.picture, time) for shot, time in self._all_shots(mattes=False))
 
     def shots(self) -> Iterator[tuple[Shot, float]]:
         """The frames with the character's matte and colours, each with the second at which it is shown.
@@ -83,7 +87,14 @@ class Result:
         Raises:
             BadInput: It continues a clip, of which no matte is known.
         """
-        return self._shots(mattes=True)
+        return self._all_shots(mattes=True)
+
+    def _all_shots(
+        self, *, mattes: bool, preview: Callable[[Preview], None] | None = None
+    ) -> Iterator[tuple[Shot, float]]:
+        with ExitStack() as stack:
+            performed = self._ensemble(stack, None, preview) if self.others else [self._made(preview=preview)]
+            yield from self._shots(performed, mattes=mattes)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -92,23 +103,53 @@ class Result:
 
     def _shots(
         self,
-        kept: KeptSegments | None = None,
-        preview: Callable[[Preview], None] | None = None,
+        performed: Sequence[Iterable[NDArray[np.uint8]]],
         *,
         mattes: bool,
     ) -> Iterator[tuple[Shot, float]]:
-        made = self.engine.generate(self.conditioning, self.resolved, self.plan, self.context, kept, preview)
         stage = self.stage
         if mattes and stage is None:
             raise BadInput("A clip that is continued has no matte.", "Write it without --mask-out.")
         if stage is None or (stage.is_plain and not mattes):
-            yield from ((Shot(frame), time) for frame, time in self._clocked(made))
+            yield from ((Shot(frame), time) for frame, time in self._clocked(performed[0]))
             return
         clock = list(map(float, self.conditioning.motion.clock()))
         background = stage.background
         behind = None if background is None else background.frames(stage.width, stage.height, clock)
-        layers = [Layer(made, self.conditioning.motion, stage.places[0])]
+        layers = [
+            Layer(frames, run.conditioning.motion, place)
+            for frames, run, place in zip(performed, (self, *self.others), stage.places, strict=True)
+        ]
         yield from zip(composed(layers, stage.width, stage.height, behind, relight=stage.relight), clock, strict=True)
+
+    def _made(
+        self, kept: KeptSegments | None = None, preview: Callable[[Preview], None] | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        return self.engine.generate(self.conditioning, self.resolved, self.plan, self.context, kept, preview)
+
+    def _kept(self, stack: ExitStack, path: Path, *, restart: bool, enough: int | None) -> KeptSegments:
+        """Its segments beside `path`, until `stack` ends."""
+        note, record = self.engine.listener.note, self._run_record()
+        return stack.enter_context(segments_kept(path, record, restart=restart, note=note, enough=enough))
+
+    def _ensemble(
+        self,
+        stack: ExitStack,
+        path: Path | None,
+        preview: Callable[[Preview], None] | None = None,
+        *,
+        restart: bool = False,
+        enough: int | None = None,
+    ) -> list[Iterator[NDArray[np.uint8]]]:
+        """All characters' frames, made one character after the other and kept beside `path`, until `stack` ends."""
+        beside = path or Path(stack.enter_context(TemporaryDirectory())) / "frames.mkv"
+        performed = []
+        for number, run in enumerate((self, *self.others), start=1):
+            named = beside if number == 1 else beside.with_stem(f"{beside.stem}-{number}")
+            kept = run._kept(stack, named, restart=restart, enough=enough)
+            deque(run._made(kept, preview if number == 1 else None), maxlen=0)
+            performed.append(kept.frames())
+        return performed
 
     def _clocked(self, made: Iterable[NDArray[np.uint8]]) -> Iterator[tuple[NDArray[np.uint8], float]]:
         if self.clip is None:
@@ -127,7 +168,8 @@ class Result:
         """The same run with other noise; nothing is read or detected again."""
         generation = replace(self.resolved.generation, seed=seed)
         sampling = replace(self.resolved.sampling, seed=seed)
-        return replace(self, resolved=replace(self.resolved, generation=generation, sampling=sampling))
+        others = tuple(run.with_seed(seed) for run in self.others)
+        return replace(self, resolved=replace(self.resolved, generation=generation, sampling=sampling), others=others)
 
     def renamed(self, names: Mapping[Path, Path]) -> Result:
         """The same run, whose record names its inputs otherwise: those files are about to be copied there."""
@@ -198,19 +240,21 @@ class Result:
         with suppress(EnoughSegments), ExitStack() as stack:
             look = stack.enter_context(preview_beside(path, self.conditioning.motion.fps)) if preview else None
             if self.plan.frames == 1 and ending_of(path, PICTURE_STREAMED_AS) in PICTURE_ENDINGS:
-                ((shot, _),) = self._shots(preview=look, mattes=mattes)
+                ((shot, _),) = self._all_shots(mattes=mattes, preview=look)
                 with together():
                     write_picture(path, self._shown(shot), metadata=self.record)
                     if mask:
                         write_picture(mask, grey(shot), metadata=self.record)
                 return 1
-            kept = None
-            if len(self.plan.segments) > 1 and not is_output_stream(path):
-                note, record = self.engine.listener.note, self._run_record()
-                kept = stack.enter_context(
-                    segments_kept(path, record, restart=restart, note=note, enough=stop_after_segment)
-                )
-            return self._save_video(self._shots(kept, look, mattes=mattes), path, video, frames, compare, mask)
+            beside = None if is_output_stream(path) else path
+            performed: Sequence[Iterable[NDArray[np.uint8]]]
+            if self.others:
+                performed = self._ensemble(stack, beside, look, restart=restart, enough=stop_after_segment)
+            elif beside and len(self.plan.segments) > 1:
+                performed = [self._made(self._kept(stack, beside, restart=restart, enough=stop_after_segment), look)]
+            else:
+                performed = [self._made(preview=look)]
+            return self._save_video(self._shots(performed, mattes=mattes), path, video, frames, compare, mask)
         return 0
 
     @property

@@ -162,18 +162,20 @@ class GenerationSettings:
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What is behind the character.
+    """What is behind the character, and who is beside it.
 
     Attributes:
         background: "reference": what the model makes of the reference's; "driver": the driving video without its
             dancer, whose place the character takes; else a colour (a name or `#rrggbb`), or a picture or video.
         relight: Whether the character's light is matched to a picture's or video's: "auto" or "off".
         alpha: Whether the output is the character alone, on nothing.
+        cast: More characters, each "WHO=FILE": the person of the motion whose place it takes, and its picture.
     """
 
     background: str = "reference"
     relight: Literal["auto", "off"] = "auto"
     alpha: bool = False
+    cast: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
 
 from onetoall_cli.alignment import Conditioning
 from onetoall_cli.alignment.similarity import Similarity
@@ -37,12 +41,33 @@ class Stage:
         return self.background is None and not self.alpha and len(self.places) == 1
 
 
+def cast_of(scene: SceneSettings) -> dict[str, Path]:
+    """The pictures of the other characters, by the persons whose places they take.
+
+    Raises:
+        BadInput: An entry names no person, a picture that is not there, or a person for the second time.
+    """
+    cast: dict[str, Path] = {}
+    for entry in scene.cast:
+        who, _, file = entry.partition("=")
+        if not who or not file:
+            raise BadInput(f"--cast {entry} names no person and picture.", "Give for instance --cast right=b.png.")
+        if who in cast:
+            raise BadInput(f"--cast gives {who} two pictures.", "Give each person one.")
+        if not Path(file).exists():
+            raise BadInput(f"{file} does not exist.", "Check the name in --cast.")
+        cast[who] = Path(file)
+    return cast
+
+
 def check_scene(scene: SceneSettings, driving: Motion | None) -> None:
     """Check a scene before any work.
 
     Raises:
         BadInput: Its background cannot be read, or goes not with the motion or with an output that has none.
     """
+    if cast_of(scene) and driving is None:
+        raise BadInput("--cast needs the motion of several people.", "Give the driving video instead of --from.")
     if scene.alpha and scene.background != REFERENCE:
         raise BadInput("--alpha leaves out what --background puts behind.", "Give one or the other.")
     if scene.background == DRIVER and (driving is None or holds_poses(driving)):
@@ -67,6 +92,20 @@ def in_the_dancer_s_place(settings: Settings) -> Settings:
             "Leave it out where --background driver or --cast is given.",
         )
     return replace(settings, alignment=replace(settings.alignment, align="pose"))
+
+
+def check_apart(dancers: Sequence[tuple[str, PoseSequence]]) -> None:
+    """Check that characters take different persons' places.
+
+    Raises:
+        BadInput: Two take the same.
+    """
+    for (one, its), (other, others) in combinations(dancers, 2):
+        if np.array_equal(its.keypoints, others.keypoints):
+            raise BadInput(
+                f"The persons {one} and {other} of the motion are the same, and cannot be two characters.",
+                "Choose others with --person and --cast; `onetoall pose --preview` numbers them.",
+            )
 
 
 def stage_of(

@@ -235,6 +235,8 @@ def _from_base(name: str, value: Any, base: Path) -> Any:
         return base / value
     if name == "model" and value is not None and (base / value).is_dir():
         return str(base / value)
+    if name == "cast" and value:
+        return [f"{who}={base / file}" for who, _, file in (each.partition("=") for each in value)]
     if name == "background" and (base / value).exists():
         return str(base / value)
     if name == "lora" and value:

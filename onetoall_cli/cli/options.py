@@ -210,6 +210,13 @@ OPTIONS: dict[type, dict[str, Any]] = {
             "a colour, as #00ff00; or a picture or video.",
         ),
         "relight": Option(help="Match the character's light to a picture or video behind it."),
+        "cast": Annotated[
+            list[str] | None,
+            Option(
+                metavar="WHO=FILE",
+                help="Another character in the place of another person: right=b.png; may be repeated.",
+            ),
+        ],
         "alpha": Option("--alpha", help="Write the character alone, on nothing (.mov: ProRes 4444, or .webm)."),
     },
     ModelSettings: {

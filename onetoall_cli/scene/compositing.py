@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onetoall_cli.alignment.similarity import Similarity
 from onetoall_cli.alignment.skeleton import SEEN_SCORE
 from onetoall_cli.pose import PoseSequence
+from onetoall_cli.pose import keypoints as kp
 from onetoall_cli.scene.matting import Image, Matte, open_matter
 
 Colours = NDArray[np.float32]
@@ -176,7 +177,9 @@ def _lowest(layer: Layer) -> NDArray[np.float64]:
     """How low each frame's lowest seen point is, pixels of the output, (frames,); NaN where none is."""
     heights = []
     for (points,) in layer.poses.by_frame():
-        seen = points[points[:, 2] >= SEEN_SCORE, 1]
+        feet = points[kp.LEFT_ANKLE : kp.FEET.stop]
+        standing = feet if (feet[:, 2] >= SEEN_SCORE).any() else points
+        seen = standing[standing[:, 2] >= SEEN_SCORE, 1]
         heights.append(layer.place.scale * seen.max() + layer.place.dy if len(seen) else np.nan)
     return np.array(heights)
 

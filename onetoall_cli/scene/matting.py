@@ -35,7 +35,7 @@ _BAND = 0.08  # torsos: nearer to its outline the network is not relied on
 _LEAST_BACKGROUND = 0.02  # share of the picture from which its colours are known
 
 _EDGE, _EDGE_VARIANCE = 0.01, 1e-3  # torsos: radius of the guided filter; its epsilon, of squared values 0..1
-_STEADY = 0.85  # share of the frame before where nothing moves
+_STEADY = 0.9  # share of the frame before where nothing moves
 # Of 255: change of a pixel from which it moves. Where colours are apart, a pixel that changes sides changes colour too.
 _STILL_APART, _STILL = 20.0, 4.0
 
@@ -163,7 +163,9 @@ class _Steady:
             change = cv2.absdiff(frame, self._before[0]).max(axis=-1).astype(np.float32)
             change = cv2.blur(change, (3, 3))  # one pixel may agree by chance
             held = _STEADY * np.exp(-((change / still) ** 2))
-            matte = (matte + held * (self._before[1] - matte)).astype(np.float32)
+            noise = self._before[1] - matte
+            # what changes sides altogether is no noise: the figure has moved on over like colours
+            matte = (matte + held * (1 - noise**2) * noise).astype(np.float32)
         self._before = (frame, matte)
         return matte
 
