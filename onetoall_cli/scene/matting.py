@@ -5,8 +5,7 @@ colours then decide, and find what the network does not know, such as drawn hair
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -194,25 +193,6 @@ def _disc(radius: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
-@dataclass(frozen=True)
-class MatterRow:
-    """One matting backend.
-
-    Attributes:
-        name: How it is called.
-        fetch: The entry of `onetoall fetch` that brings its files; None: the package ships them.
-        open: Opens it.
-    """
-
-    name: str
-    fetch: str | None
-    open: Callable[[], Matter]
-
-
-MATTERS = (MatterRow("builtin", None, Builtin),)
-"""The table of matting backends, the best first."""
-
-
 def open_matter() -> Matter:
-    """The best backend that is here."""
-    return MATTERS[-1].open()
+    """The backend that the package brings."""
+    return Builtin()

@@ -68,6 +68,29 @@ def test_each_takes_its_dancer_s_place_on_one_stage(model, tmp_path, monkeypatch
     assert words[words.index("--cast") + 1] == f"1={tmp_path / '1.png'}"
 
 
+def test_an_interrupted_ensemble_keeps_the_characters_that_are_done(model, tmp_path, monkeypatch) -> None:
+    crowd = Crowd(2, tmp_path, monkeypatch)
+    notes: list[str] = []
+    animator = onetoall.load(model, device="cpu", listener=onetoall.Listener(note=notes.append))
+    cast = [f"1={tmp_path / '1.png'}"]
+    result = animator.animate(tmp_path / "0.png", crowd.poses, person="0", cast=cast, steps=1, short_side=48)
+    generate, calls = animator.engine.generate, []
+
+    def ends_at_the_second(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return generate(*arguments)
+
+    monkeypatch.setattr(animator.engine, "generate", ends_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        result.save(tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.glob("out*")] == ["out.mp4.unfinished"]
+    assert result.save(tmp_path / "out.mp4") == FRAMES
+    assert any("Continuing" in note for note in notes)
+    assert [path.name for path in tmp_path.glob("out*")] == ["out.mp4"]
+
+
 def test_a_cast_that_cannot_be_is_refused(model, tmp_path, monkeypatch) -> None:
     crowd = Crowd(2, tmp_path, monkeypatch)
     animator = onetoall.load(model, device="cpu")
