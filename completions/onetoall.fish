@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend batch pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --background --benchmark --borders --cache --cache-strength --carry --clip-pose --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --gpus --guidance-every --guidance-interval --head --height --lora --markdown --mask-out --memory --metrics --model --negative-prompt --offload --only --openpose --output --overlap --parallel --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --relight --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --stop-after-segment --study --task --truth --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --background --benchmark --borders --cache --cache-strength --carry --cast --clip-pose --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --gpus --guidance-every --guidance-interval --head --height --lora --markdown --mask-out --memory --metrics --model --negative-prompt --offload --only --openpose --output --overlap --parallel --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --relight --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --stop-after-segment --study --task --truth --width -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -126,6 +126,7 @@ complete -c onetoall -n '_shtab_onetoall_using animate' -l height -x -d 'Output 
 complete -c onetoall -n '_shtab_onetoall_using animate' -l draft -d 'A quick look at alignment and framing: half the size, a third of the steps.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l background -x -d 'What is behind the character: reference; driver (it takes the dancer'"'"'s place in the driving video); a colour, as #00ff00; or a picture or video.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l relight -xka "auto off" -d 'Match the character'"'"'s light to a picture or video behind it.'
+complete -c onetoall -n '_shtab_onetoall_using animate' -l cast -x -d 'Another character in the place of another person: right=b.png; may be repeated.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l alpha -d 'Write the character alone, on nothing (.mov: ProRes 4444, or .webm).'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l crf -x -d 'H.264 quality, lower is better.'
 complete -c onetoall -n '_shtab_onetoall_using animate' -l audio -l no-audio -d 'Carry the driving video'"'"'s sound.'
