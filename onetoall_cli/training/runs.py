@@ -157,7 +157,8 @@ def prepare_config(
     runs = [run for run in config.runs if isinstance(run, TrainingSettings) and run.data.source != "puppets"]
     if not runs:
         raise BadInput(f"{config.source} has neither videos nor pictures to prepare.", "Leave out --prepare.")
-    return [prepare(run, progress, data_progress, note) for run in runs]
+    told = note if _is_main_process() else None
+    return [prepare(run, progress, data_progress, told) for run in runs]
 
 
 def is_export_of(folder: Path, config: Config) -> bool:

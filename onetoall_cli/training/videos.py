@@ -199,10 +199,14 @@ def _find_poses(files: list[Path], settings: TrainingSettings, progress: Progres
         with whole_file(cuts) as temporary:
             temporary.write_text(json_text(_Cuts(cuts=where)), encoding="utf-8")
 
+    def is_done(file: Path) -> bool:
+        poses, cuts = _places(file, settings)
+        return file in failed or (cuts.exists() and (settings.data.poses is not None or poses.exists()))
+
     share_work(
         {cache_name(file): file for file in files},
         work,
-        is_done=lambda file: file in failed or _places(file, settings)[1].exists(),
+        is_done=is_done,
         locks=settings.cache / "locks",
         progress=progress,
     )

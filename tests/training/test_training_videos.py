@@ -82,6 +82,8 @@ def test_poses_are_detected_once_and_videos_without_a_person_left_out(folder) ->
     second = source(tmp_path)
     assert len(calls) == 3
     assert [r.path.stem for r in first.recordings] == [r.path.stem for r in second.recordings] == ["tall", "wide"]
+    next((tmp_path / "cache" / "poses").glob("tall-*[!s].json")).unlink()
+    assert len(source(tmp_path).recordings) == 2 and calls[3:] == ["tall"]
 
 
 def test_a_window_shows_what_its_keypoints_say_at_the_trainings_rate(folder) -> None:
