@@ -227,6 +227,7 @@ def test_a_broken_video_is_refused_before_anything_is_made(onetoall, cartoon, mo
         (("tiktok", "tiny", "--protocol", "disco"), "--protocol does not go with --benchmark"),
         (("puppets", "tiny", "--data", "x"), "--data does not go with an evaluation on puppets"),
         (("tiktok", "tiny", "--data", "none"), "none is no folder"),
+        (("tiktok", "no-such-model"), "no model or folder"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(onetoall, machine, command, words) -> None:

@@ -86,18 +86,15 @@ def _made(asked: Asked) -> tuple[dict[str, Made], dict[str, Made]]:
     from onetoall_cli.batch import Row, rows_of_folders, rows_of_manifest
 
     ways, inputs = ways_of(asked.subjects[:2]), [Path(path) for path in asked.subjects[2:]]
-    defaults: dict[str, Any] = {}
-    base = Path()
+    defaults, base = asked.model_defaults, Path()
     if len(inputs) == 1:
         rows, stated = rows_of_manifest(inputs[0])
-        defaults, base = dict(stated), inputs[0].parent
+        defaults, base = {**defaults, **stated}, inputs[0].parent
     elif all(path.is_dir() for path in inputs):
         rows, _ = rows_of_folders(*inputs, pairs=False)
     else:
         reference, driving = inputs
         rows = [Row({"command": "animate", "reference": str(reference), "driving": str(driving)}, "--inputs")]
-    if asked.measuring.device != "auto":
-        defaults["device"] = asked.measuring.device
     folder = asked.written.output or RESULTS
     wanted = {way.name: tasks_by(way, rows, folder, source="--inputs", base=base, defaults=defaults) for way in ways}
     if len({task.job.command == "transfer" for by_name in wanted.values() for task in by_name.values()}) > 1:

@@ -172,6 +172,11 @@ class Asked:
             raise BadInput(f"--{chosen[0]} and --{chosen[1]} do not go together.", "Choose one.")
         return "puppets" if not chosen or self.kind.benchmark == "puppets" else chosen[0]
 
+    @property
+    def model_defaults(self) -> dict[str, Any]:
+        """Options for models that make something, where neither they nor a manifest say otherwise."""
+        return {} if self.measuring.device == "auto" else {"device": self.measuring.device}
+
     def check_options(self) -> None:
         """Refuse options of another kind of evaluation, instead of ignoring them.
 

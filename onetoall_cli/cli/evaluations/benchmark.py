@@ -40,9 +40,11 @@ def measure_benchmark(asked: Asked) -> None:
     ways = _ways(asked, benchmark)
     asked.check_written([], [])
     folder = written.output or Path(f"{name}-results")
-    clips = _clips(asked, benchmark, folder, ways)
-    wanted = {way.name: tasks_by(way, _rows(benchmark, clips, way), folder, source=name) for way in ways}
-    _set_up(asked, benchmark).close()  # what is missing is said before hours of work
+    _check_installed(asked, benchmark, ways)
+    clips, defaults = _clips(asked, benchmark, folder, ways), asked.model_defaults
+    wanted = {
+        way.name: tasks_by(way, _rows(benchmark, clips, way), folder, source=name, defaults=defaults) for way in ways
+    }
     runs = _measured(asked, benchmark, clips, make(asked.report, folder, wanted))
     if written.markdown:
         write_markdown(written.markdown, results_as_markdown(benchmark, runs, asked.command()))
@@ -62,6 +64,15 @@ def _ways(asked: Asked, benchmark: Benchmark) -> list[Way]:
         for name, change in benchmark.changes().items() if asked.benchmark.variants else ():
             ways.append(Way(f"{way.name}, {name}", {**way.options, **change}))
     return ways
+
+
+def _check_installed(asked: Asked, benchmark: Benchmark, ways: list[Way]) -> None:
+    """Say what is missing before a set is fetched and hours of work are done."""
+    from onetoall_cli.animator import ensure_model
+
+    for way in ways:
+        ensure_model(way.options["model"], auto_fetch=way.options.get("auto_fetch", False), note=asked.report.note)
+    _set_up(asked, benchmark).close()
 
 
 def _clips(asked: Asked, benchmark: Benchmark, folder: Path, ways: list[Way]) -> list[Clip]:
