@@ -26,18 +26,19 @@ def check_ours(path: Path, kind: Kind) -> None:
     Raises:
         BadInput: It does, or is no folder.
     """
-    if not path.exists():
+    real = Path(os.path.realpath(path))  # `gone/../here` is here, as it will be when it is written
+    if not real.exists():
         return
-    if not path.is_dir():
+    if not real.is_dir():
         raise BadInput(f"{path} is not a folder.", "Choose another name for the folder.")
-    foreign = sorted(entries(path) - listed(path))
+    foreign = sorted(entries(real) - listed(real))
     if foreign:
         raise BadInput(
             f"{path} holds {foreign[0]}, which onetoall did not write.",
             "Choose another folder, or move yours out of it first.",
         )
-    before = _read_list(path).get("kind")
-    if entries(path) and before != kind:
+    before = _read_list(real).get("kind")
+    if entries(real) and before != kind:
         raise BadInput(f"{path} is a folder of another kind ({before}, not {kind}).", "Choose another, or remove it.")
 
 

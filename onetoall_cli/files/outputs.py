@@ -156,7 +156,7 @@ def _status(output: Output) -> os.stat_result | None:
     """
     number = descriptor(output.path, dash=1)
     try:
-        return os.stat(output.path) if number is None else os.fstat(number)
+        return os.stat(os.path.realpath(output.path)) if number is None else os.fstat(number)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -276,7 +276,7 @@ def _identity(path: Path, *, dash: int = 0) -> Hashable:
     """The same for all names of one file or folder; of one that is not there, also in upper and lower case."""
     number = descriptor(path, dash=dash)
     try:
-        status = os.stat(path) if number is None else os.fstat(number)
+        status = os.stat(os.path.realpath(path)) if number is None else os.fstat(number)
     except OSError:
         real = Path(os.path.realpath(path))
         return (_identity(real.parent) if real.parent != real else "", _folded(real.name))

@@ -160,7 +160,9 @@ def test_pictures_do_not_go_to_a_terminal():
     os.close(terminal)
 
 
-@pytest.mark.parametrize("name", ["in.json", "./in.json", "sub/../in.json", "link.json", "hard.json"])
+@pytest.mark.parametrize(
+    "name", ["in.json", "./in.json", "sub/../in.json", "gone/../in.json", "link.json", "hard.json"]
+)
 def test_an_output_is_never_an_input_under_another_name(name):
     Path("sub").mkdir()
     Path("in.json").touch()
@@ -192,6 +194,12 @@ def test_a_folder_that_is_or_holds_an_input_is_refused(inside):
     Path("outside.json").symlink_to("frames/in.json")
     refused("the input", folder("frames"), inputs=[Path(inside)])
     refused("the input", folder("alias"), inputs=[Path(inside)])
+
+
+def test_a_folder_of_somebody_else_is_refused_by_a_name_that_leads_through_nothing():
+    Path("photos").mkdir()
+    Path("photos/mine.png").touch()
+    refused("photos holds mine.png", folder("gone/../photos"))
 
 
 def test_a_folder_that_holds_a_link_which_is_an_input_is_refused():
