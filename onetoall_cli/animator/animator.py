@@ -36,7 +36,14 @@ from onetoall_cli.animator.settings import (
     as_arguments,
     check_names,
 )
-from onetoall_cli.animator.staging import cast_of, check_apart, check_scene, in_the_dancer_s_place, stage_of
+from onetoall_cli.animator.staging import (
+    cast_of,
+    check_apart,
+    check_no_scene,
+    check_scene,
+    in_the_dancer_s_place,
+    stage_of,
+)
 from onetoall_cli.errors import BadInput
 from onetoall_cli.hub import GenerationDefaults, ModelLocation
 from onetoall_cli.lattice import SIZE_MULTIPLE
@@ -197,6 +204,7 @@ class Animator:
             BadInput, ModelMissing, OutOfResources: As `animate`.
         """
         settings = settings.changed(**changes)
+        check_no_scene(settings.scene)
         resolved = self.engine.ready(settings)
         with LazyDetector(settings.motion, self.engine.settings.device, self.engine.listener) as detector:
             image, reference_pose = read_reference(reference, settings.alignment.ref_pose, detector)
@@ -233,6 +241,7 @@ class Animator:
             BadInput, ModelMissing, OutOfResources: As `animate`.
         """
         settings = settings.changed(**changes)
+        check_no_scene(settings.scene)
         resolved = self.engine.ready(settings)
         existing = open_clip(clip)
         overlap, given = resolved.sampling.overlap, settings.alignment

@@ -79,6 +79,19 @@ def check_scene(scene: SceneSettings, driving: Motion | None) -> None:
         open_background(scene.background)
 
 
+def check_no_scene(scene: SceneSettings) -> None:
+    """Check that nothing is asked for that only `animate` can do.
+
+    Raises:
+        BadInput: Something is.
+    """
+    if scene != SceneSettings():
+        raise BadInput(
+            "Backgrounds, transparency and more characters are for animate.",
+            "Animate one frame of the motion for a picture.",
+        )
+
+
 def in_the_dancer_s_place(settings: Settings) -> Settings:
     """The settings under which a character takes the dancer's place and size.
 

@@ -82,6 +82,11 @@ def test_scenes_that_cannot_be_are_refused_before_any_work(animator, reference, 
         animator.animate(reference, dance_poses, **settings)
 
 
+def test_what_only_animate_can_do_is_not_ignored_elsewhere(animator, reference, dance_poses, common) -> None:
+    with pytest.raises(onetoall.OnetoallError, match="are for animate"):
+        animator.transfer(reference, dance_poses, ref_pose=common["ref_pose"], background="white")
+
+
 def test_a_posed_picture_has_a_matte_too(animator, reference, dance_poses, common, tmp_path) -> None:
     one = animator.animate(reference, PoseSequence.load(dance_poses)[:1], **{**common, "duration": None})
     one.save(tmp_path / "a.png", mask=tmp_path / "mask.png")
