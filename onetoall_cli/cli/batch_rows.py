@@ -17,7 +17,7 @@ from onetoall_cli.animator.settings import ModelSettings, VideoSettings
 from onetoall_cli.batch import Row, Task
 from onetoall_cli.cli import animate, extend, transfer
 from onetoall_cli.cli.generation import with_preset
-from onetoall_cli.cli.options import OutputOptions, RunOptions, Seeds, Verbosity, declared_names, group_of
+from onetoall_cli.cli.options import OutputOptions, RunOptions, Seeds, SideOptions, Verbosity, declared_names, group_of
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.documents import parse_yaml
 from onetoall_cli.files.forms import Form, check
@@ -154,9 +154,10 @@ def options_in(words: str) -> dict[str, Any]:
 @cache
 def _written_options(command: str) -> dict[str, tuple[str, bool | None]]:
     """How the options of a command are written: for each spelling its name, and of a flag what it says."""
+    beside = {"from", *(each.name for each in fields(SideOptions))}
     written: dict[str, tuple[str, bool | None]] = {}
     for name, (kind, info, _) in _parameters(command).items():
-        if not isinstance(info, OptionInfo) or name in ("frames", "compare", "from"):
+        if not isinstance(info, OptionInfo) or name in beside:
             continue
         for spelling, flag in zip(declared_names(name, info)[0].split("/"), (True, False), strict=False):
             written[spelling] = (name, flag if bool in (kind, *get_args(kind)) else None)

@@ -77,7 +77,8 @@ def tasks_by(
         picture, place = task.job.command == "transfer", folder / way.folder / name
         output = place.with_name(f"{name}.png") if picture else folder / VIDEOS / way.folder / f"{name}.mp4"
         arguments = (*task.arguments[:-1], str(output))
-        named[name] = replace(task, output=output, frames=None if picture else place, compare=None, arguments=arguments)
+        frames = None if picture else place
+        named[name] = replace(task, output=output, frames=frames, compare=None, mask=None, arguments=arguments)
     return named
 
 
