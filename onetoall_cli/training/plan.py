@@ -183,7 +183,7 @@ def _activations(config: Mapping[str, Any], settings: TrainingSettings, width: i
             parameter.grad = torch.empty_like(parameter)  # counted as a part of its own
     sides = (network.blocks, network.reference_extractor.blocks)
     after: dict[nn.Module, int] = {}  # live bytes after each block's first pass
-    peaks: list[int] = []  # before the denoiser's blocks, and in them until the last one's gradients are there
+    peaks: list[int] = []  # before the denoiser's blocks, and in them until the last one's gradients, if any, are there
     with torch.enable_grad(), LiveBytes() as memory:
 
         def begin(*_: Any) -> None:
@@ -204,7 +204,7 @@ def _activations(config: Mapping[str, Any], settings: TrainingSettings, width: i
         (wanted - len(side)) * (after[side[-1]] - after[side[-2]]) if len(side) < wanted else 0
         for side, wanted in zip(sides, (layers, reference), strict=True)
     )
-    return max(peaks[0], memory.peak, peaks[1] + denoiser) + extractor
+    return max(peaks[0], memory.peak, peaks[-1] + denoiser) + extractor
 
 
 def _operations(

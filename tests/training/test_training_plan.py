@@ -38,6 +38,11 @@ def test_activations_shrink_with_checkpointing(settings, plan) -> None:
     assert saved.operations > 1.3 * plan.operations
 
 
+def test_a_run_that_trains_the_end_alone_keeps_little(settings, plan) -> None:
+    end = plan_training(settings.changed(conditions={"trained": ["output_head"]}))
+    assert 0 < end.memory["activations"] < plan.memory["activations"]
+
+
 def test_the_mildest_change_that_fits_is_named(settings, monkeypatch) -> None:
     first, second = (text for text, _ in alternatives(settings))
     assert (first, second) == ("gradient_checkpointing: true", f"{first}, batch: 1, accumulate: 2")
