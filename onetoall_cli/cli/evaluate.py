@@ -6,7 +6,6 @@ from typing import Annotated
 
 from typer import Argument
 
-from onetoall_cli.cli.evaluations.against import compare_two, count_answers
 from onetoall_cli.cli.evaluations.asked import (
     AgainstOptions,
     Asked,
@@ -16,19 +15,8 @@ from onetoall_cli.cli.evaluations.asked import (
     PuppetOptions,
     WrittenOptions,
 )
-from onetoall_cli.cli.evaluations.benchmark import measure_benchmark
-from onetoall_cli.cli.evaluations.pairs import measure_pairs
-from onetoall_cli.cli.evaluations.puppets import measure_puppets
 from onetoall_cli.cli.options import subcommand
 from onetoall_cli.cli.report import Report
-
-_KINDS = {
-    "puppets": measure_puppets,
-    "benchmark": measure_benchmark,
-    "pairs": measure_pairs,
-    "against": compare_two,
-    "answers": count_answers,
-}
 
 
 @subcommand
@@ -64,4 +52,18 @@ def evaluate(
     """
     asked = Asked(subjects, report, kind, measuring, against, benchmark, puppets, written)
     asked.check_options()
-    _KINDS[asked.what](asked)
+
+    # only now: they import numpy and more, which `--help` of other commands does not wait for
+    from onetoall_cli.cli.evaluations.against import compare_two, count_answers
+    from onetoall_cli.cli.evaluations.benchmark import measure_benchmark
+    from onetoall_cli.cli.evaluations.pairs import measure_pairs
+    from onetoall_cli.cli.evaluations.puppets import measure_puppets
+
+    kinds = {
+        "puppets": measure_puppets,
+        "benchmark": measure_benchmark,
+        "pairs": measure_pairs,
+        "against": compare_two,
+        "answers": count_answers,
+    }
+    kinds[asked.what](asked)
