@@ -30,6 +30,10 @@ app = typer.Typer(
 class GroupedHelp(TyperCommand):
     """A command whose `--help` has its options under headings (`rich_help_panel`): `animate` has sixty."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """As manuals write it: `reference` has to be given, `[driving]` may."""
+        return [piece.strip("{}") if piece.startswith("{") else piece for piece in super().collect_usage_pieces(ctx)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         rows: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", "Options", *HEADINGS.values())}
         for parameter in self.get_params(ctx):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from onetoall_cli.runtime import processes
 if TYPE_CHECKING:
     from onetoall_cli.animator import Result, RunPlan
 
+_UNUSED = ("_bitsandbytes_available", "_peft_available", "_scipy_available")  # of diffusers.utils.import_utils
 SHEET_HEIGHT, SHEET_FRAMES = 288, 6  # of the contact sheet of several seeds
 
 
@@ -48,8 +50,6 @@ def make(
     sides: SideOptions = SideOptions(),
 ) -> None:
     """Check what a generating command is to write, then make it and report; with `--dry-run` only its plan."""
-    from onetoall_cli.animator import load
-
     inputs = [*job.files, *files_of(model)]
     named = named_outputs(target.output or job.default_output, seeds, sides, preview=run.preview)
     for each in named:
@@ -61,6 +61,9 @@ def make(
     check_planned(outputs, job.endings, inputs=inputs, overwrite=target.overwrite)
     run = replace(run, restart=run.restart or target.overwrite)
     wanted = replace(with_preset(model, job.settings.generation), parallel=parallel.parallel, processes=parallel.count)
+    import_what_is_used([wanted])
+    from onetoall_cli.animator import load
+
     with _others_started(0 if target.dry_run else parallel.count):
         animator = load(settings=wanted, listener=report.listener_with(run.preview))
         if target.dry_run:
@@ -89,6 +92,24 @@ def followed(model: ModelSettings, generation: GenerationSettings) -> bool:
 
     follow(replace(with_preset(model, generation), processes=processes.count()))
     return True
+
+
+def import_what_is_used(models: Iterable[ModelSettings]) -> None:
+    """Import what generates, without packages that diffusers imports wherever they are installed.
+
+    peft serves LoRAs, bitsandbytes and SciPy's statistics only classes of diffusers that are not used here. While its
+    modules are imported, they are told that these packages are absent; later they can be imported as ever.
+    """
+    if any(model.lora for model in models):
+        return
+    from diffusers.utils import import_utils
+
+    flags = {name: True for name in _UNUSED if getattr(import_utils, name, False)}
+    vars(import_utils).update(dict.fromkeys(flags, False))
+    try:
+        importlib.import_module("onetoall_cli.animator.engine")
+    finally:
+        vars(import_utils).update(flags)
 
 
 def named_outputs(

@@ -135,14 +135,27 @@ def test_help_starts_without_torch_and_fast():
     assert time.perf_counter() - begin < 5
 
 
+def test_a_run_without_loras_imports_only_what_it_uses():
+    code = (
+        "import sys\n"
+        "from onetoall_cli.animator.settings import ModelSettings\n"
+        "from onetoall_cli.cli.generation import import_what_is_used\n"
+        "import_what_is_used([ModelSettings()])\n"
+        "assert 'onetoall_cli.sampling.pipeline' in sys.modules\n"
+        "sys.exit(', '.join({'peft', 'bitsandbytes', 'scipy.stats', 'onnxruntime', 'pandas'} & set(sys.modules)))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.strip() == ""
+
+
 @pytest.mark.parametrize(
-    "command", ["animate", "transfer", "extend", "pose", "align", "info", "completion", "fetch", "train"]
+    "command", ["animate", "transfer", "extend", "batch", "pose", "align", "info", "completion", "fetch", "train"]
 )
 def test_every_help_fits_80_columns(command, onetoall, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = onetoall(command, "--help")
     assert result.exit_code == 0
     assert max(len(line) for line in result.out.splitlines()) <= 80
+    assert "{" not in result.out.partition("\n\n")[0], "in the usage"
 
 
 def test_every_group_of_options_has_its_heading_in_the_help(onetoall):
