@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend batch pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --background --benchmark --borders --cache --cache-strength --carry --cast --clip-pose --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --gpus --guidance-every --guidance-interval --head --height --lora --markdown --mask-out --memory --metrics --model --negative-prompt --offload --only --openpose --output --overlap --parallel --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --relight --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --stop-after-segment --study --task --truth --width -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --background --benchmark --borders --cache --cache-strength --carry --cast --clip-pose --cluster --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --gpus --guidance-every --guidance-interval --head --height --lora --markdown --mask-out --memory --metrics --model --negative-prompt --offload --only --openpose --output --overlap --parallel --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --relight --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --stop-after-segment --study --task --truth --width --workers -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -268,7 +268,7 @@ complete -c onetoall -n '_shtab_onetoall_using batch' -l overwrite -d 'Replace o
 complete -c onetoall -n '_shtab_onetoall_using batch' -l retry-failed -d 'Try again what failed before.'
 complete -c onetoall -n '_shtab_onetoall_using batch' -l fail-fast -d 'End at the first failure.'
 complete -c onetoall -n '_shtab_onetoall_using batch' -l preview -d 'Show what is being denoised: NAME.preview.webp, and in terminals that can.'
-complete -c onetoall -n '_shtab_onetoall_using batch' -l dry-run -d 'Print jobs, segments, network runs and disk, and stop.'
+complete -c onetoall -n '_shtab_onetoall_using batch' -l dry-run -d 'Print jobs, segments, network runs, disk and time, and stop.'
 complete -c onetoall -n '_shtab_onetoall_using batch' -l quiet -s q -d 'No notes, no progress.'
 complete -c onetoall -n '_shtab_onetoall_using batch' -l verbose -s v -d 'Details and library logs.'
 complete -c onetoall -n '_shtab_onetoall_using batch' -l json -d 'One JSON line on stdout as result; progress on stderr.'
@@ -319,6 +319,9 @@ complete -c onetoall -n '_shtab_onetoall_using batch' -l height -x -d 'Output he
 complete -c onetoall -n '_shtab_onetoall_using batch' -l draft -d 'A quick look at alignment and framing: half the size, a third of the steps.'
 complete -c onetoall -n '_shtab_onetoall_using batch' -l crf -x -d 'H.264 quality, lower is better.'
 complete -c onetoall -n '_shtab_onetoall_using batch' -l audio -l no-audio -d 'Carry the driving video'"'"'s sound.'
+complete -c onetoall -n '_shtab_onetoall_using batch' -l workers -x -d 'Processes, each with a GPU or a part of the processors.'
+complete -c onetoall -n '_shtab_onetoall_using batch' -l cluster -x -d 'Workers on a cluster: slurm, ray or ray://HOST:PORT.'
+complete -c onetoall -n '_shtab_onetoall_using batch' -l join -d 'Help a batch that runs elsewhere, by the same command, on a shared folder.'
 complete -c onetoall -n '_shtab_onetoall_using batch; and test $_shtab_onetoall_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'Manifest (yaml, jsonl, csv), or a folder of references.'
 complete -c onetoall -n '_shtab_onetoall_using batch; and test $_shtab_onetoall_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'Folder of driving videos or pose files.'
 complete -c onetoall -n '_shtab_onetoall_using; and test $_shtab_onetoall_npos -eq 0' -a pose -d 'Detect and track people; write their keypoints.'

@@ -1,7 +1,7 @@
-"""What became of each task, in a file of JSON lines that is on the disk before the next begins.
+"""What became of each task, in a file of JSON lines that one process adds to.
 
-Lines are only ever added. The last of a task counts, and one that was cut off by the end of a process counts for
-nothing. The file is locked while a batch runs, and its last "start" says by whom.
+The last line of a task counts, and one that was cut off by the end of a process counts for nothing. The file is locked
+while a batch runs, and its last "start" says by whom.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from onetoall_cli import __version__
-from onetoall_cli.errors import BadInput
+from onetoall_cli.errors import BadInput, OnetoallError
 from onetoall_cli.files.documents import parse_json
 from onetoall_cli.files.forms import Form, check
 from onetoall_cli.files.unfinished import refusals
@@ -29,13 +29,6 @@ class Start(Form):
     host: str
     process: int
     time: str
-
-
-class Begun(Form):
-    """A task is being made: an output that appears from here on is ours."""
-
-    event: Literal["begun"] = "begun"
-    key: str
 
 
 class Done(Form):
@@ -73,10 +66,12 @@ class Failed(Form):
     seconds: float
     error: str
     advice: str
+    exit_code: int = OnetoallError.exit_code
+    """Of its command, were it made alone."""
     arguments: tuple[str, ...]
 
 
-Event = Start | Begun | Done | Failed
+Event = Start | Done | Failed
 
 
 class Journal:
@@ -88,7 +83,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.last: dict[str, Begun | Done | Failed] = {
+        self.last: dict[str, Done | Failed] = {
             event.key: event for event in _events(path) if not isinstance(event, Start)
         }
 
@@ -102,18 +97,22 @@ class Journal:
         """
         with refusals(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_name(f".{path.name}.lock"))
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                raise BadInput(f"{path} is held by {_holder(path)}.", "Wait for it, or write elsewhere.") from error
-        try:
+        with _locked(path):
             journal = Journal(path)
             began = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             journal.add(Start(onetoall=__version__, host=platform.node(), process=os.getpid(), time=began))
             yield journal
-        finally:
-            lock.release()
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Make sure that no process holds the journal at `path`.
+
+        Raises:
+            BadInput: As `open`.
+        """
+        if path.exists():
+            with _locked(path):
+                pass
 
     def add(self, event: Event) -> None:
         """Write down what happened; it is on the disk when this returns."""
@@ -126,6 +125,21 @@ class Journal:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    with refusals(path.parent):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            advice = "Wait for it, write elsewhere, or help it with --join."
+            raise BadInput(f"{path} is held by {_holder(path)}.", advice) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _ends_a_line(file: Any) -> bool:

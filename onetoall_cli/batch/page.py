@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onetoall_cli.batch.journal import Begun, Done, Failed
+from onetoall_cli.batch.journal import Done, Failed
 from onetoall_cli.batch.tasks import Task
 from onetoall_cli.errors import OnetoallError
 from onetoall_cli.files import whole_file
@@ -38,7 +38,7 @@ def write_page(path: Path, batch: "Batch") -> None:
         unfinished.write_text(_TEMPLATE.read_text(encoding="utf-8").replace(_PLACE, data, 1), encoding="utf-8")
 
 
-def _row(task: Task, state: str, event: Begun | Done | Failed | None, folder: Path) -> dict[str, Any]:
+def _row(task: Task, state: str, event: Done | Failed | None, folder: Path) -> dict[str, Any]:
     """What the page says of a task."""
     inputs = {role: _shown(role, path, folder) for role, path in task.job.inputs.items()}
     row = {

@@ -1,22 +1,25 @@
-"""The tasks of a batch, made one after the other: a model is loaded once, and a failure does not stop the others."""
+"""A batch as a whole: what is left of it, what came of the rest, and who makes it."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
-from onetoall_cli.animator import Animator, Listener, Result
-from onetoall_cli.animator.progress import Stage
+from onetoall_cli.animator.progress import Listener, Stage
 from onetoall_cli.animator.settings import ModelSettings
-from onetoall_cli.batch.journal import Begun, Done, Failed, Journal
-from onetoall_cli.batch.page import picture_poster, video_poster
+from onetoall_cli.batch.crews import Crew
+from onetoall_cli.batch.journal import Done, Failed, Journal
+from onetoall_cli.batch.leases import Leases, Said, this_host
 from onetoall_cli.batch.tasks import Task
-from onetoall_cli.errors import OnetoallError
-from onetoall_cli.runtime.shortage import as_user_error
+from onetoall_cli.batch.worker import LOOK_EVERY, Share, Worker
+from onetoall_cli.errors import BadInput, OnetoallError
 
 JOBS = Stage("Jobs", "jobs")
 
 State = Literal["waiting", "done", "failed"]
+Finished = Callable[[Task, Done | Failed], None]
 
 
 @dataclass
@@ -39,6 +42,11 @@ class Batch:
     retry_failed: bool = False
     preview: bool = False
 
+    @cached_property
+    def leases(self) -> Leases:
+        """By which the tasks are shared."""
+        return Leases(self.journal.path)
+
     def state(self, task: Task) -> State:
         """What became of a task. One whose output is gone is not done."""
         event = self.journal.last.get(task.key)
@@ -47,8 +55,8 @@ class Batch:
         return "failed" if isinstance(event, Failed) else "waiting"
 
     def begun(self) -> set[str]:
-        """The keys of tasks that were being made when the batch ended: their outputs, if there are any, are ours."""
-        return {key for key, event in self.journal.last.items() if isinstance(event, Begun)}
+        """The keys of tasks that were begun when the batch ended: their outputs, if there are any, are ours."""
+        return set(self.leases.all())
 
     def left(self) -> list[Task]:
         """The tasks that are to be made, those of one model together."""
@@ -57,90 +65,128 @@ class Batch:
         models = list(dict.fromkeys(_as_key(task.model) for task in left))
         return sorted(left, key=lambda task: models.index(_as_key(task.model)))
 
-    def run(self, finished: Callable[[Task, Done | Failed], None], *, fail_fast: bool = False) -> None:
+    def pace(self) -> float | None:
+        """Seconds for each network run and pixel of a frame, by the jobs that are done; None before the first."""
+        done = [event for event in self.journal.last.values() if isinstance(event, Done)]
+        work = sum(event.network_runs * event.width * event.height for event in done)
+        return sum(event.seconds for event in done) / work if work else None
+
+    def share(self, *, is_shared: bool) -> Share:
+        """What a worker is given; see `Share`."""
+        left, total = self.left(), len(self.tasks)
+        known = {task.key: self.journal.last[task.key] for task in left if task.key in self.journal.last}
+        return Share(left, known, self.journal.path, self.overwrite, self.preview, total - len(left), is_shared)
+
+    def join(self) -> None:
+        """Take tasks of a batch whose journal another process holds, until all have come to an end.
+
+        Raises:
+            BadInput: There is no such batch.
+        """
+        if not self.leases.folder.is_dir():
+            raise BadInput(f"No batch is in progress at {self.journal.path}.", "Start one there, without --join.")
+        Worker(self.share(is_shared=True), self.listener).run()
+
+    def run(self, finished: Finished, *, fail_fast: bool = False, crew: Crew | None = None) -> None:
         """Make what is left.
 
         Args:
             finished: Called with each task and what became of it, once that is written down.
             fail_fast: Whether the first failure ends the batch, by being raised.
+            crew: Who makes it; None: this process.
 
         Raises:
-            OnetoallError: With `fail_fast`, what went wrong.
+            OnetoallError: With `fail_fast`, what went wrong; or nobody of the crew is left.
         """
-        animator: Animator | None = None
-        left, total = self.left(), len(self.tasks)
-        began, done_before = time.monotonic(), total - len(left)
-        self.listener.progress(JOBS, done_before, total)
-        for number, task in enumerate(left, start=1):
-            self.listener.note(f"Job {done_before + number} of {total}: {task.title}.")
-            if animator is None or animator.engine.settings != task.model:
-                animator = None  # its memory goes before the next one comes
-                animator = Animator.load(task.model, self.listener)
-            self.journal.add(Begun(key=task.key))
-            event = self._made(task, animator, fail_fast)
-            self.journal.add(event)
-            finished(task, event)
-            self.listener.progress(JOBS, done_before + number, total)
-            if number == 1 and len(left) > 1:
-                seconds = (time.monotonic() - began) * (len(left) - 1)
-                self.listener.note(
-                    f"About {duration_text(seconds)} for the {len(left) - 1} other jobs, if all are alike."
-                )
+        self.leases.open()
+        watch = _Watch(self, finished, fail_fast, crew.size if crew else 1)
+        watch.look()  # for what came after the journal's last line
+        share = self.share(is_shared=crew is not None)
+        watch.count()
+        if crew is None:
+            Worker(share, self.listener).run(watch.look)
+        elif share.tasks:
+            with crew.at_work(share):
+                while any(self.journal.last.get(task.key) == share.known.get(task.key) for task in share.tasks):
+                    crew.check()
+                    time.sleep(LOOK_EVERY)
+                    watch.look()
+        watch.look()
+        self.leases.close()
 
-    def _made(self, task: Task, animator: Animator, fail_fast: bool) -> Done | Failed:
-        began = time.monotonic()
-        try:
-            result = task.job.result(animator)
-            task.output.parent.mkdir(parents=True, exist_ok=True)
-            frames = result.save(
-                task.output,
-                video=task.video,
-                frames=task.frames,
-                compare=task.compare,
-                mask=task.mask,
-                restart=self.overwrite,
-                preview=self.preview,
-            )
-            return _done(task, result, frames, time.monotonic() - began)
-        except Exception as error:
-            if fail_fast:
-                raise
-            known = as_user_error(error) or OnetoallError(
-                f"A bug: {type(error).__name__}: {error}", "Please report it."
-            )
-            self.listener.note(f"{task.output.name} failed: {known.problem}")
-            return Failed(
-                key=task.key,
-                output=str(task.output),
-                seconds=time.monotonic() - began,
-                error=known.problem,
-                advice=known.advice,
-                arguments=task.arguments,
-            )
+
+class _Watch:
+    """Looks at the leases, writes down what came to an end, and tells how the others get on.
+
+    Args:
+        batch: What is made.
+        finished, fail_fast: As in `Batch.run`.
+        size: How many tasks are made at once.
+    """
+
+    def __init__(self, batch: Batch, finished: Finished, fail_fast: bool, size: int) -> None:
+        self._batch, self._finished, self._fail_fast, self._size = batch, finished, fail_fast, size
+        self._numbers = {task.key: number for number, task in enumerate(batch.tasks, start=1)}
+        self._told: dict[str, Said] = {}
+        self._began = time.monotonic()
+        self._ended: set[str] = set()  # what ended since then
+
+    def look(self) -> None:
+        """Look once.
+
+        Raises:
+            OnetoallError: A task failed, and that ends the batch.
+        """
+        journal = self._batch.journal
+        for key, said in self._batch.leases.all().items():
+            is_new = said.event is not None and said.event != journal.last.get(key)
+            if said.event is not None and is_new:
+                journal.add(said.event)
+            if key not in self._numbers:  # of a manifest that was changed meanwhile
+                continue
+            task = self._batch.tasks[self._numbers[key] - 1]
+            if is_new or said.state == "held":
+                self._tell(task, said)
+            if said.event is not None and is_new:
+                self._end(task, said.event)
+
+    def _end(self, task: Task, event: Done | Failed) -> None:
+        self._finished(task, event)
+        if self._fail_fast and isinstance(event, Failed):
+            error = OnetoallError(event.error, event.advice)
+            error.exit_code = event.exit_code
+            raise error
+        self._ended.add(task.key)
+        left = self.count()
+        if len(self._ended) == 1 and left:
+            seconds = (time.monotonic() - self._began) * left / self._size
+            self._batch.listener.note(f"About {duration_text(seconds)} for the {left} other jobs, if all are alike.")
+
+    def count(self) -> int:
+        """How many tasks are left; progress is told."""
+        left = sum(task.key not in self._ended for task in self._batch.left())
+        total = len(self._batch.tasks)
+        self._batch.listener.progress(JOBS, total - left, total)
+        return left
+
+    def _tell(self, task: Task, said: Said) -> None:
+        """What another process says of a task it makes."""
+        if (said.host, said.process) == (this_host(), os.getpid()):
+            return
+        listener, before = self._batch.listener, self._told.get(task.key)
+        if before is None or before.owner != said.owner:
+            number, total = self._numbers[task.key], len(self._batch.tasks)
+            listener.note(f"Job {number} of {total}: {task.title} ({said.owner}).")
+            before = None
+        for note in said.notes[len(before.notes) if before else 0 :]:
+            listener.note(f"{task.output.name}: {note}")
+        if said.steps is not None and said.state == "held" and (before is None or said.steps != before.steps):
+            listener.progress(Stage(task.output.name, "steps"), *said.steps)
+        self._told[task.key] = said
 
 
 def _as_key(model: ModelSettings) -> ModelSettings:
     return replace(model, lora=tuple(model.lora))
-
-
-def _done(task: Task, result: Result, frames: int, seconds: float) -> Done:
-    meta = result.conditioning.meta
-    return Done(
-        key=task.key,
-        output=str(task.output),
-        seconds=seconds,
-        network_runs=result.plan.network_runs,
-        frames=frames,
-        duration=result.duration,
-        width=result.plan.width,
-        height=result.plan.height,
-        seed=result.seed,
-        mode=meta["mode"],
-        why=meta["why"],
-        scale=meta.get("scale"),
-        arguments=task.arguments,
-        poster=(picture_poster if task.job.command == "transfer" else video_poster)(task.output),
-    )
 
 
 def duration_text(seconds: float) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer import Argument, Option
@@ -17,6 +18,7 @@ from onetoall_cli.animator.settings import (
     SizeSettings,
     VideoSettings,
 )
+from onetoall_cli.cli.generation import import_what_is_used
 from onetoall_cli.cli.options import WithPreview, given_options, subcommand
 from onetoall_cli.cli.report import SOME_FAILED, Report
 from onetoall_cli.errors import BadInput, OnetoallError
@@ -31,6 +33,23 @@ MOST_FAULTS = 50  # lines of one message
 _KEPT, _WRITTEN = 0.9, 0.05
 
 
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Who makes the jobs."""
+
+    HEADING: ClassVar[str] = "Workers"
+
+    workers: Annotated[
+        int | None, Option(min=1, metavar="N", help="Processes, each with a GPU or a part of the processors.")
+    ] = None
+    cluster: Annotated[
+        str | None, Option(metavar="WHERE", help="Workers on a cluster: slurm, ray or ray://HOST:PORT.")
+    ] = None
+    join: Annotated[
+        bool, Option("--join", help="Help a batch that runs elsewhere, by the same command, on a shared folder.")
+    ] = False
+
+
 @subcommand
 def batch(
     report: Report,
@@ -40,8 +59,11 @@ def batch(
     generation: GenerationSettings,
     size: SizeSettings,
     video: VideoSettings,
-    what: Annotated[Path, Argument(help="Manifest (yaml, jsonl, csv), or a folder of references.")],
-    motions: Annotated[Path | None, Argument(help="Folder of driving videos or pose files.")] = None,
+    workers: WorkerOptions,
+    what: Annotated[
+        Path, Argument(metavar="MANIFEST|REFS", help="Manifest (yaml, jsonl, csv), or a folder of references.")
+    ],
+    motions: Annotated[Path | None, Argument(metavar="DANCES", help="Folder of driving videos or pose files.")] = None,
     output: Annotated[
         Path | None,
         Option("--output", "-o", metavar="DIR", help="Where outputs without a name go, the journal and report.html."),
@@ -55,7 +77,7 @@ def batch(
     fail_fast: Annotated[bool, Option("--fail-fast", help="End at the first failure.")] = False,
     preview: WithPreview = False,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Print jobs, segments, network runs and disk, and stop.")
+        bool, Option("--dry-run", help="Print jobs, segments, network runs, disk and time, and stop.")
     ] = False,
 ) -> None:
     """Make many results with a model that is loaded once.
@@ -66,6 +88,7 @@ def batch(
     Example: onetoall batch refs/ dances/ -o out/
     """
     from onetoall_cli.batch import Batch, Journal, faults_of
+    from onetoall_cli.batch.clusters import crew_for
     from onetoall_cli.batch.page import write_page
     from onetoall_cli.cli.batch_rows import tasks_of
 
@@ -76,11 +99,17 @@ def batch(
     tasks, faults = tasks_of(rows, {**said, **defaults}, source=str(what), base=base, folder=folder)
     if dry_run:
         _refuse(what, faults + faults_of(tasks, overwrite=True))
-        _report_plan(report, tasks)
+        _report_plan(report, Batch(tasks, Journal(folder / JOURNAL)))
         return
-    as_it_is = Batch(tasks, Journal(folder / JOURNAL), retry_failed=retry_failed)
+    as_it_is = Batch(tasks, Journal(folder / JOURNAL), report.listener_with(preview), overwrite, retry_failed, preview)
+    if workers.join:
+        _refuse(what, faults)
+        as_it_is.join()
+        return
+    Journal.check_free(folder / JOURNAL)
     left, begun = as_it_is.left(), as_it_is.begun()
     _refuse(what, [*faults, *faults_of(left, overwrite=overwrite, begun=begun), *_faults_of_models(left)])
+    crew = crew_for(workers.cluster, workers.workers, [task.model.device for task in left])
     with Journal.open(folder / JOURNAL) as journal:
         made = Batch(tasks, journal, report.listener_with(preview), overwrite, retry_failed, preview)
         write_page(folder / PAGE, made)
@@ -89,7 +118,7 @@ def batch(
             _report_job(report, task, event)
             write_page(folder / PAGE, made)
 
-        made.run(finished, fail_fast=fail_fast)
+        made.run(finished, fail_fast=fail_fast, crew=crew)
         _report_all(report, made, folder)
 
 
@@ -130,6 +159,7 @@ def _refuse(what: Path, faults: list[str]) -> None:
 
 def _faults_of_models(tasks: list[Task]) -> list[str]:
     """What is wrong with the models, and with the settings under them."""
+    import_what_is_used(task.model for task in tasks)
     from onetoall_cli.animator import Animator
 
     faults: list[str] = []
@@ -147,13 +177,15 @@ def _faults_of_models(tasks: list[Task]) -> list[str]:
     return faults
 
 
-def _report_plan(report: Report, tasks: list[Task]) -> None:
+def _report_plan(report: Report, batch: Batch) -> None:
     """What `--dry-run` prints."""
+    import_what_is_used(task.model for task in batch.tasks)
     from onetoall_cli.animator import Animator
+    from onetoall_cli.batch.running import duration_text
 
     animators: dict[str, Any] = {}
-    runs, kept, written, unreadable = 0, 0.0, 0.0, 0
-    for task in tasks:
+    runs, segments, kept, written, unreadable, work_left = 0, 0, 0.0, 0.0, 0, 0
+    for task in batch.tasks:
         key = repr(task.model)
         animators.setdefault(key, None)
         animators[key] = animators[key] or Animator.load(task.model, report.listener)
@@ -164,16 +196,23 @@ def _report_plan(report: Report, tasks: list[Task]) -> None:
             report.result(f"{task.output}  will fail: {error.problem}", output=task.output, error=error.problem)
             continue
         pixels = plan.width * plan.height * plan.frames
-        runs, kept, written = runs + plan.network_runs, max(kept, pixels * _KEPT), written + pixels * _WRITTEN
+        runs, segments = runs + plan.network_runs, segments + len(plan.segments)
+        kept, written = max(kept, pixels * _KEPT), written + pixels * _WRITTEN
+        work_left += plan.network_runs * plan.width * plan.height if batch.state(task) == "waiting" else 0
         text = f"{task.output}  {plan.frames} frames, {len(plan.segments)} segment(s), {plan.network_runs} network runs"
         report.result(text, output=task.output, **plan.fields())
-    disk = (written + kept) / 10**6
+    disk, pace = written + kept, batch.pace()
+    seconds = None if pace is None else round(work_left * pace)
+    time = "" if seconds is None else f", about {duration_text(seconds)} for what is left"
     report.result(
-        f"{len(tasks)} jobs, {runs} network runs, about {disk:.0f} MB of disk.",
-        jobs=len(tasks),
+        f"{len(batch.tasks)} jobs, {segments} segments, {runs} network runs, "
+        f"about {disk / 10**6:.0f} MB of disk{time}.",
+        jobs=len(batch.tasks),
         unreadable=unreadable,
+        segments=segments,
         network_runs=runs,
-        disk=round(written + kept),
+        disk=round(disk),
+        seconds_left=seconds,
     )
 
 

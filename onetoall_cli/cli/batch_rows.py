@@ -17,14 +17,23 @@ from onetoall_cli.animator.settings import ModelSettings, VideoSettings
 from onetoall_cli.batch import Row, Task
 from onetoall_cli.cli import animate, extend, transfer
 from onetoall_cli.cli.generation import with_preset
-from onetoall_cli.cli.options import OutputOptions, RunOptions, Seeds, SideOptions, Verbosity, declared_names, group_of
+from onetoall_cli.cli.options import (
+    OutputOptions,
+    ParallelOptions,
+    RunOptions,
+    Seeds,
+    SideOptions,
+    Verbosity,
+    declared_names,
+    group_of,
+)
 from onetoall_cli.errors import BadInput
 from onetoall_cli.files.documents import parse_yaml
 from onetoall_cli.files.forms import Form, check
 
 # What a batch decides for all of its jobs, or says otherwise.
 _NOT_IN_ROWS = {
-    *(each.name for group in (OutputOptions, RunOptions, Seeds, Verbosity) for each in fields(group)),
+    *(each.name for group in (OutputOptions, ParallelOptions, RunOptions, Seeds, Verbosity) for each in fields(group)),
 }
 _ADVICE = "The manual of batch shows what a row may say."
 

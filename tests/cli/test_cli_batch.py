@@ -107,16 +107,19 @@ def test_a_manifest_has_defaults_and_paths_of_its_own_place(onetoall, inputs, mo
     )
     command = ("batch", "deep/jobs.csv", "--model", model, *SMALL)
     plan = onetoall(*command, "--dry-run")
-    assert plan.exit_code == 0 and "2 jobs, 6 network runs" in plan.out
+    assert plan.exit_code == 0 and "2 jobs, 2 segments, 6 network runs" in plan.out
     assert not (inputs / "deep" / "made").exists()
     made = onetoall(*command)
     assert made.exit_code == 0, made.err
+    plan = onetoall(*command, "--dry-run", "--json")
+    assert lines(plan)[-1]["seconds_left"] == 0 and lines(plan)[-1]["segments"] == 2
     assert sum(1 for _ in open_video(inputs / "deep" / "made" / "new.webm")) == 5
     assert (inputs / "deep" / "jobs-out" / "b-two.png").exists()
 
 
 def test_a_batch_that_is_ended_goes_on_at_its_segment(onetoall, inputs, model, monkeypatch) -> None:
     from onetoall_cli.animator import kept_segments
+    from onetoall_cli.batch.leases import Lease
 
     (inputs / "dances" / "broken.json").unlink()
     real_poses("dance_full", 13).save(inputs / "dances" / "two.json")
@@ -134,12 +137,17 @@ def test_a_batch_that_is_ended_goes_on_at_its_segment(onetoall, inputs, model, m
         patched.setattr(kept_segments.KeptSegments, "finish", finish_and_end)
         ended = onetoall(*command)
     assert ended.exit_code == 130 and (inputs / "out" / "a-a.mp4").exists()
-    again = onetoall(*command)
-    assert again.exit_code == 0 and "at segment 2" in again.err
+
+    def end(self, event) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:  # it ends between an output and the line that says so
+        patched.setattr(Lease, "end", end)
+        again = onetoall(*command)
+    assert again.exit_code == 130 and "at segment 2" in again.err
     assert sum(1 for _ in open_video(inputs / "out" / "b-b.mp4")) == 13
-    journal = inputs / "out" / "journal.jsonl"  # as if it had ended between an output and the line that says so
-    journal.write_text("".join(line + "\n" for line in journal.read_text().splitlines()[:-1]))
     assert onetoall(*command).exit_code == 0
+    assert not list((inputs / "out").glob(".*leases*")), "the batch is over"
 
 
 def test_rows_take_every_option_of_their_command() -> None:

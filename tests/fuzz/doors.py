@@ -500,15 +500,29 @@ def _open_manifests(folder: Path) -> None:
 
 def _make_journal(folder: Path) -> None:
     from onetoall_cli.batch.journal import Failed, Journal
+    from onetoall_cli.batch.leases import Leases
 
+    failed = Failed(key="a", output="o", seconds=1, error="It broke.", advice="", arguments=("animate",))
     with Journal.open(folder / "journal.jsonl") as journal:
-        journal.add(Failed(key="a", output="o", seconds=1, error="It broke.", advice="", arguments=("animate",)))
+        journal.add(failed)
+    leases = Leases(folder / "journal.jsonl")
+    leases.open()
+    for key in "ab":
+        lease = leases.take(key)
+        assert lease is not None
+        lease.tell(note="It begins.", steps=(1, 2))
+        lease.end(failed) if key == "a" else lease.give_back(tried=True)
 
 
 def _open_journal(folder: Path) -> None:
     from onetoall_cli.batch import Journal
+    from onetoall_cli.batch.leases import Leases
 
     Journal(folder / "journal.jsonl")
+    leases = Leases(folder / "journal.jsonl")
+    assert all(said.owner for said in leases.all().values())
+    for key in "ab":
+        leases.take(key)
 
 
 def _make_pose_cache(folder: Path) -> None:
@@ -642,7 +656,13 @@ DOORS: dict[str, Door] = {
         ),
         quick=100,
     ),
-    "journal": Door(_make_journal, _open_journal, ("batch.journal:_events",), quick=60, damaged=("*.jsonl",)),
+    "journal": Door(
+        _make_journal,
+        _open_journal,
+        ("batch.journal:_events", "batch.leases:Leases._look"),
+        60,
+        ("*.jsonl", "*.0", "*.0"),
+    ),
     "pose cache": Door(
         _make_pose_cache, _open_pose_cache, ("animator.pose_cache:kept_poses",), quick=60, damaged=("*.safetensors",)
     ),
