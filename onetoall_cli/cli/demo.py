@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from onetoall_cli.animator.jobs import files_of
+from onetoall_cli.animator.settings import ModelSettings
 from onetoall_cli.cli.options import Device, Seed, subcommand
 from onetoall_cli.cli.outputs import check_targets
 from onetoall_cli.cli.report import Report
@@ -45,7 +47,7 @@ def demo(
     from onetoall_cli.media import read_picture
     from onetoall_cli.pose.drawing import draw_motion
 
-    check_targets([Output(output, kind="demo")], inputs=[Path(model)], overwrite=overwrite)
+    check_targets([Output(output, kind="demo")], inputs=files_of(ModelSettings(model)), overwrite=overwrite)
     animator = load(model, device=device, listener=report.listener)
     result = animator.animate(
         EXAMPLE / REFERENCE, EXAMPLE / MOTION, ref_pose=EXAMPLE / REFERENCE_POSE, seed=seed

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from puppet_crowds import compose, cutout, stage
+from puppet_crowds import Cutout, compose, cutout, stage
 
 from onetoall_cli.media import write_picture
 from onetoall_cli.media.sheet import contact_sheet
@@ -67,6 +67,35 @@ def pictures(change=lambda frame: frame, *, rotate: int = 0, scale: float = 0.9,
     return Case(frames, np.stack(truth))
 
 
+def beside(second: Callable[[int, Cutout], Cutout], scale: float, x: float) -> Case:
+    """Pictures of a puppet, and of another figure in a frame behind: in a mirror, on a screen.
+
+    Args:
+        second: Makes it, of the puppet's number and the puppet.
+        scale: Its size, in that of the picture.
+        x: Where it begins, in widths of the picture.
+    """
+    frames, truth = [], []
+    for seed in PUPPETS:
+        one = cutout(seed, side=SIDE, frames=1, first=12).scaled(0.75)
+        other = second(seed, one).scaled(scale / 0.75)
+        side, corner = other.frames.shape[1], (round(x * SIDE), round(0.1 * SIDE))
+        behind = stage(seed, SIDE, SIDE)
+        pane = behind[corner[1] : corner[1] + side, corner[0] : corner[0] + side]
+        pane[:] = 40
+        pane[6:-6, 6:-6] = 190
+        actors = [(other, np.array([corner])), (one, np.array([[-0.12 * SIDE, 0.24 * SIDE]]))]
+        (frame,), points = compose(behind, actors)
+        frames.append(frame)
+        truth.append(points[0])
+    return Case(frames, np.stack(truth))
+
+
+def on_air(seed: int, one: Cutout) -> Cutout:
+    """Somebody else, as large as `one`."""
+    return cutout(seed + 20, side=SIDE, frames=1).scaled(one.frames.shape[1] / SIDE)
+
+
 def clip(paths: list[tuple[int, float, list[float]]], frames: int = 48) -> Case:
     """Puppets that walk: seed, scale, and x of their middle in widths of the picture at evenly spaced moments."""
     width, height = 720, 400
@@ -110,6 +139,11 @@ CASES: dict[str, Callable[[], Case]] = {
     "very dark": lambda: pictures(darkened(0.06)),
     "against the light": lambda: pictures(backlit),
     "motion blur": lambda: pictures(blurred),
+    "in a long dress": lambda: pictures(in_a_dress=True),
+    "in a mirror": lambda: beside(lambda seed, one: one.mirrored(), 0.6, 0.4),
+    "on a screen behind": lambda: beside(
+        lambda seed, one: cutout(seed + 20, side=SIDE, frames=1).scaled(0.75), 0.5, 0.5
+    ),
     "enters and leaves": lambda: clip([(1, 1.0, [-0.3, 0.5, 1.3])]),
     "one leaves, another comes": lambda: clip([(1, 1.0, [0.3, -0.4, -0.4]), (6, 1.0, [-0.4, -0.4, 0.3])]),
     "two cross": lambda: clip([(1, 1.0, [0.2, 0.8]), (6, 1.0, [0.8, 0.2])]),
@@ -181,8 +215,9 @@ def main() -> None:
             case = CASES[name]()
             score, found = measure(case, detector)
             print(f"| {name} | {score} |", flush=True)
-            middle = len(case.frames) // 2
-            shown.append((name, overlay_pose(case.frames[middle], found[middle])))
+            seen = [int(everyone[..., 2].any(axis=1).sum()) for everyone in found]
+            best = int(np.argmax(seen)) if case.is_clip else len(case.frames) // 2
+            shown.append((name, overlay_pose(case.frames[best], found[best])))
     if given.sheet:
         rows = [shown[start : start + COLUMNS] for start in range(0, len(shown), COLUMNS)]
         write_picture(given.sheet, contact_sheet(rows, HEIGHT))

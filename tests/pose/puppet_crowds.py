@@ -1,6 +1,6 @@
 """Scenes of several puppets on one canvas, with exact keypoints: for tests of tracking, and of hard cases."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -39,6 +39,15 @@ class Cutout:
         turned = (np.ascontiguousarray(np.rot90(each, quarters, axes=(1, 2))) for each in (self.frames, self.masks))
         return Cutout(*turned, points)
 
+    def mirrored(self) -> "Cutout":
+        """As in a mirror: what was the left arm is a right one. Points beyond the body keep their names."""
+        points = self.keypoints.copy()
+        points[..., 0] = self.frames.shape[2] - 1 - points[..., 0]
+        points[:, 1 : kp.BODY.stop] = (
+            points[:, 1 : kp.BODY.stop].reshape(len(points), -1, 2, 3)[:, :, ::-1].reshape(len(points), -1, 3)
+        )
+        return Cutout(self.frames[:, :, ::-1], self.masks[:, :, ::-1], points)
+
     def scaled(self, factor: float) -> "Cutout":
         """Larger or smaller."""
         side = round(self.frames.shape[1] * factor)
@@ -49,25 +58,39 @@ class Cutout:
         return Cutout(frames, masks, (self.keypoints * [factor, factor, 1]).astype(np.float32))
 
 
-def cutout(seed: int, *, side: int, frames: int, first: int = 0, turn: float = 0.0, seated: bool = False) -> Cutout:
+def cutout(
+    seed: int,
+    *,
+    side: int,
+    frames: int,
+    first: int = 0,
+    turn: float = 0.0,
+    seated: bool = False,
+    in_a_dress: bool = False,
+) -> Cutout:
     """The puppet number `seed` in full, dancing.
 
     Args:
         frames: Number of frames, from frame `first` of its dance.
         turn: Radians by which its whole body is turned about the vertical: pi / 2 shows its side, pi its back.
         seated: Thighs towards the viewer and to the side, shins down.
+        in_a_dress: Long and wide, so that only the feet show of the legs.
     """
     scene = sample_scene("test", seed, width=side, height=side, frames=first + frames, framing="full").cut(
         slice(first, None)
     )
     motion = _turned(_seated(scene.motion) if seated else scene.motion, turn)
-    own = type(scene)(scene.identity, motion, scene.backdrop, scene.camera, side, side)
+    identity = scene.identity
+    if in_a_dress:
+        look = replace(identity.look, top="dress", bottom="long_skirt", bottom_colour=identity.look.top_colour)
+        identity = replace(identity, look=look)
+    own = type(scene)(identity, motion, scene.backdrop, scene.camera, side, side)
     points = own.joints().keypoints[..., :2]  # the camera must see all of the other movement too
     low, high = points.min(axis=(0, 1)), points.max(axis=(0, 1)) + 0.03
     low[1] -= 0.15  # hair, hats
     scale = 0.94 * side / float((high - low).max())
     shift = side / 2 - (low + high) / 2 * scale
-    clip = type(scene)(scene.identity, motion, scene.backdrop, Camera(scale, *shift), side, side).film(supersample=2)
+    clip = type(scene)(identity, motion, scene.backdrop, Camera(scale, *shift), side, side).film(supersample=2)
     return Cutout(clip.frames, clip.masks, clip.poses.keypoints[:, 0])
 
 
