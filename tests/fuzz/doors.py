@@ -284,12 +284,14 @@ def _open_poses(folder: Path) -> None:
 
 
 def _make_pictures(folder: Path) -> None:
+    import cv2
     from PIL import Image
 
     picture = Image.fromarray(np.arange(16 * 24 * 3, dtype=np.uint8).reshape(16, 24, 3))
     for suffix in ("png", "jpg", "webp", "gif", "bmp", "tif", "ppm", "tga", "jp2", "avif"):
         picture.save(folder / f"a.{suffix}")
     Image.fromarray((np.arange(16 * 24) * 170).astype(np.uint16).reshape(16, 24)).save(folder / "deep.png")
+    cv2.imwrite(str(folder / "low.png"), (np.arange(16 * 24 * 3) % 256).astype(np.uint16).reshape(16, 24, 3))
 
 
 def _open_pictures(folder: Path) -> None:
@@ -626,11 +628,16 @@ DOORS: dict[str, Door] = {
     ),
     "arrays": Door(_make_arrays, _open_poses, ("pose.arrays:read_array",), quick=200),
     "poses": Door(_make_poses, _open_poses, ("pose.formats:_read_json",), quick=150),
-    "pictures": Door(_make_pictures, _open_pictures, ("media.pictures:_header",), quick=150),
+    "pictures": Door(
+        _make_pictures,
+        _open_pictures,
+        ("media.pictures:_header", "media.deep_colour:restore_low_bytes"),
+        quick=150,
+    ),
     "videos": Door(
         _make_videos,
         _open_videos,
-        ("media.containers:open_container",),
+        ("media.containers:open_container", "media.stills:_gif_durations"),
         quick=60,
     ),
     "list of pairs": Door(
