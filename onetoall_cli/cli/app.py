@@ -1,5 +1,6 @@
 """The `onetoall` command: one Typer application, one small file per subcommand."""
 
+import re
 import sys
 from itertools import pairwise
 from typing import Annotated, Any, NoReturn
@@ -32,7 +33,7 @@ class GroupedHelp(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """As manuals write it: `reference` has to be given, `[driving]` may."""
-        return [piece.strip("{}") if piece.startswith("{") else piece for piece in super().collect_usage_pieces(ctx)]
+        return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         rows: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", "Options", *HEADINGS.values())}
