@@ -98,6 +98,9 @@ class PuppetOptions:
         int | None,
         Option(min=0, metavar="N", help="Puppets for the segment borders; default: a quarter of them; 0: none."),
     ] = None
+    expressions: Annotated[
+        int, Option(min=0, metavar="N", help="Puppets for how much of the driver's expression arrives.")
+    ] = 0
     split: Annotated[
         Literal["test", "validation"], Option(help="validation: to choose settings by, so that test stays unseen.")
     ] = "test"

@@ -75,6 +75,7 @@ def _plan(options: PuppetOptions, subject: Animator) -> EvaluationPlan:
         split=options.split,
         count=options.count,
         borders=-(-options.count // 4) if options.borders is None else options.borders,
+        expressions=options.expressions,
         width=width,
         height=rounded(width * ASPECT),
         frames=options.frames,

@@ -18,10 +18,12 @@ from onetoall_cli.evaluation.puppets.baselines import (
     filled_reference,
     through_vae,
 )
-from onetoall_cli.evaluation.puppets.cases import TASKS, Case, make_case
+from onetoall_cli.evaluation.puppets.cases import TASKS, Case, case_of, make_case
+from onetoall_cli.evaluation.puppets.expressions import GENERATED as EXPRESSIONS_GENERATED
+from onetoall_cli.evaluation.puppets.expressions import at_rest, measure_expression
 from onetoall_cli.evaluation.puppets.scores import Scores, score
 from onetoall_cli.evaluation.puppets.segment_borders import GENERATED, generate, measure_borders, motion_length
-from onetoall_cli.puppets import MOVE_FRAMES, PairKind, Split
+from onetoall_cli.puppets import MOVE_FRAMES, PairKind, Split, sample_pair
 
 COPY, FILLED, NEAREST, VAE = "copied reference", "copied and filled", "nearest training", "VAE (ceiling)"
 BASELINES = (COPY, FILLED, NEAREST, VAE)
@@ -39,6 +41,7 @@ class EvaluationPlan:
         split: "test", or "validation" for choosing settings.
         count: Number of puppets for each task.
         borders: Number of puppets on which segment borders are measured; 0 leaves them out.
+        expressions: Number of puppets on which expressions are measured; 0 leaves them out.
         width, height: Size of the pictures in pixels.
         frames: Frames of a motion of one segment, 4k + 1.
         seed: Seed of the noise; puppet number n gets seed + n.
@@ -49,6 +52,7 @@ class EvaluationPlan:
     split: Split = "test"
     count: int = 64
     borders: int = 8
+    expressions: int = 0
     width: int = 128
     height: int = 192
     frames: int = 13
@@ -57,7 +61,8 @@ class EvaluationPlan:
 
     def steps(self, subjects: int) -> int:
         """How many results are generated, which is what progress counts."""
-        return subjects * (len(self.tasks) * self.count + GENERATED * self.borders)
+        each = len(self.tasks) * self.count + GENERATED * self.borders + EXPRESSIONS_GENERATED * self.expressions
+        return subjects * each
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Evaluation:
         sampling: Steps and guidance of each subject.
         tasks: A table of subjects and baselines for each task; measures as in `scores.score`.
         borders: Measures of `segment_borders.measure_borders` by subject.
+        expressions: Measures of `expressions.measure_expression` by subject.
         examples: The first puppets of each task.
     """
 
@@ -96,6 +102,7 @@ class Evaluation:
     sampling: dict[str, dict]
     tasks: dict[str, Table] = field(default_factory=dict)
     borders: Table = field(default_factory=dict)
+    expressions: Table = field(default_factory=dict)
     examples: list[ExampleFrames] = field(default_factory=list)
 
     def as_json(self) -> dict:
@@ -109,6 +116,7 @@ class Evaluation:
             "sampling": self.sampling,
             "tasks": {task: plain(table) for task, table in self.tasks.items()},
             "borders": plain(self.borders),
+            "expressions": plain(self.expressions),
         }
 
 
@@ -155,6 +163,8 @@ def evaluate(
     for name, subject in subjects.items() if plan.borders else ():
         # The median: one puppet that leaps or rests at a border would dominate a mean.
         evaluation.borders[name] = summed_up(list(_borders(subject, plan, settings, tick)), "median")
+    for name, subject in subjects.items() if plan.expressions else ():
+        evaluation.expressions[name] = summed_up(list(_expressions(subject, plan, settings, tick)))
     return evaluation
 
 
@@ -177,6 +187,19 @@ def _borders(subject: Animator, plan: EvaluationPlan, settings: Settings, tick: 
         case = _case(subject, plan, "misaligned", number, motion_length(plan.frames) + MOVE_FRAMES)
         yield measure_borders(subject, case, settings, seed=plan.seed + number, segment_frames=plan.frames)
         for _ in range(GENERATED):
+            tick()
+
+
+def _expressions(
+    subject: Animator, plan: EvaluationPlan, settings: Settings, tick: Callable[[], None]
+) -> Iterator[Scores]:
+    short, face = subject.defaults.pose_canvas_short_side, subject.defaults.face
+    for number in range(plan.expressions):
+        pair = sample_pair("aligned", plan.split, number, width=plan.width, height=plan.height, frames=plan.frames)
+        moving, resting = (case_of(each, number, canvas_short_side=short, face=face) for each in (pair, at_rest(pair)))
+        seed = plan.seed + number
+        yield measure_expression(subject, moving, resting, settings, seed=seed, segment_frames=plan.frames)
+        for _ in range(EXPRESSIONS_GENERATED):
             tick()
 
 

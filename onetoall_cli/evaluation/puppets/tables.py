@@ -38,6 +38,10 @@ BORDER_FILMS = {
 }
 # The changes within segments to compare with: ending of the measure's name, heading.
 AMONG = {"": "all frames", "_latent": "latent frames"}
+EXPRESSION_TITLE = """\
+Expression: the part of what the driver's mouth and eyes do that is done
+(1: as in the truth; the VAE: the truth, encoded and decoded)."""
+EXPRESSION_COLUMNS = {"result": "result", "vae": "VAE of the truth"}
 LEGEND = """\
 IoU: of the puppet's outline; IoU2: of all that differs from the backdrop;
 joint%: mean joint error in % of the puppet's height; shown%, unsee%: colour
@@ -100,6 +104,13 @@ def as_text(evaluation: Evaluation) -> str:
             for ending, among in AMONG.items()
         ]
         parts.append("\n".join([BORDER_TITLE, head, *rows]))
+    if evaluation.expressions:
+        head = f"{'':31}" + "".join(f"{heading:>18}" for heading in EXPRESSION_COLUMNS.values())
+        rows = [
+            f"{name[:31]:31}" + "".join(f"{_number(row[each], 2):>18}" for each in EXPRESSION_COLUMNS)
+            for name, row in evaluation.expressions.items()
+        ]
+        parts.append("\n".join([EXPRESSION_TITLE, head, *rows]))
     for subject in evaluation.sampling:
         lines = [
             f"{'met' if each.met else 'MISSED':7}{each.name}: {each.value:.2f} "
@@ -135,6 +146,11 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
             for ending, among in AMONG.items():
                 figures = [_with_error(row[film + ending], 2) for film in BORDER_FILMS]
                 lines.append(f"| {name} | {among} | " + " | ".join(figures) + " |")
+    if evaluation.expressions:
+        lines += ["", "### Expression: the part of what the driver's mouth and eyes do that is done", ""]
+        lines += [f"| | {' | '.join(EXPRESSION_COLUMNS.values())} |", "|---|" + "---:|" * len(EXPRESSION_COLUMNS)]
+        for name, row in evaluation.expressions.items():
+            lines.append(f"| {name} | " + " | ".join(_with_error(row[each], 2) for each in EXPRESSION_COLUMNS) + " |")
     for subject in evaluation.sampling:
         lines += ["", f"### Targets, {subject}", "", "| target | wanted | measured | |", "|---|---:|---:|---|"]
         for each in targets(evaluation, subject):
@@ -146,7 +162,11 @@ def as_markdown(evaluation: Evaluation, command: str) -> str:
 def measure_rows(evaluation: Evaluation) -> list[list[str | float]]:
     """A table of all measures: the headings, then a row for each task, subject or baseline, and measure."""
     rows: list[list[str | float]] = [["task", "subject", "measure", "mean", "error", "count"]]
-    for task, table in {**evaluation.tasks, "borders": evaluation.borders}.items():
+    for task, table in {
+        **evaluation.tasks,
+        "borders": evaluation.borders,
+        "expressions": evaluation.expressions,
+    }.items():
         for subject, row in table.items():
             rows += [[task, subject, name, each.mean, each.error, each.count] for name, each in row.items()]
     return rows

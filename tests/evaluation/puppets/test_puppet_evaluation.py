@@ -21,13 +21,14 @@ from onetoall_cli.evaluation.puppets import (
     targets,
 )
 from onetoall_cli.evaluation.puppets.evaluation import BASELINES, COPY, FILLED, Evaluation, Statistic, summed_up
+from onetoall_cli.evaluation.puppets.expressions import at_rest, part_of_change
 from onetoall_cli.evaluation.puppets.segment_borders import motion_length, random_start
 from onetoall_cli.evaluation.table_files import write_markdown
 from onetoall_cli.puppets import MOVE_FRAMES, sample_pair
 from onetoall_cli.sampling import plan_segments
 
 CPU = torch.device("cpu")
-PLAN = EvaluationPlan(count=1, borders=1, width=32, height=48, pool=4)
+PLAN = EvaluationPlan(count=1, borders=1, expressions=1, width=32, height=48, pool=4)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def subject(model):
 def evaluation(subject) -> Evaluation:
     seen = []
     result = evaluate({"untrained": subject}, PLAN, examples=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(done, 8) for done in range(1, 9)]
+    assert seen == [(done, 10) for done in range(1, 11)]
     return result
 
 
@@ -68,11 +69,19 @@ def test_the_figures_survive_json(evaluation) -> None:
 def test_text_fits_eighty_columns_and_markdown_names_its_command(evaluation) -> None:
     text = as_text(evaluation)
     assert max(map(len, text.splitlines())) <= 80
-    assert sum(line.startswith(("untrained", *BASELINES)) for line in text.splitlines()) == 17
+    assert sum(line.startswith(("untrained", *BASELINES)) for line in text.splitlines()) == 18
     markdown = as_markdown(evaluation, "onetoall evaluate untrained")
     assert "`onetoall evaluate untrained`" in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in rows} == {11, 7, 5}  # measures, borders, targets
+    assert {line.count("|") for line in rows} == {11, 7, 5, 4}  # measures, borders, targets, expressions
+
+
+def test_an_expression_is_whole_in_the_truth_half_in_half_of_it_and_none_in_a_face_at_rest() -> None:
+    pair = sample_pair("aligned", "test", 1, width=96, height=144, frames=5)
+    resting = at_rest(pair).truth().frames
+    true = pair.truth().frames.astype(np.float32) - resting
+    parts = [part_of_change((resting + part * true).round().astype(np.uint8), resting, true) for part in (1, 0.5, 0)]
+    np.testing.assert_allclose(parts, [1, 0.5, 0], atol=0.01)
 
 
 def test_targets_are_held_against_the_figures() -> None:
