@@ -1,5 +1,6 @@
 """The `onetoall` command: one Typer application, one small file per subcommand."""
 
+import logging
 import re
 import sys
 from itertools import pairwise
@@ -68,7 +69,9 @@ def _root(
 def main() -> NoReturn:
     """Run the command line of this process, and end it."""
     prepare_streams()
-    sys.exit(_run(sys.argv[1:]))
+    code = _run(sys.argv[1:])
+    logging.disable()  # libraries log statistics on their way out, under --verbose behind our last word
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
