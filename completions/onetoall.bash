@@ -20,7 +20,7 @@ _shtab_onetoall_prompt_embeds_option_strings=(-h --help --model --prompt --overw
 _shtab_onetoall_doctor_option_strings=(-h --help --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_bench_option_strings=(-h --help --model --random --width --height --frames --only --scaling --quality --drift --segments --carry --overlap --plot --count --steps --compile --repeats --device --dtype --output -o --overwrite --quiet -q --verbose -v --json --progress)
 _shtab_onetoall_train_option_strings=(-h --help --data -o --output --strict --prepare --dry-run --export --overwrite --evaluate --quiet -q --verbose -v --json --progress)
-_shtab_onetoall_evaluate_option_strings=(-h --help --quiet -q --verbose -v --json --progress --pairs --against --benchmark --answers --metrics --protocol --pictures --detector --device --inputs --truth --study --question --data --variants --count --task --borders --split --frames --seed --steps --ref-guidance --pose-guidance --dtype --output -o --markdown --csv --sheet --examples --plot)
+_shtab_onetoall_evaluate_option_strings=(-h --help --quiet -q --verbose -v --json --progress --pairs --against --benchmark --answers --metrics --protocol --pictures --detector --device --inputs --truth --study --question --data --variants --count --task --borders --expressions --split --frames --seed --steps --ref-guidance --pose-guidance --dtype --output -o --markdown --csv --sheet --examples --plot)
 _shtab_onetoall_completion_option_strings=(-h --help)
 _shtab_onetoall_option_strings=(-h --help --version)
 

@@ -51,7 +51,7 @@ function _shtab_onetoall_using
 end
 
 set -g _shtab_onetoall_commands demo animate transfer extend batch pose align info fetch prompt-embeds doctor bench train evaluate completion
-set -g _shtab_onetoall_opts_with_value --align --anchor --attention --background --benchmark --borders --cache --cache-strength --carry --cast --clip-pose --cluster --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --face --fast --fit --fps --frames --from --gpus --guidance-every --guidance-interval --head --height --lora --markdown --mask-out --memory --metrics --model --negative-prompt --offload --only --openpose --output --overlap --parallel --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --relight --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --stop-after-segment --study --task --truth --width --workers -o
+set -g _shtab_onetoall_opts_with_value --align --anchor --attention --background --benchmark --borders --cache --cache-strength --carry --cast --clip-pose --cluster --count --crf --csv --data --detector --device --dtype --duration --evaluate --examples --export --expressions --face --fast --fit --fps --frames --from --gpus --guidance-every --guidance-interval --head --height --lora --markdown --mask-out --memory --metrics --model --negative-prompt --offload --only --openpose --output --overlap --parallel --person --plot --pose --pose-frame --pose-guidance --preset --preview --preview-video --progress --prompt --protocol --quantize --question --random --ref-guidance --ref-pose --reference --relight --repeats --revision --sampler --seed --seeds --segment-frames --segments --sheet --shift --short-side --split --start --steps --stop-after-segment --study --task --truth --width --workers -o
 
 complete -c onetoall -e
 complete -c onetoall -f
@@ -483,6 +483,7 @@ complete -c onetoall -n '_shtab_onetoall_using evaluate' -l variants -d 'Also wi
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l count -x -d 'Puppets a task.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l task -xka "all aligned misaligned transfer" -d 'What is measured.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l borders -x -d 'Puppets for the segment borders; default: a quarter of them; 0: none.'
+complete -c onetoall -n '_shtab_onetoall_using evaluate' -l expressions -x -d 'Puppets for how much of the driver'"'"'s expression arrives.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l split -xka "test validation" -d 'validation: to choose settings by, so that test stays unseen.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l frames -x -d 'Frames of an animation, 4k+1.'
 complete -c onetoall -n '_shtab_onetoall_using evaluate' -l seed -x -d 'Of the noise.'
