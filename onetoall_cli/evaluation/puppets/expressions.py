@@ -40,10 +40,10 @@ def measure_expression(
         `result`: the part of what mouth and eyes do in the truth that they do in the result; 1 is all of it, 0 nothing.
         `vae`: the same of the truth through the VAE. NaN where the face is hardly seen.
     """
-    made = [generate(subject, case.conditioning, settings, seed, segment_frames) for case in (moving, resting)]
-    coded = [through_vae(case.truth.frames, subject.engine.vae) for case in (moving, resting)]
+    made, still = (generate(subject, case.conditioning, settings, seed, segment_frames) for case in (moving, resting))
+    coded, coded_still = (through_vae(case.truth.frames, subject.engine.vae) for case in (moving, resting))
     true = moving.truth.frames.astype(np.float32) - resting.truth.frames
-    return {"result": part_of_change(*made, true), "vae": part_of_change(*coded, true)}
+    return {"result": part_of_change(made, still, true), "vae": part_of_change(coded, coded_still, true)}
 
 
 def part_of_change(changed: NDArray[np.uint8], unchanged: NDArray[np.uint8], true: NDArray[np.float32]) -> float:
