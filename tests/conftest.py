@@ -9,6 +9,8 @@ import warnings
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes run tests as pyproject.toml says: a thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 pytest_plugins = ["command_fixtures", "hub_fixtures"]
