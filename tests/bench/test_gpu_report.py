@@ -17,7 +17,10 @@ def rows_of(part: str):
 def test_every_part_gives_figures(part, monkeypatch):
     monkeypatch.setattr(gpu_report, "TESTS", Path(__file__).parents[1])  # the package may be installed elsewhere
     values = gpu_report.PARTS[part](**rows_of(part)[0]["arguments"])
-    assert all(value is None or isinstance(value, str) or value >= 0 for value in values.values())
+    assert values
+    # on a CPU the rest of this process counts in measured peaks; each row is a process of its own in a report
+    counted = {name: value for name, value in values.items() if not name.endswith("measured")}
+    assert all(value is None or isinstance(value, str) or value >= 0 for value in counted.values())
     if part == "goldens":
         assert max(values.values()) < 2e-4
     if part == "precisions":
