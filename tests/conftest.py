@@ -33,6 +33,7 @@ def logging_as_before():
     handlers, levels = list(root.handlers), (root.level, ours.level)
     with warnings.catch_warnings():
         yield
+    logging.disable(logging.NOTSET)
     root.handlers = handlers
     root.setLevel(levels[0])
     ours.setLevel(levels[1])
