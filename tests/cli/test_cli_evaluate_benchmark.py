@@ -11,6 +11,8 @@ import pytest
 from command_fixtures import real_poses
 
 from onetoall_cli.animator import Animator, Result, engine
+from onetoall_cli.errors import BadInput
+from onetoall_cli.evaluation.benchmarks.deepfashion import _pose
 from onetoall_cli.evaluation.pairs import metrics
 from onetoall_cli.hub.places import derived_folder
 from onetoall_cli.media import FrameFolderWriter, VideoWriter, write_picture
@@ -170,6 +172,11 @@ def test_deepfashion_has_its_pairs_and_its_body_points(onetoall, deepfashion, ne
     (deepfashion / "test_highres" / "b.jpg").unlink()
     missing = onetoall(*command, "--data", deepfashion)
     assert missing.exit_code == 2 and "b.jpg" in missing.err
+
+
+def test_a_body_point_that_lies_nowhere_is_refused() -> None:
+    with pytest.raises(BadInput, match="line 2, holds no 18 points"):
+        _pose(["[1e300" + ", 0" * 17 + "]", "[0" + ", 0" * 17 + "]"], "list.csv, line 2")
 
 
 def break_reference(root):

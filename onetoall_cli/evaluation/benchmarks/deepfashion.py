@@ -21,6 +21,7 @@ PAIRS, POINTS = "fasion-resize-pairs-test.csv", "fasion-resize-annotation-test.c
 PICTURES, TRAINING = "test_highres", "train_highres"
 WIDTH, HEIGHT = 176, 256  # pixels of the pictures that the body points were found in
 _MISSING = -1  # coordinate of a point that was not found
+_FARTHEST = 1e5  # pixels from the corner that a point may lie
 _BODY_POINTS = 18  # OpenPose's, in its order
 
 Vectors = NDArray[np.float32]
@@ -104,6 +105,8 @@ def _pose(fields: list[str], place: str) -> PoseSequence:
     try:
         y, x = (np.array(values, np.float64) for values in lists)
         points = np.stack([x, y], axis=-1).reshape(1, _BODY_POINTS, 2)
+        if not (np.abs(points) <= _FARTHEST).all():
+            raise ValueError("a point lies nowhere near the picture")
     except (ValueError, TypeError) as error:
         raise BadInput(f"{place}, holds no {_BODY_POINTS} points in two lists.", _ADVICE) from error
     keypoints = editor_keypoints(np.where((points == _MISSING).any(axis=-1, keepdims=True), np.nan, points))
